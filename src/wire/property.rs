@@ -148,9 +148,7 @@ impl Value<'_> {
             (_, Value::Integer(2..)) if id.kind() == Kind::Byte => Err(Malformed::protocol(
                 "a property that is 0 or 1 is something else",
             )),
-            (ResponseTopic, Value::Text(topic)) if topic.is_empty() => {
-                Err(Malformed::protocol("an empty response topic"))
-            }
+            (ResponseTopic, Value::Text("")) => Err(Malformed::protocol("an empty response topic")),
             (ResponseTopic, Value::Text(topic))
                 if memchr::memchr2(b'+', b'#', topic.as_bytes()).is_some() =>
             {

@@ -205,9 +205,9 @@ impl<'a> Unsubscribe<'a> {
         if v5 {
             properties.encode(out);
         }
-        filters
-            .iter()
-            .for_each(|filter| out.put_field(filter.as_bytes()));
+        for filter in filters {
+            out.put_field(filter.as_bytes());
+        }
     }
 }
 

@@ -1,0 +1,167 @@
+//! The table against the slow obvious match, on random filters and names.
+
+use super::table::NONE;
+use super::*;
+use std::collections::BTreeMap;
+
+fn random_topic(rng: &mut fastrand::Rng, wildcards: bool) -> String {
+    let words: &[&str] = match wildcards {
+        true => &["a", "b", "", "sensor", "$SYS", "+", "+", "#"],
+        false => &["a", "b", "", "sensor", "$SYS", "é"],
+    };
+    let mut levels: Vec<&str> = Vec::new();
+    for _ in 0..rng.usize(1..6) {
+        levels.push(words[rng.usize(..words.len())]);
+        if levels.last() == Some(&"#") {
+            break;
+        }
+    }
+    let topic = levels.join("/");
+    if topic.is_empty() {
+        "/".to_string()
+    } else {
+        topic
+    }
+}
+
+#[test]
+fn the_table_finds_what_the_slow_match_finds() {
+    for seed in 0..200 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut table = Table::new(seed);
+        let mut model: BTreeMap<String, u32> = BTreeMap::new();
+        let mut matches_found = Matches::default();
+        for round in 0..120 {
+            let filter = random_topic(&mut rng, true);
+            if rng.u8(..4) == 0 {
+                if let Some(node) = table.find(filter.as_bytes()) {
+                    table.set_value(node, 0, NONE);
+                    table.release(node);
+                }
+                model.remove(&filter);
+            } else {
+                let node = table.insert(filter.as_bytes());
+                table.set_value(node, 0, round);
+                assert_eq!(table.text(node), filter.as_bytes());
+                model.insert(filter, round);
+            }
+            let topic = random_topic(&mut rng, false);
+            table.matches(topic.as_bytes(), &mut matches_found);
+            let mut found: Vec<u32> = matches_found
+                .found
+                .iter()
+                .map(|&node| table.value(node, 0))
+                .collect();
+            found.sort_unstable();
+            let mut expected: Vec<u32> = (model.iter())
+                .filter(|(filter, _)| matches(filter.as_bytes(), topic.as_bytes()))
+                .map(|(_, &value)| value)
+                .collect();
+            expected.sort_unstable();
+            assert_eq!(
+                found, expected,
+                "seed {seed}, topic {topic}, filters {model:?}"
+            );
+        }
+        for filter in model.keys() {
+            let node = table.find(filter.as_bytes()).expect("it was inserted");
+            table.set_value(node, 0, NONE);
+            table.release(node);
+        }
+        assert!(table.levels.is_empty(), "seed {seed}: levels stay behind");
+    }
+}
+
+#[test]
+fn a_walk_in_slices_meets_each_stored_name_once_while_others_come_and_go() {
+    for seed in 0..300 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut table = Table::new(seed);
+        let mut stored: BTreeMap<String, NodeId> = BTreeMap::new();
+        for _ in 0..rng.usize(1..40) {
+            let topic = random_topic(&mut rng, false);
+            let node = table.insert(topic.as_bytes());
+            table.set_value(node, 0, 1);
+            stored.insert(topic, node);
+        }
+        let filter = random_topic(&mut rng, true);
+        let mut cursor = table.begin_walk();
+        let (mut found, mut gone) = (Vec::new(), Vec::new());
+        let before = stored.clone();
+        while !table.walk(&mut cursor, filter.as_bytes(), rng.usize(1..4), &mut found) {
+            if rng.bool() && !stored.is_empty() {
+                let topic = stored
+                    .keys()
+                    .nth(rng.usize(..stored.len()))
+                    .expect("some")
+                    .clone();
+                let node = stored.remove(&topic).expect("it is there");
+                table.set_value(node, 0, NONE);
+                table.release(node);
+                gone.push(node);
+            }
+        }
+        for (topic, node) in &before {
+            let times = found.iter().filter(|&found| found == node).count();
+            let wanted = matches(filter.as_bytes(), topic.as_bytes());
+            let was_removed = gone.contains(node);
+            assert!(
+                times == usize::from(wanted) || was_removed && times == 0,
+                "seed {seed}: {topic} met {times} times by {filter}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_filter_is_checked() {
+    let plain = |filter| {
+        Ok(Filter {
+            share: None,
+            filter,
+        })
+    };
+    assert_eq!(Filter::parse("a/+/#"), plain("a/+/#"));
+    assert_eq!(Filter::parse("/"), plain("/"));
+    assert_eq!(Filter::parse("$shared/x"), plain("$shared/x"));
+    assert_eq!(
+        Filter::parse("$share/g/a/#"),
+        Ok(Filter {
+            share: Some("g"),
+            filter: "a/#"
+        })
+    );
+    assert_eq!(
+        Filter::parse("$share/g//a"),
+        Ok(Filter {
+            share: Some("g"),
+            filter: "/a"
+        })
+    );
+    assert_eq!(Filter::parse(""), Err(BadFilter::Empty));
+    for bad in ["a#", "#/a", "a/#/b", "+a", "a/b+/c", "##", "a/+#"] {
+        assert_eq!(Filter::parse(bad), Err(BadFilter::Wildcard), "{bad}");
+    }
+    for bad in [
+        "$share",
+        "$share/",
+        "$share/g",
+        "$share/g/",
+        "$share//a",
+        "$share/+/a",
+    ] {
+        assert_eq!(Filter::parse(bad), Err(BadFilter::Share), "{bad}");
+    }
+}
+
+#[test]
+fn levels_that_come_and_go_leave_no_garbage() {
+    let mut table = Table::new(7);
+    for round in 0..20_000_u32 {
+        let name = format!("device/{round}/temperature-of-the-boiler");
+        let node = table.insert(name.as_bytes());
+        table.release(node);
+    }
+    assert!(table.nodes.len() < 8, "nodes are used again");
+    assert!(table.levels.is_empty());
+}

@@ -1,0 +1,163 @@
+//! Enumerating the names in a table that match a filter, in slices.
+//!
+//! A walk goes depth first and remembers one node, which is pinned so that it stays while the
+//! table changes between two slices; where to go on follows from that node's links and the
+//! filter. Names that come in meanwhile may or may not be met: the caller tells them apart.
+
+use super::levels::LevelId;
+use super::table::{HASH, NONE, NodeId, PLUS, ROOT, Table};
+
+/// Where a walk stands. It must end through [`Table::walk`] returning `true` or
+/// [`Table::end_walk`], or a pin stays behind.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Cursor {
+    node: NodeId,
+    depth: u32,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Go on below the node.
+    Descend,
+    /// The node and all below it are done.
+    Ascend,
+    Done,
+}
+
+impl Table {
+    /// Begins a walk.
+    pub fn begin_walk(&mut self) -> Cursor {
+        self.pin(NodeId(ROOT));
+        Cursor {
+            node: NodeId(ROOT),
+            depth: 0,
+            state: State::Descend,
+        }
+    }
+
+    /// Visits up to `steps` nodes and puts those that match `filter` and have a first value into
+    /// `found`; `true` when the walk has ended.
+    pub fn walk(
+        &mut self,
+        cursor: &mut Cursor,
+        filter: &[u8],
+        steps: usize,
+        found: &mut Vec<NodeId>,
+    ) -> bool {
+        let levels: Vec<LevelId> = filter
+            .split(|&b| b == b'/')
+            .map(|l| self.pattern(l))
+            .collect();
+        let start = cursor.node;
+        for _ in 0..steps {
+            if cursor.state == State::Done {
+                break;
+            }
+            self.step(cursor, &levels);
+            let node = &self.nodes[cursor.node.0 as usize];
+            let matched = cursor.state == State::Descend && is_match(&levels, cursor.depth);
+            if matched && cursor.node.0 != ROOT && node.values[0] != NONE {
+                found.push(cursor.node);
+            }
+        }
+        if cursor.node != start {
+            self.pin(cursor.node);
+            self.unpin(start);
+        }
+        if cursor.state == State::Done {
+            self.end_walk(cursor);
+            return true;
+        }
+        false
+    }
+
+    /// Ends a walk early. Ending it twice does nothing.
+    pub fn end_walk(&mut self, cursor: &mut Cursor) {
+        cursor.state = State::Done;
+        if cursor.depth != u32::MAX {
+            cursor.depth = u32::MAX;
+            self.unpin(cursor.node);
+        }
+    }
+
+    fn pattern(&self, level: &[u8]) -> LevelId {
+        match level {
+            b"+" => PLUS,
+            b"#" => HASH,
+            _ => self.levels.lookup(level).unwrap_or(NONE),
+        }
+    }
+
+    /// Goes to the next node in depth-first order that may match; one step may also only go up.
+    fn step(&self, cursor: &mut Cursor, levels: &[LevelId]) {
+        let id = cursor.node.0;
+        if cursor.state == State::Descend {
+            let first = match pattern_at(levels, cursor.depth) {
+                None => NONE,
+                Some(PLUS | HASH) => self.nodes[id as usize].first_child,
+                Some(level) => self.child(id, level),
+            };
+            match self.skip_dollar(cursor.depth, levels, first) {
+                NONE => cursor.state = State::Ascend,
+                child => {
+                    cursor.node = NodeId(child);
+                    cursor.depth += 1;
+                }
+            }
+            return;
+        }
+        if id == ROOT {
+            cursor.state = State::Done;
+            return;
+        }
+        let above = cursor.depth - 1;
+        let next = match pattern_at(levels, above) {
+            Some(PLUS | HASH) => self.nodes[id as usize].next,
+            _ => NONE,
+        };
+        match self.skip_dollar(above, levels, next) {
+            NONE => {
+                cursor.node = NodeId(self.nodes[id as usize].parent);
+                cursor.depth = above;
+            }
+            sibling => {
+                cursor.node = NodeId(sibling);
+                cursor.state = State::Descend;
+            }
+        }
+    }
+
+    /// Leaves out `$` names where the filter begins with a wildcard [MQTT-4.7.2-1].
+    fn skip_dollar(&self, depth: u32, levels: &[LevelId], mut node: u32) -> u32 {
+        if depth > 0 || !matches!(levels[0], PLUS | HASH) {
+            return node;
+        }
+        while node != NONE {
+            let level = self.nodes[node as usize].level;
+            if self.levels.text(level).first() != Some(&b'$') {
+                break;
+            }
+            node = self.nodes[node as usize].next;
+        }
+        node
+    }
+}
+
+/// What the filter asks of the children of a node at `depth`; `#` goes on for ever.
+fn pattern_at(levels: &[LevelId], depth: u32) -> Option<LevelId> {
+    match levels.get(depth as usize) {
+        Some(&level) => Some(level),
+        None if levels.last() == Some(&HASH) => Some(HASH),
+        None => None,
+    }
+}
+
+/// Whether a node at `depth`, reached by the filter's own path, matches the whole filter.
+fn is_match(levels: &[LevelId], depth: u32) -> bool {
+    let depth = depth as usize;
+    match levels.last() {
+        Some(&HASH) => depth + 1 >= levels.len(),
+        _ => depth == levels.len(),
+    }
+}
