@@ -1,1 +1,20 @@
-//! (to be written)
+//! What the broker holds: message bodies, delivery queues and windows. Memory only, no files.
+//!
+//! - [`message`]: a body is copied once, into pooled memory, in the form it has on the wire; who
+//!   still needs it is counted.
+//! - [`delivery`]: one 16-byte entry for each message and session, linked into queues through one
+//!   slab shared by all sessions: thousands of queues, one allocation.
+//! - [`window`]: which QoS 1 and 2 deliveries are under way, by packet identifier.
+//!
+//! Freed bodies and deliveries are used again, so that a message in steady state allocates nothing.
+
+pub mod delivery;
+pub mod message;
+pub mod window;
+
+pub use delivery::{Deliveries, Delivery, DeliveryId, Queue, Stage};
+pub use message::{Body, Message, MessageId, Messages};
+pub use window::Window;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! Deliveries: which message waits for which session, and how.
+//!
+//! Sixteen bytes each, in one array with a free list; queues are linked through it.
+
+use super::MessageId;
+use crate::wire::QoS;
+
+/// A delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryId(u32);
+
+const NONE: u32 = u32::MAX;
+
+/// How far a QoS 1 or 2 delivery is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// PUBLISH waits to be sent, or for PUBACK or PUBREC.
+    Publish,
+    /// PUBREC came: PUBREL waits to be sent, or for PUBCOMP.
+    Released,
+    /// The handshake is over.
+    Done,
+}
+
+/// One message for one session, through one subscription.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery {
+    /// The message; the delivery counts as one of its holders.
+    pub message: MessageId,
+    next: u32,
+    /// Subscription Identifier (28 bits, 0 for none), QoS (2), RETAIN (1), sent before (1).
+    meta: u32,
+    /// In a window: Packet Identifier. In a queue: a number that tells the order of arrival.
+    pub number: u16,
+    /// In a window: how far it is.
+    pub stage: Stage,
+}
+
+const _: () = assert!(size_of::<Delivery>() == 16);
+
+const SUBSCRIPTION_ID: u32 = (1 << 28) - 1;
+const QOS_SHIFT: u32 = 28;
+const RETAIN: u32 = 1 << 30;
+const SENT: u32 = 1 << 31;
+
+impl Delivery {
+    /// A delivery that is in no queue yet.
+    pub fn new(message: MessageId, qos: QoS, retain: bool, subscription_id: u32) -> Delivery {
+        let retain = if retain { RETAIN } else { 0 };
+        let meta = subscription_id & SUBSCRIPTION_ID | (qos as u32) << QOS_SHIFT | retain;
+        Delivery {
+            message,
+            next: NONE,
+            meta,
+            number: 0,
+            stage: Stage::Publish,
+        }
+    }
+
+    /// The QoS it is delivered with.
+    pub fn qos(&self) -> QoS {
+        match self.meta >> QOS_SHIFT & 3 {
+            0 => QoS::AtMostOnce,
+            1 => QoS::AtLeastOnce,
+            _ => QoS::ExactlyOnce,
+        }
+    }
+
+    /// The RETAIN flag it is delivered with.
+    pub fn retain(&self) -> bool {
+        self.meta & RETAIN != 0
+    }
+
+    /// The identifier of the subscription it comes through.
+    pub fn subscription_id(&self) -> Option<u32> {
+        Some(self.meta & SUBSCRIPTION_ID).filter(|&id| id != 0)
+    }
+
+    /// Whether the PUBLISH was sent before, so that it carries DUP now.
+    pub fn was_sent(&self) -> bool {
+        self.meta & SENT != 0
+    }
+
+    /// Remembers that the PUBLISH was sent.
+    pub fn set_sent(&mut self) {
+        self.meta |= SENT;
+    }
+}
+
+/// All deliveries of all sessions.
+#[derive(Default)]
+pub struct Deliveries {
+    entries: Vec<Delivery>,
+    /// Free entries, linked through `next`; an empty list is [`None`].
+    free: Option<u32>,
+    count: usize,
+}
+
+impl Deliveries {
+    /// Keeps a delivery.
+    pub fn insert(&mut self, delivery: Delivery) -> DeliveryId {
+        self.count += 1;
+        let Some(id) = self.free else {
+            self.entries.push(delivery);
+            return DeliveryId(self.entries.len() as u32 - 1);
+        };
+        let next = self.entries[id as usize].next;
+        self.free = (next != NONE).then_some(next);
+        self.entries[id as usize] = delivery;
+        DeliveryId(id)
+    }
+
+    /// A delivery.
+    #[inline]
+    pub fn get(&self, id: DeliveryId) -> &Delivery {
+        &self.entries[id.0 as usize]
+    }
+
+    /// A delivery, to change.
+    #[inline]
+    pub fn get_mut(&mut self, id: DeliveryId) -> &mut Delivery {
+        &mut self.entries[id.0 as usize]
+    }
+
+    /// Frees a delivery that is in no queue; its message is the caller's to release.
+    pub fn remove(&mut self, id: DeliveryId) -> Delivery {
+        let delivery = self.entries[id.0 as usize];
+        self.entries[id.0 as usize].next = self.free.unwrap_or(NONE);
+        self.free = Some(id.0);
+        self.count -= 1;
+        if self.count == 0 {
+            // Nothing is left: give the memory of a burst back, but not that of the daily work.
+            self.entries.clear();
+            self.entries.shrink_to(16 * 1024);
+            self.free = None;
+        }
+        delivery
+    }
+
+    /// How many deliveries there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+}
+
+/// A first-in-first-out queue of deliveries.
+///
+/// Invariant: `head` and `tail` are both some or both none, and `count` entries lie between.
+#[derive(Debug, Default)]
+pub struct Queue {
+    ends: Option<(u32, u32)>,
+    count: u32,
+    bytes: u64,
+}
+
+impl Queue {
+    /// Appends a delivery whose message has `len` bytes.
+    pub fn push(&mut self, deliveries: &mut Deliveries, delivery: Delivery, len: usize) {
+        let DeliveryId(id) = deliveries.insert(delivery);
+        self.ends = match self.ends {
+            None => Some((id, id)),
+            Some((head, tail)) => {
+                deliveries.entries[tail as usize].next = id;
+                Some((head, id))
+            }
+        };
+        self.count += 1;
+        self.bytes += len as u64;
+    }
+
+    /// The delivery that waits longest.
+    pub fn front(&self) -> Option<DeliveryId> {
+        self.ends.map(|(head, _)| DeliveryId(head))
+    }
+
+    /// The delivery behind `id`, which is in this queue.
+    pub fn after(&self, deliveries: &Deliveries, id: DeliveryId) -> Option<DeliveryId> {
+        let next = deliveries.get(id).next;
+        (next != NONE).then_some(DeliveryId(next))
+    }
+
+    /// Takes the delivery that waits longest out of the queue, without freeing it; its message has
+    /// `len` bytes.
+    pub fn pop(&mut self, deliveries: &mut Deliveries, len: usize) -> Option<DeliveryId> {
+        let (head, tail) = self.ends?;
+        let next = std::mem::replace(&mut deliveries.entries[head as usize].next, NONE);
+        self.ends = (next != NONE).then_some((next, tail));
+        self.count -= 1;
+        self.bytes -= len as u64;
+        Some(DeliveryId(head))
+    }
+
+    /// How many deliveries wait.
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_none()
+    }
+
+    /// How many bytes their messages have.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
