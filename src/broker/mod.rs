@@ -1,1 +1,188 @@
-//! (to be written)
+//! The Server of the MQTT specification as a state machine, without sockets, clock or disk.
+//!
+//! Inputs: [`Broker::accept`], [`Broker::receive`], [`Broker::sent`], [`Broker::gone`],
+//! [`Broker::verdict`], [`Broker::timeout`], and [`Broker::reload`] and [`Broker::shutdown`] from
+//! the owner. Outputs, to be drained after any input: [`Broker::poll_writable`] with
+//! [`Broker::transmit`], [`Broker::poll_resume`], [`Broker::poll_close`], [`Broker::poll_auth`] and
+//! [`Broker::poll_timeout`]. Inputs return at once; time and randomness come from outside, so the
+//! same sequence of inputs always leads to the same outputs.
+//!
+//! Three lifetimes, three slabs: a [`connection`] (the socket), a [`session`] (what the
+//! specification says), a message (while somebody needs it). They name each other by small numbers.
+//! Each chapter of the specification has a file; all of them are `impl Broker`.
+
+mod alias;
+mod close;
+mod connack;
+mod connect;
+mod connection;
+mod load;
+mod publish;
+mod qos;
+mod receive;
+mod reload;
+mod retain;
+mod route;
+mod session;
+mod settings;
+mod share;
+mod subscribe;
+mod subscriptions;
+mod sys;
+mod timer;
+mod transmit;
+mod will;
+
+pub use connect::AuthRequest;
+pub use connection::Peer;
+pub use settings::{ListenerSettings, Settings};
+
+use crate::store::{Deliveries, Messages};
+use crate::topic::Matches;
+use connection::Connection;
+use slab::Slab;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The time of an input.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Milliseconds of a clock that never jumps; all timers live on it.
+    pub mono_ms: u64,
+    /// Milliseconds since 1970 of a clock that may be wrong; for what people read.
+    pub wall_ms: u64,
+}
+
+/// A connection; the generation tells it from an earlier one in the same slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnId {
+    index: u32,
+    generation: u32,
+}
+
+impl ConnId {
+    /// The slot: small, dense, used again; for tables of the caller.
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
+/// The broker.
+pub struct Broker {
+    settings: Settings,
+    connections: Slab<Connection>,
+    connections_of: BTreeMap<u16, usize>,
+    generation: u32,
+    sessions: session::Sessions,
+    messages: Messages,
+    deliveries: Deliveries,
+    subscriptions: subscriptions::Subscriptions,
+    retained: retain::Retained,
+    timers: timer::Timers,
+    outputs: Outputs,
+    transit: transmit::Transit,
+    matches: Matches,
+    stats: sys::Stats,
+    sys: sys::Sys,
+    rng: Rng,
+    now: Now,
+}
+
+/// What waits for the caller to fetch it.
+#[derive(Default)]
+struct Outputs {
+    writable: VecDeque<ConnId>,
+    resume: VecDeque<ConnId>,
+    close: VecDeque<ConnId>,
+    auth: VecDeque<AuthRequest>,
+}
+
+impl Broker {
+    /// A broker with these settings; `seed` is all the randomness it will ever have.
+    pub fn new(settings: Settings, seed: u64, now: Now) -> Broker {
+        let mut rng = Rng(seed);
+        let mut broker = Broker {
+            connections: Slab::new(),
+            connections_of: BTreeMap::new(),
+            generation: 0,
+            sessions: session::Sessions::new(rng.next()),
+            messages: Messages::default(),
+            deliveries: Deliveries::default(),
+            subscriptions: subscriptions::Subscriptions::new(rng.next()),
+            retained: retain::Retained::new(rng.next()),
+            timers: timer::Timers::default(),
+            outputs: Outputs::default(),
+            transit: transmit::Transit::default(),
+            matches: Matches::default(),
+            stats: sys::Stats::default(),
+            sys: sys::Sys::new(now),
+            rng,
+            now,
+            settings,
+        };
+        broker.start_sys();
+        broker.start_retain_sweep();
+        broker
+    }
+
+    /// The moment, in monotonic milliseconds, at which [`Broker::timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<u64> {
+        self.timers.next()
+    }
+
+    /// Lets everything happen whose moment has come.
+    pub fn timeout(&mut self, now: Now) {
+        self.now = now;
+        while let Some(timer) = self.timers.pop(now.mono_ms) {
+            match timer {
+                timer::Timer::Connection(index) => self.connection_timeout(index),
+                timer::Timer::Session(session) => self.session_timeout(session),
+                timer::Timer::Sys => self.update_sys(),
+                timer::Timer::RetainSweep => self.sweep_retained(),
+            }
+        }
+    }
+
+    /// A connection that has something to transmit.
+    pub fn poll_writable(&mut self) -> Option<ConnId> {
+        let id = self.outputs.writable.pop_front()?;
+        if let Some(conn) = self.conn(id) {
+            conn.is_listed_writable = false;
+        }
+        Some(id)
+    }
+
+    /// A connection that takes input again: present what was not consumed, then read on.
+    pub fn poll_resume(&mut self) -> Option<ConnId> {
+        self.outputs.resume.pop_front()
+    }
+
+    /// A connection to close, after transmitting once more what waits; then call
+    /// [`Broker::gone`].
+    pub fn poll_close(&mut self) -> Option<ConnId> {
+        self.outputs.close.pop_front()
+    }
+
+    /// A user name and password to check; answer by [`Broker::verdict`].
+    pub fn poll_auth(&mut self) -> Option<AuthRequest> {
+        self.outputs.auth.pop_front()
+    }
+
+    /// Whether the connection takes input now; if not, [`Broker::poll_resume`] will name it.
+    pub fn takes_input(&self, id: ConnId) -> bool {
+        let conn = self.connections.get(id.index as usize);
+        conn.is_some_and(|c| c.generation == id.generation && !c.is_paused)
+    }
+}
+
+/// A small generator of pseudo-random numbers (splitmix64), for ids and hash seeds.
+struct Rng(u64);
+
+impl Rng {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+}

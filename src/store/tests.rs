@@ -72,12 +72,14 @@ fn a_window_gives_ids_in_order_wraps_and_frees_what_is_done() {
         if model.len() < 20 {
             let delivery = deliveries.insert(Delivery::new(id, QoS::ExactlyOnce, false, 0));
             assert_eq!(window.push(&mut deliveries, delivery), next_id);
+            assert_eq!(window.find_sent(&deliveries, next_id), None, "it was not sent yet");
+            window.advance(1);
             model.push_back((next_id, false));
             next_id = next_id.checked_add(1).unwrap_or(1);
         }
         let pick = rng.usize(..model.len());
         let (packet_id, done) = model[pick];
-        let found = window.find(&deliveries, packet_id);
+        let found = window.find_sent(&deliveries, packet_id);
         assert_eq!(found.is_none(), done);
         if let Some(found) = found {
             window.finish(&mut deliveries, found, |deliveries, id| {
@@ -95,5 +97,5 @@ fn a_window_gives_ids_in_order_wraps_and_frees_what_is_done() {
         );
         assert_eq!(deliveries.count(), model.len());
     }
-    assert_eq!(window.find(&deliveries, 0), None);
+    assert_eq!(window.find_sent(&deliveries, 0), None);
 }

@@ -88,7 +88,11 @@ fn a_walk_in_slices_meets_each_stored_name_once_while_others_come_and_go() {
         let mut cursor = table.begin_walk();
         let (mut found, mut gone) = (Vec::new(), Vec::new());
         let before = stored.clone();
-        while !table.walk(&mut cursor, filter.as_bytes(), rng.usize(1..4), &mut found) {
+        loop {
+            let (steps, found_max) = (rng.usize(1..4), found.len() + rng.usize(1..3));
+            if table.walk(&mut cursor, filter.as_bytes(), steps, found_max, &mut found) {
+                break;
+            }
             if rng.bool() && !stored.is_empty() {
                 let topic = stored
                     .keys()

@@ -37,12 +37,13 @@ impl Table {
     }
 
     /// Visits up to `steps` nodes and puts those that match `filter` and have a first value into
-    /// `found`; `true` when the walk has ended.
+    /// `found`, until it holds `found_max`; `true` when the walk has ended.
     pub fn walk(
         &mut self,
         cursor: &mut Cursor,
         filter: &[u8],
         steps: usize,
+        found_max: usize,
         found: &mut Vec<NodeId>,
     ) -> bool {
         let levels: Vec<LevelId> = filter
@@ -51,7 +52,7 @@ impl Table {
             .collect();
         let start = cursor.node;
         for _ in 0..steps {
-            if cursor.state == State::Done {
+            if cursor.state == State::Done || found.len() >= found_max {
                 break;
             }
             self.step(cursor, &levels);

@@ -1,0 +1,160 @@
+//! How connections end: DISCONNECT from either side, network failures, and the broker's own end.
+
+use super::connection::State;
+use super::session::SessionId;
+use super::{Broker, ConnId, Now};
+use crate::wire::{Disconnect, Malformed, PacketType, PropertyId, ReasonCode, Version};
+
+impl Broker {
+    /// The client said good bye.
+    pub(super) fn disconnected(
+        &mut self,
+        id: ConnId,
+        session_id: SessionId,
+        disconnect: Disconnect<'_>,
+    ) {
+        let session = self.sessions.get_mut(session_id);
+        log::debug!("Received DISCONNECT from {}", session.name());
+        let expiry_s = disconnect.properties.integer(PropertyId::SessionExpiryInterval);
+        if let Some(expiry_s) = expiry_s {
+            if session.expiry_s == 0 && expiry_s != 0 {
+                let what = "a session expiry interval at DISCONNECT that CONNECT did not ask for";
+                self.refuse_packet(id, Malformed::protocol(what));
+                return;
+            }
+            session.expiry_s = expiry_s;
+        }
+        // [MQTT-3.14.4-3]; any other code leaves the will to be published.
+        if disconnect.reason == ReasonCode::SUCCESS {
+            session.will = None;
+        }
+        if self.settings.connection_messages {
+            let name = self.describe(id);
+            log::info!(target: "notice", "Client {name} disconnected.");
+        }
+        self.close_quietly(id);
+    }
+
+    /// The network connection is gone; also the caller's answer to [`Broker::poll_close`].
+    ///
+    /// `why` is what the operating system said, if it said anything.
+    pub fn gone(&mut self, id: ConnId, why: Option<&str>, now: Now) {
+        self.now = now;
+        let Some(conn) = self.conn(id) else { return };
+        let is_news = !matches!(conn.state, State::Closing);
+        if is_news && self.settings.connection_messages {
+            let name = self.describe(id);
+            match why {
+                None => log::info!(target: "notice", "Client {name} closed its connection."),
+                Some(why) => log::info!(target: "notice", "Client {name} disconnected: {why}."),
+            }
+        }
+        self.detach(id);
+        if let Some(conn) = self.connections.try_remove(id.index as usize) {
+            if let Some(count) = self.connections_of.get_mut(&conn.peer.listener) {
+                *count -= 1;
+            }
+        }
+    }
+
+    /// Ends a connection and tells the client why, if its version has the words for it.
+    pub(super) fn close(&mut self, id: ConnId, reason: ReasonCode, what: &str) {
+        let name = self.describe(id);
+        let Some(conn) = self.conn(id) else { return };
+        if matches!(conn.state, State::Closing) {
+            return;
+        }
+        let (is_open, version) = (conn.session().is_some(), conn.version);
+        match reason {
+            ReasonCode::KEEP_ALIVE_TIMEOUT => {
+                log::info!(target: "notice", "Client {name} has exceeded timeout, disconnecting.");
+            }
+            ReasonCode::SESSION_TAKEN_OVER => {}
+            _ => log::info!(target: "notice", "Client {name} disconnected: {}: {what}.", class(reason)),
+        }
+        // A DISCONNECT goes to clients of 5.0 that have their CONNACK only [MQTT-3.14.0-1].
+        if is_open && version == Version::V5 {
+            log::debug!("Sending DISCONNECT to {name} (rc{})", reason.0);
+            let mut bytes = Vec::new();
+            Disconnect { reason, properties: crate::wire::Properties::default() }
+                .encode(version, &mut bytes);
+            self.drop_replies(id);
+            self.reply_encoded(id, PacketType::Disconnect, bytes);
+        }
+        self.close_quietly(id);
+    }
+
+    /// Ends a connection without another word.
+    pub(super) fn close_quietly(&mut self, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        if matches!(conn.state, State::Closing) {
+            return;
+        }
+        conn.is_paused = false;
+        self.detach(id);
+        self.outputs.close.push_back(id);
+    }
+
+    /// Parts a connection from its session, and lets the session go its own way.
+    fn detach(&mut self, id: ConnId) {
+        self.set_connection_timer(id, None);
+        let Some(conn) = self.conn(id) else { return };
+        let session = conn.session();
+        conn.state = State::Closing;
+        conn.credentials = None;
+        let Some(session) = session else { return };
+        if self.sessions.get(session).connection == Some(id) {
+            self.drop_qos0(session);
+            self.leave_session(session);
+        }
+    }
+
+    /// Replies that wait behind a packet which ends the connection are not worth sending.
+    fn drop_replies(&mut self, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        if !conn.partial.is_reply() {
+            conn.replies = super::connection::Replies::default();
+        }
+    }
+
+    /// Client Identifier and address for log lines, in the words of Mosquitto 2.1.
+    pub(super) fn describe(&self, id: ConnId) -> String {
+        let Some(conn) = self.connections.get(id.index as usize) else { return String::new() };
+        let client_id = match conn.session() {
+            Some(session) => self.sessions.get(session).name(),
+            None => "<unknown>",
+        };
+        format!("{client_id} [{}]", conn.peer.address)
+    }
+
+    /// The broker ends: wills are published, clients of 5.0 are told, all connections close.
+    pub fn shutdown(&mut self, now: Now) {
+        self.now = now;
+        let ids: Vec<ConnId> = (self.connections.iter())
+            .map(|(index, c)| ConnId { index: index as u32, generation: c.generation })
+            .collect();
+        let sessions: Vec<SessionId> =
+            self.sessions.slab.iter().map(|(index, _)| SessionId(index as u32)).collect();
+        for session in sessions {
+            self.publish_will(session);
+        }
+        for id in ids {
+            if self.conn(id).is_some_and(|conn| conn.session().is_some()) {
+                self.close(id, ReasonCode::SERVER_SHUTTING_DOWN, "the broker ends");
+            } else {
+                self.close_quietly(id);
+            }
+        }
+    }
+}
+
+/// What kind of end a reason is, in the words that tools look for in Mosquitto's log.
+fn class(reason: ReasonCode) -> &'static str {
+    match reason {
+        ReasonCode::MALFORMED_PACKET => "malformed packet",
+        ReasonCode::PROTOCOL_ERROR => "protocol error",
+        ReasonCode::PACKET_TOO_LARGE => "oversize packet",
+        ReasonCode::NOT_AUTHORIZED => "not authorised",
+        other => other.words(),
+    }
+}

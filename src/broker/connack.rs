@@ -1,0 +1,79 @@
+//! CONNACK: what the server tells a client about itself.
+
+use super::{Broker, ConnId};
+use crate::wire::{
+    ConnAck, Connect, PacketType, Properties, PropertyId, QoS, ReasonCode, Value, Version,
+};
+
+/// What an accepting CONNACK says that the settings don't know.
+pub(super) struct Greeting<'a> {
+    pub(super) session_present: bool,
+    pub(super) assigned_client_id: Option<&'a str>,
+}
+
+impl Broker {
+    /// Sends the CONNACK that accepts.
+    ///
+    /// The properties come in Mosquitto's order: what applies of Server Keep Alive, Topic Alias
+    /// Maximum, Assigned Client Identifier, Retain Available, Maximum Packet Size, Receive Maximum,
+    /// Maximum QoS. None of them is ever left out for the client's Maximum Packet Size: the
+    /// specification allows that for Reason String and User Property only.
+    pub(super) fn greet(&mut self, id: ConnId, connect: &Connect<'_>, greeting: &Greeting<'_>) {
+        let Some(conn) = self.connections.get(id.index as usize) else { return };
+        let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
+        let mut raw = Vec::new();
+        let mut add = |id: PropertyId, value: Value<'_>| id.encode(value, &mut raw);
+        let max_keepalive = self.settings.max_keepalive;
+        if max_keepalive != 0 && (connect.keep_alive_s == 0 || connect.keep_alive_s > max_keepalive)
+        {
+            add(PropertyId::ServerKeepAlive, Value::Integer(max_keepalive.into()));
+        }
+        if listener.max_topic_alias > 0 {
+            add(PropertyId::TopicAliasMaximum, Value::Integer(listener.max_topic_alias.into()));
+        }
+        if let Some(client_id) = greeting.assigned_client_id {
+            add(PropertyId::AssignedClientIdentifier, Value::Text(client_id));
+        }
+        if !self.settings.retain_available {
+            add(PropertyId::RetainAvailable, Value::Integer(0));
+        }
+        if self.settings.max_packet_size > 0 {
+            let size = self.settings.max_packet_size as u32;
+            add(PropertyId::MaximumPacketSize, Value::Integer(size));
+        }
+        if self.settings.max_inflight_messages > 0 {
+            let maximum = self.settings.max_inflight_messages.into();
+            add(PropertyId::ReceiveMaximum, Value::Integer(maximum));
+        }
+        if listener.max_qos < QoS::ExactlyOnce {
+            add(PropertyId::MaximumQoS, Value::Integer(listener.max_qos as u32));
+        }
+        let connack = ConnAck {
+            // There is no such flag in MQTT 3.1.
+            session_present: greeting.session_present && connect.version != Version::V31,
+            reason: ReasonCode::SUCCESS,
+            properties: Properties::from_encoded(&raw),
+        };
+        let mut bytes = Vec::new();
+        connack.encode(connect.version, &mut bytes);
+        log::debug!("Sending CONNACK to {} ({}, 0)", self.describe(id), u8::from(greeting.session_present));
+        self.reply_encoded(id, PacketType::ConnAck, bytes);
+    }
+
+    /// Sends the CONNACK that refuses, if the version has a code for the reason.
+    pub(super) fn send_refusal(&mut self, id: ConnId, version: Version, reason: ReasonCode) {
+        let code = match version {
+            Version::V5 => Some(reason.0),
+            _ => reason.return_code(),
+        };
+        let Some(code) = code else { return };
+        let connack = ConnAck {
+            session_present: false,
+            reason: ReasonCode(code),
+            properties: Properties::default(),
+        };
+        let mut bytes = Vec::new();
+        connack.encode(version, &mut bytes);
+        self.reply_encoded(id, PacketType::ConnAck, bytes);
+    }
+}

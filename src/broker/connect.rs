@@ -1,0 +1,374 @@
+//! CONNECT: who comes, whether it may come in, and which session it gets.
+//!
+//! Three steps. [`Broker::connect`] judges the packet; user name and password go out to be checked
+//! if the listener has a password file, and the packet waits meanwhile; [`Broker::admit`] ends an
+//! older connection of the same client, finds or makes the session, and answers.
+
+use super::connack::Greeting;
+use super::connection::State;
+use super::session::{EXPIRES_NEVER, SessionId};
+use super::will::StoredWill;
+use super::{Broker, ConnId, Now};
+use crate::auth::SignIn;
+use crate::wire::{Connect, ConnectError, FixedHeader, PropertyId, ReasonCode, Version};
+
+/// What a client signs in with.
+#[derive(Clone, Debug)]
+pub(super) struct Credentials {
+    pub(super) username: String,
+    pub(super) password: Option<Vec<u8>>,
+}
+
+/// A user name and password to be checked, outside and without haste.
+#[derive(Clone, Debug)]
+pub struct AuthRequest {
+    /// The connection to give the verdict for.
+    pub conn: ConnId,
+    /// The listener whose password file counts.
+    pub listener: u16,
+    /// User Name.
+    pub username: String,
+    /// Password.
+    pub password: Option<Vec<u8>>,
+}
+
+/// A CONNECT that is not accepted.
+struct Refusal {
+    reason: ReasonCode,
+    what: &'static str,
+}
+
+const fn refusal(reason: ReasonCode, what: &'static str) -> Refusal {
+    Refusal { reason, what }
+}
+
+impl Broker {
+    pub(super) fn connect(&mut self, id: ConnId, first: u8, packet: &[u8], body: &[u8]) {
+        match Connect::decode(first, body) {
+            Err(error) => self.refuse_malformed(id, error),
+            Ok(connect) => {
+                if let Some(conn) = self.conn(id) {
+                    conn.version = connect.version;
+                }
+                if let Err(refusal) = self.judge_connect(id, &connect) {
+                    self.refuse(id, &connect, &refusal);
+                    return;
+                }
+                self.sign_in(id, packet, &connect);
+            }
+        }
+    }
+
+    /// [MQTT-3.1.4-1]: most malformed CONNECTs are worth no answer but the end of the connection.
+    fn refuse_malformed(&mut self, id: ConnId, error: ConnectError) {
+        if let Some(version) = error.version {
+            let is_version =
+                error.malformed.reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION;
+            if version == Version::V5 || is_version {
+                self.send_refusal(id, version, error.malformed.reason);
+            }
+        }
+        let Some(conn) = self.conn(id) else { return };
+        let address = &conn.peer.address;
+        log::info!(target: "notice", "Client <unknown> [{address}] disconnected: bad CONNECT: {}.", error.malformed);
+        self.close_quietly(id);
+    }
+
+    /// Everything that can be said without knowing the user.
+    fn judge_connect(&mut self, id: ConnId, connect: &Connect<'_>) -> Result<(), Refusal> {
+        let Some(conn) = self.connections.get(id.index as usize) else { return Ok(()) };
+        let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
+        if !listener.accept_protocol_versions[connect.version as usize - 3] {
+            let what = "this version is not spoken here (accept_protocol_versions)";
+            return Err(refusal(ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, what));
+        }
+        if connect.properties.find(PropertyId::AuthenticationMethod).is_some() {
+            // [MQTT-4.12.0-1]
+            let what = "no authentication method is offered";
+            return Err(refusal(ReasonCode::BAD_AUTHENTICATION_METHOD, what));
+        }
+        if let Some(will) = &connect.will {
+            if will.qos > listener.max_qos {
+                return Err(refusal(ReasonCode::QOS_NOT_SUPPORTED, "will QoS above max_qos"));
+            }
+            if will.retain && !self.settings.retain_available {
+                let what = "a retained will although retain_available is false";
+                return Err(refusal(ReasonCode::RETAIN_NOT_SUPPORTED, what));
+            }
+            let levels = crate::topic::level_count(will.topic.as_bytes());
+            if will.topic.starts_with("$SYS") || levels > self.settings.max_topic_levels {
+                return Err(refusal(ReasonCode::TOPIC_NAME_INVALID, "a will topic not accepted"));
+            }
+        }
+        let max = self.settings.max_keepalive;
+        let keep_alive_s = connect.keep_alive_s;
+        if max != 0 && (keep_alive_s == 0 || keep_alive_s > max) && connect.version != Version::V5 {
+            let what = "keep alive above max_keepalive";
+            return Err(refusal(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, what));
+        }
+        if listener.use_username_as_clientid {
+            return match connect.username {
+                Some(name) if !name.is_empty() => Ok(()),
+                _ => Err(refusal(ReasonCode::BAD_USER_NAME_OR_PASSWORD, "no user name to use as client id")),
+            };
+        }
+        self.judge_client_id(connect, usize::from(conn.peer.listener))
+    }
+
+    fn judge_client_id(&self, connect: &Connect<'_>, listener: usize) -> Result<(), Refusal> {
+        let listener = &self.settings.listeners[listener];
+        let refused = |what| Err(refusal(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, what));
+        if connect.client_id.is_empty() {
+            return match connect.version {
+                Version::V31 => refused("an empty client id in MQTT 3.1"),
+                // [MQTT-3.1.3-8]
+                Version::V311 if !connect.clean_start => {
+                    refused("an empty client id without clean session")
+                }
+                _ if !listener.allow_zero_length_clientid => refused("an empty client id"),
+                _ => Ok(()),
+            };
+        }
+        match &listener.clientid_prefixes {
+            Some(prefix) if !connect.client_id.starts_with(prefix.as_str()) => {
+                refused("client id does not begin with clientid_prefixes")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Decides at once where no password is to be checked, asks otherwise.
+    fn sign_in(&mut self, id: ConnId, packet: &[u8], connect: &Connect<'_>) {
+        let Some(conn) = self.connections.get_mut(id.index as usize) else { return };
+        let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
+        let Some(username) = connect.username else {
+            if listener.allow_anonymous {
+                self.admit(id, connect);
+            } else {
+                let what = "anonymous clients are not allowed here";
+                self.refuse(id, connect, &refusal(ReasonCode::NOT_AUTHORIZED, what));
+            }
+            return;
+        };
+        if !listener.has_passwords {
+            if listener.allow_anonymous {
+                self.admit(id, connect);
+            } else {
+                let what = "no password_file tells who may come in here";
+                self.refuse(id, connect, &refusal(ReasonCode::NOT_AUTHORIZED, what));
+            }
+            return;
+        }
+        conn.state = State::Authenticating(packet.into());
+        conn.is_paused = true;
+        let credentials = Credentials {
+            username: username.to_string(),
+            password: connect.password.map(<[u8]>::to_vec),
+        };
+        self.outputs.auth.push_back(AuthRequest {
+            conn: id,
+            listener: conn.peer.listener,
+            username: credentials.username.clone(),
+            password: credentials.password.clone(),
+        });
+        conn.credentials = Some(Box::new(credentials));
+    }
+
+    /// The answer to an [`AuthRequest`].
+    pub fn verdict(&mut self, id: ConnId, sign_in: SignIn, now: Now) {
+        self.now = now;
+        let what = match sign_in {
+            SignIn::Granted => "",
+            SignIn::UnknownUser => "unknown user",
+            SignIn::WrongPassword => "wrong password",
+            SignIn::NoPassword => "no password",
+        };
+        let Some(conn) = self.conn(id) else { return };
+        if matches!(conn.state, State::Open(_)) {
+            // Asked again after the password file changed.
+            if sign_in != SignIn::Granted {
+                self.close(id, ReasonCode::NOT_AUTHORIZED, what);
+            }
+            return;
+        }
+        let State::Authenticating(packet) =
+            std::mem::replace(&mut conn.state, State::AwaitConnect)
+        else {
+            conn.state = State::Closing;
+            return;
+        };
+        conn.is_paused = false;
+        self.outputs.resume.push_back(id);
+        let header = FixedHeader::read(&packet).ok().flatten();
+        let body = header.and_then(|header| packet.get(usize::from(header.len)..));
+        let Some(Ok(connect)) = body.map(|body| Connect::decode(packet[0], body)) else { return };
+        if sign_in == SignIn::Granted {
+            self.admit(id, &connect);
+        } else {
+            self.refuse(id, &connect, &refusal(ReasonCode::NOT_AUTHORIZED, what));
+        }
+    }
+
+    /// Says no, in the form that the client's version has for it, and why, in the log.
+    fn refuse(&mut self, id: ConnId, connect: &Connect<'_>, refusal: &Refusal) {
+        let Some(conn) = self.conn(id) else { return };
+        let address = conn.peer.address.clone();
+        let user = connect.username.map(|name| format!(", u'{name}'")).unwrap_or_default();
+        let class = match refusal.reason {
+            ReasonCode::NOT_AUTHORIZED | ReasonCode::BAD_USER_NAME_OR_PASSWORD => "not authorised",
+            other => other.words(),
+        };
+        log::info!(
+            target: "notice",
+            "Client {} [{address}{user}] disconnected: {class}: {}.",
+            connect.client_id,
+            refusal.what,
+        );
+        self.send_refusal(id, connect.version, refusal.reason);
+        self.close_quietly(id);
+    }
+
+    /// The client may come in: gives it its session and CONNACK.
+    fn admit(&mut self, id: ConnId, connect: &Connect<'_>) {
+        let Some(conn) = self.connections.get_mut(id.index as usize) else { return };
+        let peer = conn.peer.clone();
+        let listener = &self.settings.listeners[usize::from(peer.listener)];
+        let assigned = connect.client_id.is_empty() && !listener.use_username_as_clientid;
+        let client_id = if assigned {
+            let prefix = listener.auto_id_prefix.clone();
+            self.new_client_id(&prefix)
+        } else if listener.use_username_as_clientid {
+            connect.username.unwrap_or_default().to_string()
+        } else {
+            connect.client_id.to_string()
+        };
+        let existing = self.sessions.find(&client_id);
+        let is_full = existing.is_none()
+            && self.settings.global_max_clients.is_some_and(|max| self.sessions.slab.len() >= max);
+        if is_full {
+            let what = "global_max_clients is reached";
+            self.refuse(id, connect, &refusal(ReasonCode::SERVER_BUSY, what));
+            return;
+        }
+        let resumed = existing.and_then(|session| self.take_over(session, connect.clean_start));
+        let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
+        self.open_session(id, session_id, connect, &client_id);
+        let greeting = Greeting {
+            session_present: resumed.is_some(),
+            assigned_client_id: assigned.then_some(client_id.as_str()),
+        };
+        self.greet(id, connect, &greeting);
+        if self.settings.connection_messages {
+            let user = connect.username.map(|name| format!(", u'{name}'")).unwrap_or_default();
+            log::info!(
+                target: "notice",
+                "New client connected from {} as {client_id} (p{}, c{}, k{}{user}).",
+                peer.address,
+                connect.version as u8,
+                u8::from(connect.clean_start),
+                connect.keep_alive_s,
+            );
+            if connect.will.is_none() {
+                log::debug!("No will message specified.");
+            }
+        }
+        if resumed.is_some() {
+            self.mark_writable(id);
+        }
+    }
+
+    /// Ends an older connection of the session [MQTT-3.1.4-2]; returns the session if it goes on.
+    fn take_over(&mut self, session_id: SessionId, clean_start: bool) -> Option<SessionId> {
+        if let Some(old) = self.sessions.get(session_id).connection {
+            let name = self.sessions.get(session_id).name();
+            log::info!(target: "notice", "Client {name} already connected, closing old connection.");
+            self.close(old, ReasonCode::SESSION_TAKEN_OVER, "taken over");
+        }
+        // The old connection's end may have ended the session, too.
+        if !self.sessions.slab.contains(session_id.0 as usize) {
+            return None;
+        }
+        if clean_start {
+            self.publish_will(session_id);
+            self.end_session(session_id);
+            return None;
+        }
+        self.rejoin_session(session_id);
+        Some(session_id)
+    }
+
+    /// Ties connection and session together, with what CONNECT says about both.
+    fn open_session(
+        &mut self,
+        id: ConnId,
+        session_id: SessionId,
+        connect: &Connect<'_>,
+        client_id: &str,
+    ) {
+        let Some(conn) = self.connections.get_mut(id.index as usize) else { return };
+        let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
+        let session = self.sessions.get_mut(session_id);
+        session.connection = Some(id);
+        session.version = connect.version;
+        session.is_bridge = connect.is_bridge;
+        session.listener = conn.peer.listener;
+        session.username = connect.username.map(Into::into);
+        session.rules = listener.acl.as_ref().map(|acl| acl.rules_for(connect.username));
+        session.expiry_s = match connect.version {
+            Version::V5 => {
+                connect.properties.integer(PropertyId::SessionExpiryInterval).unwrap_or(0)
+            }
+            _ if connect.clean_start => 0,
+            _ => EXPIRES_NEVER,
+        };
+        session.will = connect.will.map(|will| {
+            Box::new(StoredWill::new(&will, &listener.mount_point))
+        });
+        conn.state = State::Open(session_id);
+        conn.wants_problems =
+            connect.properties.integer(PropertyId::RequestProblemInformation) != Some(0);
+        conn.max_packet_size = (connect.properties.integer(PropertyId::MaximumPacketSize))
+            .map_or(usize::MAX, |size| size as usize);
+        let limit = match self.settings.max_inflight_messages {
+            0 => u16::MAX,
+            limit => limit,
+        };
+        conn.send_maximum = usize::from(connect.receive_maximum().min(limit));
+        let aliases = connect.properties.integer(PropertyId::TopicAliasMaximum).unwrap_or(0) as u16;
+        conn.outbound_aliases.set_maximum(aliases.min(listener.max_topic_alias_broker));
+        let keep_alive_s = match (self.settings.max_keepalive, connect.keep_alive_s) {
+            (0, asked) => asked,
+            (max, 0) => max,
+            (max, asked) => asked.min(max),
+        };
+        conn.silence_max_ms = match keep_alive_s {
+            0 => None,
+            seconds => Some(u64::from(seconds) * 1500),
+        };
+        let deadline = conn.silence_max_ms.map(|silence| self.now.mono_ms + silence);
+        self.set_connection_timer(id, deadline);
+        self.stats.connected(self.sessions.slab.len());
+        debug_assert_eq!(self.sessions.get(session_id).name(), client_id);
+    }
+
+    /// A Client Identifier that nobody has: prefix and a random UUID in capitals.
+    fn new_client_id(&mut self, prefix: &str) -> String {
+        loop {
+            let (high, low) = (self.rng.next(), self.rng.next());
+            // Version 4, variant 1 of RFC 9562.
+            let high = high & !0xf000 | 0x4000;
+            let low = low & !(0b11 << 62) | 0b10 << 62;
+            let id = format!(
+                "{prefix}{:08X}-{:04X}-{:04X}-{:04X}-{:012X}",
+                high >> 32,
+                high >> 16 & 0xffff,
+                high & 0xffff,
+                low >> 48,
+                low & 0xffff_ffff_ffff,
+            );
+            if self.sessions.find(&id).is_none() {
+                return id;
+            }
+        }
+    }
+}

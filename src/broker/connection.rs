@@ -1,0 +1,263 @@
+//! Connections: what is known of a network connection, from its first byte to its last.
+
+use super::session::SessionId;
+use super::timer::Timer;
+use super::transmit::Partial;
+use super::{Broker, ConnId};
+use crate::wire::{PacketType, ReasonCode, Version};
+use std::collections::VecDeque;
+
+/// Where a connection comes from.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Address and port, or what stands for them, for log lines.
+    pub address: String,
+    /// Which of [`super::Settings::listeners`] took it.
+    pub listener: u16,
+}
+
+/// The life of a connection.
+pub(super) enum State {
+    /// Nothing but CONNECT may come.
+    AwaitConnect,
+    /// CONNECT (its whole packet) waits for the verdict on user name and password.
+    Authenticating(Box<[u8]>),
+    /// CONNACK was given; the client has this session.
+    Open(SessionId),
+    /// What waits may be sent still, nothing is read any more.
+    Closing,
+}
+
+/// One connection. Idle it holds no buffers.
+pub(super) struct Connection {
+    pub(super) generation: u32,
+    pub(super) peer: Peer,
+    pub(super) state: State,
+    pub(super) version: Version,
+    /// One and a half times Keep Alive; `None` when it is off.
+    pub(super) silence_max_ms: Option<u64>,
+    pub(super) last_seen_ms: u64,
+    pub(super) timer_at: Option<u64>,
+    /// How many QoS 1 and 2 messages may be under way to the client.
+    pub(super) send_maximum: usize,
+    /// The largest packet that the client takes.
+    pub(super) max_packet_size: usize,
+    /// Request Problem Information: whether Reason Strings are welcome.
+    pub(super) wants_problems: bool,
+    /// The topics that the client gave aliases to; slot 0 is alias 1.
+    pub(super) inbound_aliases: Vec<Option<Box<[u8]>>>,
+    pub(super) outbound_aliases: super::alias::OutboundAliases,
+    pub(super) replies: Replies,
+    pub(super) partial: Partial,
+    pub(super) is_listed_writable: bool,
+    pub(super) is_paused: bool,
+    pub(super) warned_receive_maximum: bool,
+    /// User name and password, to ask again when the password file changes.
+    pub(super) credentials: Option<Box<super::connect::Credentials>>,
+}
+
+/// The packets other than PUBLISH that wait to be sent, in order.
+///
+/// An acknowledgement takes four bytes; the few packets that hold more are kept encoded.
+#[derive(Default)]
+pub(super) struct Replies {
+    queue: VecDeque<Reply>,
+    encoded: VecDeque<Box<[u8]>>,
+    encoded_bytes: usize,
+}
+
+/// A small packet; `packet_id` and `reason` count for acknowledgements only.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reply {
+    pub(super) packet: PacketType,
+    pub(super) reason: ReasonCode,
+    pub(super) packet_id: u16,
+}
+
+impl Reply {
+    fn is_encoded(self) -> bool {
+        use PacketType::*;
+        !matches!(self.packet, PubAck | PubRec | PubRel | PubComp | PingResp)
+    }
+}
+
+/// A connection with this many replies or bytes of them waiting is not read from.
+const REPLIES_MAX: usize = 4096;
+const ENCODED_BYTES_MAX: usize = 64 * 1024;
+
+impl Replies {
+    pub(super) fn push(&mut self, packet: PacketType, packet_id: u16, reason: ReasonCode) {
+        self.queue.push_back(Reply { packet, reason, packet_id });
+    }
+
+    pub(super) fn push_encoded(&mut self, packet: PacketType, bytes: Vec<u8>) {
+        self.encoded_bytes += bytes.len();
+        self.encoded.push_back(bytes.into_boxed_slice());
+        self.push(packet, 0, ReasonCode::SUCCESS);
+    }
+
+    /// The `at`th reply and, if it is kept encoded, its bytes; `encoded_at` counts those before it.
+    pub(super) fn get(&self, at: usize, encoded_at: usize) -> Option<(Reply, Option<&[u8]>)> {
+        let reply = *self.queue.get(at)?;
+        if !reply.is_encoded() {
+            return Some((reply, None));
+        }
+        Some((reply, self.encoded.get(encoded_at).map(|bytes| &**bytes)))
+    }
+
+    pub(super) fn pop(&mut self) {
+        let popped = self.queue.pop_front();
+        if popped.is_some_and(Reply::is_encoded) {
+            let bytes = self.encoded.pop_front();
+            self.encoded_bytes -= bytes.map_or(0, |bytes| bytes.len());
+        }
+        if self.queue.is_empty() {
+            // A burst's memory goes back; the daily amount stays.
+            self.queue.shrink_to(1024);
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    fn is_full(&self) -> bool {
+        self.queue.len() >= REPLIES_MAX || self.encoded_bytes >= ENCODED_BYTES_MAX
+    }
+
+    fn is_half_empty(&self) -> bool {
+        self.queue.len() <= REPLIES_MAX / 2 && self.encoded_bytes <= ENCODED_BYTES_MAX / 2
+    }
+}
+
+impl Connection {
+    fn new(generation: u32, peer: Peer, now_ms: u64) -> Connection {
+        Connection {
+            generation,
+            peer,
+            state: State::AwaitConnect,
+            version: Version::V311,
+            silence_max_ms: None,
+            last_seen_ms: now_ms,
+            timer_at: None,
+            send_maximum: usize::from(u16::MAX),
+            max_packet_size: usize::MAX,
+            wants_problems: true,
+            inbound_aliases: Vec::new(),
+            outbound_aliases: super::alias::OutboundAliases::default(),
+            replies: Replies::default(),
+            partial: Partial::default(),
+            is_listed_writable: false,
+            is_paused: false,
+            warned_receive_maximum: false,
+            credentials: None,
+        }
+    }
+
+    /// The session of an open connection.
+    pub(super) fn session(&self) -> Option<SessionId> {
+        match self.state {
+            State::Open(session) => Some(session),
+            _ => None,
+        }
+    }
+}
+
+impl Broker {
+    /// Takes a new network connection, unless there are too many of them.
+    pub fn accept(&mut self, peer: Peer, now: super::Now) -> Option<ConnId> {
+        self.now = now;
+        let listener = &self.settings.listeners[usize::from(peer.listener)];
+        let here = self.connections_of.get(&peer.listener).copied().unwrap_or(0);
+        let is_full = listener.max_connections.is_some_and(|max| here >= max)
+            || self.settings.global_max_connections.is_some_and(|max| self.connections.len() >= max);
+        self.stats.sockets_opened += 1;
+        if is_full {
+            log::info!(target: "notice", "Client connection from {} denied: max_connections exceeded.", peer.address);
+            return None;
+        }
+        log::info!(target: "notice", "New connection from {} on port {}.", peer.address, listener.name);
+        *self.connections_of.entry(peer.listener).or_default() += 1;
+        self.generation = self.generation.wrapping_add(1);
+        let index = self.connections.insert(Connection::new(self.generation, peer, now.mono_ms));
+        let id = ConnId { index: index as u32, generation: self.generation };
+        let deadline = now.mono_ms + u64::from(self.settings.connect_timeout) * 1000;
+        self.set_connection_timer(id, Some(deadline));
+        Some(id)
+    }
+
+    /// A connection that is still there.
+    pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut Connection> {
+        self.connections.get_mut(id.index as usize).filter(|c| c.generation == id.generation)
+    }
+
+    pub(super) fn set_connection_timer(&mut self, id: ConnId, at: Option<u64>) {
+        let Some(conn) = self.connections.get_mut(id.index as usize) else { return };
+        self.timers.set(Timer::Connection(id.index), &mut conn.timer_at, at);
+    }
+
+    /// The timer of the connection in this slot rang.
+    pub(super) fn connection_timeout(&mut self, index: u32) {
+        let now_ms = self.now.mono_ms;
+        let Some(conn) = self.connections.get_mut(index as usize) else { return };
+        conn.timer_at = None;
+        let id = ConnId { index, generation: conn.generation };
+        match (&conn.state, conn.silence_max_ms) {
+            (State::AwaitConnect | State::Authenticating(_), _) => {
+                log::info!(target: "notice", "Client <unknown> [{}] disconnected: no CONNECT in time.", conn.peer.address);
+                self.close_quietly(id);
+            }
+            (State::Open(_), Some(silence_max_ms)) => {
+                let deadline = conn.last_seen_ms + silence_max_ms;
+                if deadline > now_ms {
+                    self.set_connection_timer(id, Some(deadline));
+                } else {
+                    self.close(id, ReasonCode::KEEP_ALIVE_TIMEOUT, "exceeded timeout");
+                }
+            }
+            (State::Open(_), None) | (State::Closing, _) => {}
+        }
+    }
+
+    /// Lists the connection as having something to transmit.
+    #[inline]
+    pub(super) fn mark_writable(&mut self, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        if !conn.is_listed_writable {
+            conn.is_listed_writable = true;
+            self.outputs.writable.push_back(id);
+        }
+    }
+
+    /// Queues a small packet; a connection with too many of them is not read from.
+    pub(super) fn reply(
+        &mut self,
+        id: ConnId,
+        packet: PacketType,
+        packet_id: u16,
+        reason: ReasonCode,
+    ) {
+        let Some(conn) = self.conn(id) else { return };
+        conn.replies.push(packet, packet_id, reason);
+        conn.is_paused |= conn.replies.is_full();
+        self.mark_writable(id);
+    }
+
+    /// Queues an encoded packet.
+    pub(super) fn reply_encoded(&mut self, id: ConnId, packet: PacketType, bytes: Vec<u8>) {
+        let Some(conn) = self.conn(id) else { return };
+        conn.replies.push_encoded(packet, bytes);
+        conn.is_paused |= conn.replies.is_full();
+        self.mark_writable(id);
+    }
+
+    /// Lets a paused connection be read again when its replies have gone out.
+    pub(super) fn resume_if_drained(&mut self, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        let is_drained = conn.is_paused && conn.replies.is_half_empty();
+        if is_drained && !matches!(conn.state, State::Authenticating(_)) {
+            conn.is_paused = false;
+            self.outputs.resume.push_back(id);
+        }
+    }
+}

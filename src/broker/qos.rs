@@ -1,0 +1,134 @@
+//! The acknowledgements of QoS 1 and 2, in both directions (sections 4.3 and 4.4).
+
+use super::publish::Publisher;
+use super::session::SessionId;
+use super::{Broker, ConnId};
+use crate::store::{DeliveryId, Stage};
+use crate::wire::{Ack, PacketType, QoS, ReasonCode};
+
+impl Broker {
+    /// Sends an acknowledgement: a promise, which leaves in the order of what it answers.
+    pub(super) fn acknowledge(
+        &mut self,
+        id: ConnId,
+        packet: PacketType,
+        packet_id: u16,
+        reason: ReasonCode,
+    ) {
+        if log::log_enabled!(log::Level::Debug) {
+            let name = self.describe(id);
+            log::debug!("Sending {} to {name} (m{packet_id}, rc{})", packet.name(), reason.0);
+        }
+        self.reply(id, packet, packet_id, reason);
+    }
+
+    fn log_received(&self, session: SessionId, packet: PacketType, ack: Ack<'_>) {
+        log::debug!(
+            "Received {} from {} (Mid: {}, RC:{})",
+            packet.name(),
+            self.sessions.get(session).name(),
+            ack.packet_id,
+            ack.reason.0,
+        );
+    }
+
+    /// The delivery under way that an acknowledgement is about.
+    fn under_way(&self, session: SessionId, packet_id: u16, qos: QoS) -> Option<DeliveryId> {
+        let window = &self.sessions.get(session).window;
+        let delivery = window.find_sent(&self.deliveries, packet_id)?;
+        (self.deliveries.get(delivery).qos() == qos).then_some(delivery)
+    }
+
+    /// QoS 1, we send: the client has it; an error code counts, too [MQTT-4.4.0-2].
+    pub(super) fn puback(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
+        self.log_received(session, PacketType::PubAck, ack);
+        let Some(delivery) = self.under_way(session, ack.packet_id, QoS::AtLeastOnce) else {
+            return self.unknown_ack(id, PacketType::PubAck, ack.packet_id);
+        };
+        self.finish_delivery(session, delivery);
+        self.mark_writable(id);
+    }
+
+    /// QoS 2, we send, first half: the client has it, unless it says no.
+    pub(super) fn pubrec(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
+        self.log_received(session, PacketType::PubRec, ack);
+        let Some(delivery) = self.under_way(session, ack.packet_id, QoS::ExactlyOnce) else {
+            // The client shall forget the identifier [MQTT-4.3.3-4].
+            let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+            if !ack.reason.is_error() {
+                self.acknowledge(id, PacketType::PubRel, ack.packet_id, reason);
+            }
+            return;
+        };
+        if ack.reason.is_error() {
+            self.finish_delivery(session, delivery);
+            return self.mark_writable(id);
+        }
+        if self.deliveries.get(delivery).stage == Stage::Publish {
+            self.free_window_message(session, delivery);
+            self.deliveries.get_mut(delivery).stage = Stage::Released;
+        }
+        self.acknowledge(id, PacketType::PubRel, ack.packet_id, ReasonCode::SUCCESS);
+    }
+
+    /// QoS 2, we send, second half: the handshake is over.
+    pub(super) fn pubcomp(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
+        self.log_received(session, PacketType::PubComp, ack);
+        let delivery = self.under_way(session, ack.packet_id, QoS::ExactlyOnce);
+        let released = delivery.filter(|&d| self.deliveries.get(d).stage == Stage::Released);
+        let Some(delivery) = released else {
+            return self.unknown_ack(id, PacketType::PubComp, ack.packet_id);
+        };
+        self.finish_delivery(session, delivery);
+        self.mark_writable(id);
+    }
+
+    /// QoS 2, the client sends: now the message is passed on, once.
+    pub(super) fn pubrel(&mut self, id: ConnId, session_id: SessionId, ack: Ack<'_>) {
+        self.log_received(session_id, PacketType::PubRel, ack);
+        let session = self.sessions.get_mut(session_id);
+        let at = session.held.iter().position(|held| held.packet_id == ack.packet_id);
+        let Some(held) = at.and_then(|at| session.held.remove(at)) else {
+            // A repetition, or a message that was refused: 3.x waits for PUBCOMP all the same.
+            let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+            return self.acknowledge(id, PacketType::PubComp, ack.packet_id, reason);
+        };
+        if ack.reason.is_error() {
+            // The client does not know the message any more: it is not passed on.
+            self.messages.release(held.message);
+            return self.acknowledge(id, PacketType::PubComp, ack.packet_id, ReasonCode::SUCCESS);
+        }
+        // Rights may have changed since PUBLISH.
+        let topic = self.messages.get(held.message).topic();
+        if self.may_write(session_id, topic) {
+            self.take_on(Publisher::Session(session_id), held.message);
+        }
+        self.messages.release(held.message);
+        self.acknowledge(id, PacketType::PubComp, ack.packet_id, ReasonCode::SUCCESS);
+    }
+
+    /// An acknowledgement of nothing that is under way harms nobody: it is told to the log only.
+    fn unknown_ack(&mut self, id: ConnId, packet: PacketType, packet_id: u16) {
+        let name = self.describe(id);
+        log::debug!("{} from {name} for an unknown packet identifier {packet_id}", packet.name());
+    }
+
+    /// Ends a delivery that is under way and lets the window slide.
+    pub(super) fn finish_delivery(&mut self, session_id: SessionId, id: DeliveryId) {
+        if self.deliveries.get(id).stage == Stage::Publish {
+            self.free_window_message(session_id, id);
+        }
+        let session = self.sessions.get_mut(session_id);
+        session.window.finish(&mut self.deliveries, id, |deliveries, id| {
+            deliveries.remove(id);
+        });
+    }
+
+    /// The message of a delivery is not needed any more, its packet identifier may be.
+    fn free_window_message(&mut self, session_id: SessionId, id: DeliveryId) {
+        let message = self.deliveries.get(id).message;
+        let len = super::route::queued_len(self.messages.get(message)) as u64;
+        self.sessions.get_mut(session_id).window_bytes -= len;
+        self.messages.release(message);
+    }
+}

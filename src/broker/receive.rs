@@ -1,0 +1,133 @@
+//! From bytes to the chapter that handles the packet.
+//!
+//! A packet is judged by its first two to five bytes before its body is waited for: type, state of
+//! the connection, size. The table of what may come when stands here, before any dispatch.
+
+use super::connection::State;
+use super::{Broker, ConnId, Now};
+use crate::wire::{FixedHeader, Malformed, Packet, PacketType, ReasonCode, Version};
+
+/// The largest CONNECT: nobody is known yet who could answer for more.
+const CONNECT_BYTES_MAX: usize = 16 * 1024;
+
+impl Broker {
+    /// Takes bytes of a connection, in order; returns how many were consumed.
+    ///
+    /// What is not consumed is an unfinished packet, or belongs to a connection that does not take
+    /// input now ([`Broker::takes_input`]): present it again, with more behind it, or when
+    /// [`Broker::poll_resume`] names the connection.
+    pub fn receive(&mut self, id: ConnId, bytes: &[u8], now: Now) -> usize {
+        self.now = now;
+        let mut at = 0;
+        while at < bytes.len() && self.takes_input(id) {
+            let rest = &bytes[at..];
+            let header = match FixedHeader::read(rest) {
+                Ok(Some(header)) => header,
+                Ok(None) => break,
+                Err(malformed) => {
+                    self.refuse_packet(id, malformed);
+                    continue;
+                }
+            };
+            if let Err(malformed) = self.judge(id, header) {
+                self.refuse_packet(id, malformed);
+                continue;
+            }
+            let total = header.total();
+            if rest.len() < total {
+                break;
+            }
+            at += total;
+            self.packet(id, header, &rest[..total]);
+        }
+        self.stats.bytes_received += at as u64;
+        if self.conn(id).is_none_or(|conn| matches!(conn.state, State::Closing)) {
+            return bytes.len();
+        }
+        at
+    }
+
+    /// Whether a packet with this header may come now.
+    fn judge(&mut self, id: ConnId, header: FixedHeader) -> Result<(), Malformed> {
+        let Some(conn) = self.connections.get(id.index as usize) else { return Ok(()) };
+        let packet_type = header.packet_type()?;
+        match conn.state {
+            State::AwaitConnect if packet_type != PacketType::Connect => {
+                return Err(Malformed::protocol("the first packet is no CONNECT"));
+            }
+            State::AwaitConnect if header.total() > CONNECT_BYTES_MAX => {
+                return Err(Malformed::packet("a CONNECT of more than 16 KiB"));
+            }
+            State::Open(_) if packet_type == PacketType::Connect => {
+                return Err(Malformed::protocol("a second CONNECT"));
+            }
+            State::Open(_) if !packet_type.comes_from_client() => {
+                return Err(Malformed::protocol("a packet that only servers send"));
+            }
+            _ => {}
+        }
+        let max = self.settings.max_packet_size;
+        if max != 0 && header.total() > max {
+            let what = "a packet above max_packet_size";
+            return Err(Malformed { reason: ReasonCode::PACKET_TOO_LARGE, what });
+        }
+        Ok(())
+    }
+
+    fn packet(&mut self, id: ConnId, header: FixedHeader, packet: &[u8]) {
+        let now_ms = self.now.mono_ms;
+        self.stats.messages_received += 1;
+        let Some(conn) = self.conn(id) else { return };
+        conn.last_seen_ms = now_ms;
+        let body = &packet[usize::from(header.len)..];
+        match conn.state {
+            State::AwaitConnect => self.connect(id, header.first, packet, body),
+            State::Open(session) => {
+                let version = conn.version;
+                match Packet::decode(version, header, body, false) {
+                    Ok(packet) => self.dispatch(id, session, version, packet),
+                    Err(malformed) => self.refuse_packet(id, malformed),
+                }
+            }
+            State::Authenticating(_) | State::Closing => {}
+        }
+    }
+
+    fn dispatch(
+        &mut self,
+        id: ConnId,
+        session: super::session::SessionId,
+        version: Version,
+        packet: Packet<'_>,
+    ) {
+        match packet {
+            Packet::Publish(publish) => self.publish(id, session, version, publish),
+            Packet::PubAck(ack) => self.puback(id, session, ack),
+            Packet::PubRec(ack) => self.pubrec(id, session, ack),
+            Packet::PubRel(ack) => self.pubrel(id, session, ack),
+            Packet::PubComp(ack) => self.pubcomp(id, session, ack),
+            Packet::Subscribe(subscribe) => self.subscribe(id, session, version, &subscribe),
+            Packet::Unsubscribe(unsubscribe) => {
+                self.unsubscribe(id, session, version, &unsubscribe);
+            }
+            Packet::PingReq => {
+                log::debug!("Received PINGREQ from {}", self.sessions.get(session).name());
+                log::debug!("Sending PINGRESP to {}", self.sessions.get(session).name());
+                self.reply(id, PacketType::PingResp, 0, ReasonCode::SUCCESS);
+            }
+            Packet::Disconnect(disconnect) => self.disconnected(id, session, disconnect),
+            Packet::Auth(_) => {
+                // No method was agreed on in CONNECT [MQTT-4.12.0-6] [MQTT-4.12.0-7].
+                self.refuse_packet(id, Malformed::protocol("AUTH without a method in CONNECT"));
+            }
+            Packet::ConnAck(_) | Packet::SubAck(_) | Packet::UnsubAck(_) | Packet::PingResp => {
+                self.refuse_packet(id, Malformed::protocol("a packet that only servers send"));
+            }
+        }
+    }
+
+    /// Answers a packet that may not be, and closes.
+    pub(super) fn refuse_packet(&mut self, id: ConnId, malformed: Malformed) {
+        self.close(id, malformed.reason, malformed.what);
+    }
+}

@@ -1,0 +1,194 @@
+//! From a message to everybody who subscribed to its topic.
+//!
+//! One walk of the matching table, then one 16-byte delivery for each subscription that matches.
+//! Nothing is encoded here: bytes are made when a socket takes them.
+
+use super::Broker;
+use super::publish::Publisher;
+use super::session::SessionId;
+use super::subscriptions::SubscriptionId;
+use crate::auth::Access;
+use crate::store::{Delivery, Message, MessageId};
+use crate::topic::{Matches, NodeId};
+use crate::wire::{QoS, Version};
+use std::collections::HashMap;
+
+/// What a delivery counts for in the byte limits of a queue: its message and its own entry.
+pub(super) fn queued_len(message: &Message) -> usize {
+    message.len() + size_of::<Delivery>()
+}
+
+/// What `route` needs to know about the message over and over.
+#[derive(Clone, Copy)]
+struct Routed {
+    message: MessageId,
+    publisher: Publisher,
+    qos: QoS,
+    retain: bool,
+}
+
+impl Broker {
+    /// Delivers a message to all who subscribed to its topic; whether anybody did.
+    pub(super) fn route(&mut self, publisher: Publisher, id: MessageId) -> bool {
+        let mut matches = std::mem::take(&mut self.matches);
+        let message = self.messages.get(id);
+        self.subscriptions.table.matches(message.topic(), &mut matches);
+        let routed = Routed { message: id, publisher, qos: message.qos, retain: message.retain };
+        let found = !matches.found.is_empty();
+        if self.settings.allow_duplicate_messages {
+            for &node in &matches.found {
+                self.route_to_node(node, routed);
+            }
+        } else {
+            self.route_once_each(&matches, routed);
+        }
+        self.matches = matches;
+        found
+    }
+
+    /// Whether anybody subscribed to the topic of a message.
+    pub(super) fn has_subscriber(&mut self, id: MessageId) -> bool {
+        let mut matches = std::mem::take(&mut self.matches);
+        self.subscriptions.table.matches(self.messages.get(id).topic(), &mut matches);
+        let found = !matches.found.is_empty();
+        self.matches = matches;
+        found
+    }
+
+    fn route_to_node(&mut self, node: NodeId, routed: Routed) {
+        let mut next = self.subscriptions.first_of(node);
+        while let Some(id) = next {
+            next = self.subscriptions.get(id).next;
+            self.route_to_subscription(id, routed, None);
+        }
+        self.route_to_groups(node, routed.message, routed.publisher);
+    }
+
+    /// `allow_duplicate_messages false`: a 3.x client gets one copy, at the highest QoS of the
+    /// subscriptions that match [MQTT-3.3.5-1]. MQTT 5.0 clients tell copies apart by identifier.
+    fn route_once_each(&mut self, matches: &Matches, routed: Routed) {
+        let mut best: HashMap<SessionId, Option<QoS>> = HashMap::new();
+        for &node in &matches.found {
+            let mut next = self.subscriptions.first_of(node);
+            while let Some(id) = next {
+                let subscription = self.subscriptions.get(id);
+                next = subscription.next;
+                let qos = best.entry(subscription.session).or_default();
+                *qos = (*qos).max(Some(subscription.options.qos));
+            }
+        }
+        for &node in &matches.found {
+            let mut next = self.subscriptions.first_of(node);
+            while let Some(id) = next {
+                let subscription = self.subscriptions.get(id);
+                next = subscription.next;
+                let session = subscription.session;
+                if self.sessions.get(session).version == Version::V5 {
+                    self.route_to_subscription(id, routed, None);
+                } else if let Some(qos) = best.get_mut(&session).and_then(Option::take) {
+                    self.route_to_subscription(id, routed, Some(qos));
+                }
+            }
+            self.route_to_groups(node, routed.message, routed.publisher);
+        }
+    }
+
+    #[inline]
+    fn route_to_subscription(&mut self, id: SubscriptionId, routed: Routed, qos: Option<QoS>) {
+        let subscription = self.subscriptions.get(id);
+        let session_id = subscription.session;
+        let options = subscription.options;
+        let is_bridge = self.sessions.get(session_id).is_bridge;
+        let is_own = routed.publisher == Publisher::Session(session_id);
+        if is_own && (options.no_local || is_bridge) {
+            return;
+        }
+        let granted = qos.unwrap_or(options.qos);
+        let retain = routed.retain && (options.retain_as_published || is_bridge);
+        let delivery = Delivery::new(
+            routed.message,
+            self.delivered_qos(routed.qos, granted),
+            retain,
+            subscription.identifier,
+        );
+        self.deliver(session_id, delivery);
+    }
+
+    /// The smaller of the two QoS, unless the configuration wants it otherwise.
+    pub(super) fn delivered_qos(&self, published: QoS, granted: QoS) -> QoS {
+        match self.settings.upgrade_outgoing_qos {
+            true => granted,
+            false => published.min(granted),
+        }
+    }
+
+    /// Queues a delivery for a session, if its rights and limits allow it.
+    #[inline]
+    pub(super) fn deliver(&mut self, session_id: SessionId, delivery: Delivery) {
+        let message = self.messages.get(delivery.message);
+        if self.sessions.get(session_id).rules.is_some()
+            && !self.may(session_id, Access::Read, message.topic())
+        {
+            return;
+        }
+        let len = queued_len(message);
+        let is_qos0 = delivery.qos() == QoS::AtMostOnce;
+        if is_qos0 && !self.has_room_qos0(session_id, len)
+            || !is_qos0 && !self.has_room(session_id, len)
+        {
+            return self.drop_delivery(session_id, is_qos0);
+        }
+        self.messages.retain(delivery.message);
+        let session = self.sessions.get_mut(session_id);
+        session.is_dropping = false;
+        let mut delivery = delivery;
+        if is_qos0 {
+            delivery.number = session.queued_count;
+            session.queue_qos0.push(&mut self.deliveries, delivery, len);
+        } else {
+            session.queued_count = session.queued_count.wrapping_add(1);
+            session.queue.push(&mut self.deliveries, delivery, len);
+        }
+        if let Some(conn) = session.connection {
+            self.mark_writable(conn);
+        }
+    }
+
+    /// Room for one more QoS 0 message: on a connection by bytes, else by the limits of the queue.
+    fn has_room_qos0(&self, session_id: SessionId, len: usize) -> bool {
+        let session = self.sessions.get(session_id);
+        if session.connection.is_some() {
+            let queue = &session.queue_qos0;
+            // One message may be larger than the limit.
+            return queue.is_empty()
+                || queue.bytes() + len as u64 <= self.settings.max_output_bytes as u64;
+        }
+        self.settings.queue_qos0_messages && self.has_room(session_id, len)
+    }
+
+    /// Room for one more QoS 1 or 2 message.
+    pub(super) fn has_room(&self, session_id: SessionId, len: usize) -> bool {
+        let session = self.sessions.get(session_id);
+        let (max_messages, max_bytes) =
+            (self.settings.max_queued_messages, self.settings.max_queued_bytes);
+        let waiting = session.queue.len()
+            + if session.connection.is_some() { 0 } else { session.queue_qos0.len() };
+        let has_window = session.window.in_flight() + waiting < self.window_limit(session_id);
+        has_window
+            || (max_messages == 0 || waiting < max_messages)
+                && (max_bytes == 0 || session.queue.bytes() + len as u64 <= max_bytes)
+    }
+
+    fn drop_delivery(&mut self, session_id: SessionId, is_qos0: bool) {
+        let session = self.sessions.get_mut(session_id);
+        if is_qos0 && session.connection.is_none() {
+            // Nobody expects QoS 0 messages to wait for who is away.
+            return;
+        }
+        self.stats.publish_dropped += 1;
+        if !std::mem::replace(&mut session.is_dropping, true) {
+            let name = session.name();
+            log::info!(target: "notice", "Outgoing messages are being dropped for client {name}.");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Sessions: what the server remembers of a client, with or without a connection.
+
+use super::connection::Peer;
+use super::publish::Held;
+use super::retain::Replay;
+use super::timer::Timer;
+use super::will::StoredWill;
+use super::{Broker, ConnId};
+use crate::auth::UserRules;
+use crate::store::{DeliveryId, Queue, Stage, Window};
+use crate::wire::{QoS, Version};
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use slab::Slab;
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+
+/// A session, by its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct SessionId(pub(super) u32);
+
+/// A Session Expiry Interval that never passes.
+pub(super) const EXPIRES_NEVER: u32 = u32::MAX;
+
+/// What is kept for one Client Identifier.
+pub(super) struct Session {
+    pub(super) client_id: Box<str>,
+    pub(super) connection: Option<ConnId>,
+    pub(super) version: Version,
+    pub(super) is_bridge: bool,
+    pub(super) username: Option<Box<str>>,
+    pub(super) rules: Option<UserRules>,
+    pub(super) listener: u16,
+    /// Seconds that the session outlives its connection; 0 ends it there, [`EXPIRES_NEVER`] never.
+    pub(super) expiry_s: u32,
+    pub(super) expires_at: Option<u64>,
+    pub(super) will: Option<Box<StoredWill>>,
+    pub(super) will_at: Option<u64>,
+    pub(super) timer_at: Option<u64>,
+    /// The first of its subscriptions, linked among each other; and how many.
+    pub(super) subscriptions: Option<u32>,
+    pub(super) subscription_count: u32,
+    /// QoS 0 deliveries; their number is how many others were queued before them (modulo 65,536).
+    pub(super) queue_qos0: Queue,
+    /// QoS 1 and 2 deliveries that are not in the window yet.
+    pub(super) queue: Queue,
+    /// How many QoS 1 and 2 deliveries were ever queued, and sent for the first time.
+    pub(super) queued_count: u16,
+    pub(super) sent_count: u16,
+    pub(super) window: Window,
+    /// Bytes of the messages in the window.
+    pub(super) window_bytes: u64,
+    /// QoS 2 messages of the client's that wait for PUBREL.
+    pub(super) held: VecDeque<Held>,
+    /// Retained messages that are still to be queued for new subscriptions.
+    pub(super) replays: VecDeque<Replay>,
+    /// Set while messages for it are dropped, so that the log tells once.
+    pub(super) is_dropping: bool,
+}
+
+/// All sessions, found by slot or by Client Identifier.
+pub(super) struct Sessions {
+    pub(super) slab: Slab<Session>,
+    by_client_id: HashTable<u32>,
+    hasher: FixedState,
+}
+
+impl Sessions {
+    pub(super) fn new(seed: u64) -> Sessions {
+        Sessions {
+            slab: Slab::new(),
+            by_client_id: HashTable::new(),
+            hasher: FixedState::with_seed(seed),
+        }
+    }
+
+    pub(super) fn get(&self, id: SessionId) -> &Session {
+        &self.slab[id.0 as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, id: SessionId) -> &mut Session {
+        &mut self.slab[id.0 as usize]
+    }
+
+    pub(super) fn find(&self, client_id: &str) -> Option<SessionId> {
+        let hash = self.hasher.hash_one(client_id);
+        let is_it = |&id: &u32| *self.slab[id as usize].client_id == *client_id;
+        self.by_client_id.find(hash, is_it).map(|&id| SessionId(id))
+    }
+
+    fn insert(&mut self, session: Session) -> SessionId {
+        let hash = self.hasher.hash_one(&*session.client_id);
+        let id = self.slab.insert(session) as u32;
+        let Sessions { slab, by_client_id, hasher } = self;
+        by_client_id.insert_unique(hash, id, |&id| hasher.hash_one(&*slab[id as usize].client_id));
+        SessionId(id)
+    }
+
+    fn remove(&mut self, id: SessionId) -> Session {
+        let session = self.slab.remove(id.0 as usize);
+        let hash = self.hasher.hash_one(&*session.client_id);
+        if let Ok(entry) = self.by_client_id.find_entry(hash, |&other| other == id.0) {
+            entry.remove();
+        }
+        session
+    }
+}
+
+impl Session {
+    /// A number for [MQTT-3.8.3-3] that stands for the client in the store of retained messages.
+    pub(super) fn client_hash(&self) -> u64 {
+        client_hash(&self.client_id)
+    }
+
+    /// The client's name for log lines.
+    pub(super) fn name(&self) -> &str {
+        &self.client_id
+    }
+}
+
+/// See [`Session::client_hash`].
+pub(super) fn client_hash(client_id: &str) -> u64 {
+    FixedState::with_seed(0).hash_one(client_id)
+}
+
+impl Broker {
+    /// A fresh session for a client that has none.
+    pub(super) fn create_session(&mut self, client_id: &str, peer: &Peer) -> SessionId {
+        self.sessions.insert(Session {
+            client_id: client_id.into(),
+            connection: None,
+            version: Version::V311,
+            is_bridge: false,
+            username: None,
+            rules: None,
+            listener: peer.listener,
+            expiry_s: 0,
+            expires_at: None,
+            will: None,
+            will_at: None,
+            timer_at: None,
+            subscriptions: None,
+            subscription_count: 0,
+            queue_qos0: Queue::default(),
+            queue: Queue::default(),
+            queued_count: 0,
+            sent_count: 0,
+            window: Window::default(),
+            window_bytes: 0,
+            held: VecDeque::new(),
+            replays: VecDeque::new(),
+            is_dropping: false,
+        })
+    }
+
+    /// Ends a session: everything it holds is freed. Its will is the caller's affair.
+    pub(super) fn end_session(&mut self, id: SessionId) {
+        self.remove_all_subscriptions(id);
+        while let Some(mut replay) = self.sessions.get_mut(id).replays.pop_front() {
+            self.retained.end_replay(&mut replay);
+        }
+        let session = self.sessions.get_mut(id);
+        self.timers.set(Timer::Session(id), &mut session.timer_at, None);
+        let mut session = self.sessions.remove(id);
+        for queue in [&mut session.queue_qos0, &mut session.queue] {
+            while let Some(front) = queue.front() {
+                let message = self.deliveries.get(front).message;
+                let len = super::route::queued_len(self.messages.get(message));
+                queue.pop(&mut self.deliveries, len);
+                self.deliveries.remove(front);
+                self.messages.release(message);
+            }
+        }
+        let window: Vec<DeliveryId> = session.window.iter().collect();
+        for delivery in window {
+            let delivery = self.deliveries.remove(delivery);
+            if delivery.stage == Stage::Publish {
+                self.messages.release(delivery.message);
+            }
+        }
+        for held in session.held.drain(..) {
+            self.messages.release(held.message);
+        }
+    }
+
+    /// The connection of this session is gone: arm the timers of its will and its end, or end it.
+    pub(super) fn leave_session(&mut self, id: SessionId) {
+        let now_ms = self.now.mono_ms;
+        let session = self.sessions.get_mut(id);
+        session.connection = None;
+        session.window.rewind();
+        let will_at = session.will.as_ref().map(|will| {
+            // The session's end publishes the will, too [MQTT-3.1.2-8].
+            now_ms + u64::from(will.delay_s.min(session.expiry_s)) * 1000
+        });
+        session.will_at = will_at;
+        session.expires_at = match session.expiry_s {
+            EXPIRES_NEVER if session.version == Version::V5 => None,
+            EXPIRES_NEVER => self.settings.persistent_client_expiration.map(|s| now_ms + s * 1000),
+            seconds => Some(now_ms + u64::from(seconds) * 1000),
+        };
+        self.session_timeout(id);
+    }
+
+    /// Publishes a will and ends a session whose moment has come; arms the timer for the next.
+    pub(super) fn session_timeout(&mut self, id: SessionId) {
+        let now_ms = self.now.mono_ms;
+        let Some(session) = self.sessions.slab.get_mut(id.0 as usize) else { return };
+        if session.timer_at.is_some_and(|at| at <= now_ms) {
+            // It rang and is out of the set already; or it is in it still and comes out below.
+            self.timers.set(Timer::Session(id), &mut session.timer_at, None);
+        }
+        if session.connection.is_some() {
+            return;
+        }
+        if session.will_at.is_some_and(|at| at <= now_ms) {
+            self.publish_will(id);
+        }
+        let session = self.sessions.get_mut(id);
+        if session.expires_at.is_some_and(|at| at <= now_ms) {
+            if session.expiry_s != 0 {
+                self.stats.clients_expired += 1;
+                log::info!(target: "notice", "Expiring client {} due to timeout.", session.name());
+            }
+            self.end_session(id);
+            return;
+        }
+        let next = [session.will_at, session.expires_at].into_iter().flatten().min();
+        self.timers.set(Timer::Session(id), &mut session.timer_at, next);
+    }
+
+    /// The client is back: neither will nor end are due any more [MQTT-3.1.3-9].
+    pub(super) fn rejoin_session(&mut self, id: SessionId) {
+        let session = self.sessions.get_mut(id);
+        session.will = None;
+        session.will_at = None;
+        session.expires_at = None;
+        self.timers.set(Timer::Session(id), &mut session.timer_at, None);
+    }
+
+    /// Frees the deliveries of a client that cannot take QoS 0 any more: they end with the
+    /// connection unless they are queued for clients that are away.
+    pub(super) fn drop_qos0(&mut self, id: SessionId) {
+        if self.settings.queue_qos0_messages {
+            return;
+        }
+        let session = &mut self.sessions.slab[id.0 as usize];
+        while let Some(front) = session.queue_qos0.front() {
+            let delivery = self.deliveries.get(front);
+            debug_assert_eq!(delivery.qos(), QoS::AtMostOnce);
+            let message = delivery.message;
+            let len = super::route::queued_len(self.messages.get(message));
+            session.queue_qos0.pop(&mut self.deliveries, len);
+            self.deliveries.remove(front);
+            self.messages.release(message);
+        }
+    }
+}

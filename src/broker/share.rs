@@ -1,0 +1,159 @@
+//! Shared Subscriptions (section 4.8): a group of sessions that share the messages of a filter.
+//!
+//! Messages go round the group. A member that has a connection and room is preferred; if there is
+//! none, a message of QoS 1 or 2 waits in the queue of a member that is away.
+
+use super::Broker;
+use super::publish::Publisher;
+use super::subscriptions::{GROUPS, SubscriptionId, Subscriptions};
+use crate::auth::Access;
+use crate::store::{Delivery, MessageId};
+use crate::topic::NodeId;
+use crate::topic::table::NONE;
+use crate::wire::QoS;
+
+/// The members of one Share Name on one filter.
+pub(super) struct Group {
+    node: NodeId,
+    name: Box<str>,
+    pub(super) members: Vec<SubscriptionId>,
+    /// Whose turn is next.
+    turn: usize,
+    next: Option<u32>,
+}
+
+impl Subscriptions {
+    /// The group of this name on a filter.
+    pub(super) fn find_group(&self, node: NodeId, name: &str) -> Option<u32> {
+        let mut next = self.first_group_of(node);
+        while let Some(id) = next {
+            let group = &self.groups[id as usize];
+            if *group.name == *name {
+                return Some(id);
+            }
+            next = group.next;
+        }
+        None
+    }
+
+    /// The same, made now if need be.
+    pub(super) fn find_or_add_group(&mut self, node: NodeId, name: &str) -> u32 {
+        if let Some(group) = self.find_group(node, name) {
+            return group;
+        }
+        let next = self.first_group_of(node);
+        let group = Group { node, name: name.into(), members: Vec::new(), turn: 0, next };
+        let id = self.groups.insert(group) as u32;
+        self.table.set_value(node, GROUPS, id);
+        id
+    }
+
+    /// Takes a member out, and the group away with its last one.
+    pub(super) fn leave_group(&mut self, id: u32, member: SubscriptionId) {
+        let group = &mut self.groups[id as usize];
+        if let Some(at) = group.members.iter().position(|&m| m == member) {
+            group.members.remove(at);
+            self.shared_count -= 1;
+            if group.turn > at {
+                group.turn -= 1;
+            }
+        }
+        if group.members.is_empty() {
+            self.remove_group(id);
+        }
+    }
+
+    fn remove_group(&mut self, id: u32) {
+        let group = self.groups.remove(id as usize);
+        let first = self.first_group_of(group.node);
+        if first == Some(id) {
+            self.table.set_value(group.node, GROUPS, group.next.unwrap_or(NONE));
+            return;
+        }
+        let mut before = first;
+        while let Some(other) = before {
+            let other = &mut self.groups[other as usize];
+            if other.next == Some(id) {
+                other.next = group.next;
+                return;
+            }
+            before = other.next;
+        }
+    }
+}
+
+impl Broker {
+    /// Delivers a message to one member of each group of a filter.
+    pub(super) fn route_to_groups(
+        &mut self,
+        node: NodeId,
+        message: MessageId,
+        publisher: Publisher,
+    ) {
+        let mut next = self.subscriptions.first_group_of(node);
+        while let Some(id) = next {
+            next = self.subscriptions.groups[id as usize].next;
+            if let Some(member) = self.choose_member(id, message) {
+                self.route_to_member(member, message, publisher);
+            }
+        }
+    }
+
+    /// The member whose turn it is among the best that can take the message.
+    fn choose_member(&mut self, id: u32, message: MessageId) -> Option<SubscriptionId> {
+        let group = &self.subscriptions.groups[id as usize];
+        let count = group.members.len();
+        let mut chosen: Option<(usize, u8)> = None;
+        for at in (0..count).map(|i| (group.turn + i) % count) {
+            let merit = self.merit(group.members[at], message);
+            if merit > chosen.map_or(0, |(_, merit)| merit) {
+                chosen = Some((at, merit));
+            }
+            if merit == MERIT_MAX {
+                break;
+            }
+        }
+        let (at, _) = chosen?;
+        let group = &mut self.subscriptions.groups[id as usize];
+        group.turn = (at + 1) % count;
+        Some(group.members[at])
+    }
+
+    /// How well a member can take a message: connected with room, away with room, not at all.
+    fn merit(&self, id: SubscriptionId, message: MessageId) -> u8 {
+        let subscription = self.subscriptions.get(id);
+        let session = self.sessions.get(subscription.session);
+        let stored = self.messages.get(message);
+        if session.rules.is_some()
+            && !self.may(subscription.session, Access::Read, stored.topic())
+        {
+            return 0;
+        }
+        let qos = self.delivered_qos(stored.qos, subscription.options.qos);
+        let has_room = self.has_room(subscription.session, super::route::queued_len(stored));
+        match (session.connection.is_some(), qos, has_room) {
+            (true, QoS::AtMostOnce, _) | (true, _, true) => MERIT_MAX,
+            (false, QoS::AtMostOnce, _) if !self.settings.queue_qos0_messages => 0,
+            (false, _, true) => 2,
+            (_, _, false) | (false, ..) => 1,
+        }
+    }
+
+    fn route_to_member(&mut self, id: SubscriptionId, message: MessageId, publisher: Publisher) {
+        let subscription = self.subscriptions.get(id);
+        let session = subscription.session;
+        if publisher == Publisher::Session(session) && self.sessions.get(session).is_bridge {
+            return;
+        }
+        let stored = self.messages.get(message);
+        let delivery = Delivery::new(
+            message,
+            self.delivered_qos(stored.qos, subscription.options.qos),
+            stored.retain && subscription.options.retain_as_published,
+            subscription.identifier,
+        );
+        self.deliver(session, delivery);
+    }
+}
+
+const MERIT_MAX: u8 = 3;

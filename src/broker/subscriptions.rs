@@ -1,0 +1,194 @@
+//! Subscriptions: who has which filter, linked per filter and per session.
+//!
+//! A node of the topic table carries two numbers: the first of its subscriptions and the first of
+//! its share groups. A subscription is in two lists, its filter's (or its group's members) and its
+//! session's, so that ending a session takes each out at once. Bounds: 48 bytes a subscription.
+
+use super::session::SessionId;
+use super::share::Group;
+use crate::topic::table::NONE;
+use crate::topic::{NodeId, Table};
+use crate::wire::SubscriptionOptions;
+use slab::Slab;
+
+/// A subscription, by its slot.
+pub(super) type SubscriptionId = u32;
+
+/// The values of a node in the table.
+const SUBSCRIPTIONS: usize = 0;
+pub(super) const GROUPS: usize = 1;
+
+/// One filter of one session.
+pub(super) struct Subscription {
+    pub(super) session: SessionId,
+    pub(super) node: NodeId,
+    /// The group, for a Shared Subscription.
+    pub(super) group: Option<u32>,
+    pub(super) options: SubscriptionOptions,
+    /// Subscription Identifier; 0 for none.
+    pub(super) identifier: u32,
+    /// The list of the filter; not used by members of a group.
+    pub(super) next: Option<SubscriptionId>,
+    previous: Option<SubscriptionId>,
+    /// The list of the session.
+    pub(super) next_of_session: Option<SubscriptionId>,
+    previous_of_session: Option<SubscriptionId>,
+}
+
+/// All subscriptions.
+pub(super) struct Subscriptions {
+    pub(super) table: Table,
+    pub(super) slab: Slab<Subscription>,
+    pub(super) groups: Slab<Group>,
+    /// How many are shared.
+    pub(super) shared_count: usize,
+}
+
+fn some(value: u32) -> Option<u32> {
+    (value != NONE).then_some(value)
+}
+
+impl Subscriptions {
+    pub(super) fn new(seed: u64) -> Subscriptions {
+        Subscriptions {
+            table: Table::new(seed),
+            slab: Slab::new(),
+            groups: Slab::new(),
+            shared_count: 0,
+        }
+    }
+
+    #[inline]
+    pub(super) fn get(&self, id: SubscriptionId) -> &Subscription {
+        &self.slab[id as usize]
+    }
+
+    /// The first subscription of a filter.
+    #[inline]
+    pub(super) fn first_of(&self, node: NodeId) -> Option<SubscriptionId> {
+        some(self.table.value(node, SUBSCRIPTIONS))
+    }
+
+    /// The first share group of a filter.
+    #[inline]
+    pub(super) fn first_group_of(&self, node: NodeId) -> Option<u32> {
+        some(self.table.value(node, GROUPS))
+    }
+
+    /// The subscription of a session to a filter, in a group or in none.
+    ///
+    /// It is in two lists; both are searched in turn, so that the shorter one decides how long this
+    /// takes: a client may have very many filters, a filter very many clients.
+    pub(super) fn find(
+        &self,
+        node: NodeId,
+        group: Option<u32>,
+        session: SessionId,
+        first_of_session: Option<SubscriptionId>,
+    ) -> Option<SubscriptionId> {
+        let is_it = |id: SubscriptionId| {
+            let s = self.get(id);
+            s.session == session && s.node == node && s.group == group
+        };
+        if let Some(group) = group {
+            let members = &self.groups[group as usize].members;
+            return members.iter().copied().find(|&id| is_it(id));
+        }
+        let mut of_filter = self.first_of(node);
+        let mut of_session = first_of_session;
+        while let (Some(a), Some(b)) = (of_filter, of_session) {
+            if is_it(a) {
+                return Some(a);
+            }
+            if is_it(b) {
+                return Some(b);
+            }
+            of_filter = self.get(a).next;
+            of_session = self.get(b).next_of_session;
+        }
+        None
+    }
+
+    /// Adds a subscription; `first` is its session's list.
+    pub(super) fn insert(
+        &mut self,
+        mut subscription: Subscription,
+        first: &mut Option<SubscriptionId>,
+    ) -> SubscriptionId {
+        let (node, group) = (subscription.node, subscription.group);
+        subscription.next_of_session = *first;
+        if group.is_none() {
+            subscription.next = self.first_of(node);
+        }
+        let (next, next_of_session) = (subscription.next, subscription.next_of_session);
+        let id = self.slab.insert(subscription) as u32;
+        *first = Some(id);
+        if let Some(next) = next_of_session {
+            self.slab[next as usize].previous_of_session = Some(id);
+        }
+        match group {
+            Some(group) => {
+                self.groups[group as usize].members.push(id);
+                self.shared_count += 1;
+            }
+            None => {
+                if let Some(next) = next {
+                    self.slab[next as usize].previous = Some(id);
+                }
+                self.table.set_value(node, SUBSCRIPTIONS, id);
+            }
+        }
+        id
+    }
+
+    /// Takes a subscription out of both lists, and frees its filter if it was the last one.
+    pub(super) fn remove(&mut self, id: SubscriptionId, first: &mut Option<SubscriptionId>) {
+        let s = self.slab.remove(id as usize);
+        match s.previous_of_session {
+            None => *first = s.next_of_session,
+            Some(previous) => {
+                self.slab[previous as usize].next_of_session = s.next_of_session;
+            }
+        }
+        if let Some(next) = s.next_of_session {
+            self.slab[next as usize].previous_of_session = s.previous_of_session;
+        }
+        match s.group {
+            Some(group) => self.leave_group(group, id),
+            None => {
+                match s.previous {
+                    None => {
+                        let first = s.next.unwrap_or(NONE);
+                        self.table.set_value(s.node, SUBSCRIPTIONS, first);
+                    }
+                    Some(previous) => self.slab[previous as usize].next = s.next,
+                }
+                if let Some(next) = s.next {
+                    self.slab[next as usize].previous = s.previous;
+                }
+            }
+        }
+        self.table.release(s.node);
+    }
+
+    /// A subscription without its links.
+    pub(super) fn unlinked(
+        session: SessionId,
+        node: NodeId,
+        group: Option<u32>,
+        options: SubscriptionOptions,
+        identifier: u32,
+    ) -> Subscription {
+        Subscription {
+            session,
+            node,
+            group,
+            options,
+            identifier,
+            next: None,
+            previous: None,
+            next_of_session: None,
+            previous_of_session: None,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! `$SYS`: what the broker says about itself, as retained messages, only when a value changed.
+
+use super::load::{Load, WINDOWS};
+use super::publish::Publisher;
+use super::timer::Timer;
+use super::{Broker, Now};
+use crate::wire::{Publish, QoS};
+use std::collections::HashMap;
+use std::fmt::Write;
+
+/// What is counted as it happens.
+#[derive(Default)]
+pub(super) struct Stats {
+    pub(super) bytes_received: u64,
+    pub(super) bytes_sent: u64,
+    pub(super) messages_received: u64,
+    pub(super) messages_sent: u64,
+    pub(super) publish_received: u64,
+    pub(super) publish_sent: u64,
+    pub(super) publish_dropped: u64,
+    pub(super) publish_bytes_received: u64,
+    pub(super) publish_bytes_sent: u64,
+    pub(super) clients_maximum: usize,
+    pub(super) clients_expired: u64,
+    pub(super) sockets_opened: u64,
+    pub(super) connections: u64,
+}
+
+impl Stats {
+    /// A client has got its session; `clients` there are now.
+    pub(super) fn connected(&mut self, clients: usize) {
+        self.connections += 1;
+        self.clients_maximum = self.clients_maximum.max(clients);
+    }
+
+    /// A PUBLISH has left its queue.
+    pub(super) fn published(&mut self, is_dropped: bool, payload: usize) {
+        if is_dropped {
+            self.publish_dropped += 1;
+        } else {
+            self.publish_sent += 1;
+            self.publish_bytes_sent += payload as u64;
+        }
+    }
+}
+
+/// The state of the tree.
+pub(super) struct Sys {
+    started_ms: u64,
+    updated_ms: u64,
+    due_at: Option<u64>,
+    /// What was published last.
+    values: HashMap<&'static str, String>,
+    loads: [Load; LOADS.len()],
+    load_texts: HashMap<(usize, usize), String>,
+    scratch: String,
+}
+
+impl Sys {
+    pub(super) fn new(now: Now) -> Sys {
+        Sys {
+            started_ms: now.mono_ms,
+            updated_ms: now.mono_ms,
+            due_at: None,
+            values: HashMap::new(),
+            loads: [Load::default(); LOADS.len()],
+            load_texts: HashMap::new(),
+            scratch: String::new(),
+        }
+    }
+}
+
+type Gauge = fn(&Broker) -> u64;
+
+/// Topics under `$SYS/broker/` whose value is a number.
+const GAUGES: &[(&str, Gauge)] = &[
+    ("bytes/received", |b| b.stats.bytes_received),
+    ("bytes/sent", |b| b.stats.bytes_sent),
+    ("messages/received", |b| b.stats.messages_received),
+    ("messages/sent", |b| b.stats.messages_sent),
+    ("publish/messages/received", |b| b.stats.publish_received),
+    ("publish/messages/sent", |b| b.stats.publish_sent),
+    ("publish/messages/dropped", |b| b.stats.publish_dropped),
+    ("publish/bytes/received", |b| b.stats.publish_bytes_received),
+    ("publish/bytes/sent", |b| b.stats.publish_bytes_sent),
+    ("clients/total", |b| b.sessions.slab.len() as u64),
+    ("clients/maximum", |b| b.stats.clients_maximum as u64),
+    ("clients/connected", Broker::connected),
+    ("clients/active", Broker::connected),
+    ("clients/disconnected", |b| b.sessions.slab.len() as u64 - b.connected()),
+    ("clients/inactive", |b| b.sessions.slab.len() as u64 - b.connected()),
+    ("clients/expired", |b| b.stats.clients_expired),
+    ("messages/stored", |b| b.messages.count() as u64),
+    ("store/messages/count", |b| b.messages.count() as u64),
+    ("store/messages/bytes", |b| b.messages.bytes() as u64),
+    ("retained messages/count", |b| b.retained.count() as u64),
+    ("subscriptions/count", |b| b.subscriptions.slab.len() as u64),
+    ("shared_subscriptions/count", |b| b.subscriptions.shared_count as u64),
+    ("connections/socket/count", |b| b.connections.len() as u64),
+    ("packet/out/count", |b| b.deliveries.count() as u64),
+];
+
+/// Topics under `$SYS/broker/load/`, each with a moving average for each window.
+const LOADS: [(&str, Gauge); 9] = [
+    ("messages/received", |b| b.stats.messages_received),
+    ("messages/sent", |b| b.stats.messages_sent),
+    ("publish/received", |b| b.stats.publish_received),
+    ("publish/sent", |b| b.stats.publish_sent),
+    ("publish/dropped", |b| b.stats.publish_dropped),
+    ("bytes/received", |b| b.stats.bytes_received),
+    ("bytes/sent", |b| b.stats.bytes_sent),
+    ("sockets", |b| b.stats.sockets_opened),
+    ("connections", |b| b.stats.connections),
+];
+
+impl Broker {
+    fn connected(&self) -> u64 {
+        self.connections.iter().filter(|(_, conn)| conn.session().is_some()).count() as u64
+    }
+
+    /// Publishes the tree for the first time and arms its timer.
+    pub(super) fn start_sys(&mut self) {
+        if self.settings.sys_interval == 0 {
+            return self.timers.set(Timer::Sys, &mut self.sys.due_at, None);
+        }
+        let version = self.settings.version.clone();
+        self.publish_sys("version", &version);
+        self.publish_gauges();
+        self.arm_sys();
+    }
+
+    fn arm_sys(&mut self) {
+        let interval = u64::from(self.settings.sys_interval) * 1000;
+        let at = (interval > 0).then(|| self.now.mono_ms + interval);
+        self.timers.set(Timer::Sys, &mut self.sys.due_at, at);
+    }
+
+    pub(super) fn update_sys(&mut self) {
+        self.sys.due_at = None;
+        self.publish_gauges();
+        self.publish_loads();
+        self.arm_sys();
+    }
+
+    fn publish_gauges(&mut self) {
+        let uptime = (self.now.mono_ms - self.sys.started_ms) / 1000;
+        self.publish_if_changed("uptime", format_args!("{uptime} seconds"));
+        for &(topic, gauge) in GAUGES {
+            let value = gauge(self);
+            self.publish_if_changed(topic, format_args!("{value}"));
+        }
+    }
+
+    fn publish_if_changed(&mut self, topic: &'static str, value: std::fmt::Arguments<'_>) {
+        let mut text = std::mem::take(&mut self.sys.scratch);
+        text.clear();
+        let _ = text.write_fmt(value);
+        let known = self.sys.values.entry(topic).or_default();
+        if *known != text {
+            known.clone_from(&text);
+            self.publish_sys(topic, &text);
+        }
+        self.sys.scratch = text;
+    }
+
+    fn publish_loads(&mut self) {
+        let elapsed_s = (self.now.mono_ms - self.sys.updated_ms) as f64 / 1000.0;
+        self.sys.updated_ms = self.now.mono_ms;
+        if elapsed_s <= 0.0 {
+            return;
+        }
+        for (which, (name, gauge)) in LOADS.iter().enumerate() {
+            let value = gauge(self);
+            self.sys.loads[which].update(value, elapsed_s);
+            for (window, average) in self.sys.loads[which].averages().into_iter().enumerate() {
+                let text = format!("{average:.2}");
+                let known = self.sys.load_texts.entry((which, window)).or_default();
+                if *known == text {
+                    continue;
+                }
+                known.clone_from(&text);
+                let minutes = WINDOWS[window];
+                self.publish_sys(&format!("load/{name}/{minutes}min"), &text);
+            }
+        }
+    }
+
+    /// Publishes a value below `$SYS/broker/`.
+    fn publish_sys(&mut self, topic: &str, value: &str) {
+        let publish = Publish {
+            qos: QoS::ExactlyOnce,
+            retain: true,
+            topic: topic.as_bytes(),
+            payload: value.as_bytes(),
+            ..Publish::default()
+        };
+        self.publish_now(Publisher::Broker, b"$SYS/broker/", &publish);
+    }
+
+    /// Publishes a log line below `$SYS/broker/log/`, for `log_dest topic`.
+    pub fn publish_log(&mut self, topic: &str, line: &str, now: Now) {
+        self.now = now;
+        let publish = Publish {
+            qos: QoS::ExactlyOnce,
+            topic: topic.as_bytes(),
+            payload: line.as_bytes(),
+            expiry_s: Some(20),
+            ..Publish::default()
+        };
+        self.publish_now(Publisher::Broker, b"$SYS/broker/log/", &publish);
+    }
+}

@@ -1,0 +1,461 @@
+//! From queues to bytes: what one connection sends next.
+//!
+//! Bytes are made when the socket has room, into a buffer of the caller's, and nothing leaves its
+//! queue until [`Broker::sent`] says that the socket took it. The only thing to remember about a
+//! packet that was taken in part is how many of its bytes; it is encoded again for the rest, with
+//! the same clock so that it comes out the same.
+//!
+//! Replies go first. Then come the messages in the order in which they were queued; a full window
+//! holds back QoS 1 and 2 messages, not the others.
+
+use super::connection::State;
+use super::session::{Session, SessionId};
+use super::{Broker, ConnId, Now};
+use crate::store::{Delivery, DeliveryId, Message, Stage};
+use crate::wire::{Ack, PacketType, Properties, Publish, QoS, ReasonCode, Version, Window};
+
+/// Where a thing that is sent comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// The front of the replies.
+    Reply,
+    /// The next unsent slot of the window; how many slots that passes.
+    Window(usize),
+    /// The front of the QoS 0 queue.
+    QoS0,
+}
+
+/// A packet whose first bytes the socket took.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Partial {
+    taken: usize,
+    source: Option<Source>,
+    /// The clock it was encoded with.
+    mono_ms: u64,
+}
+
+impl Partial {
+    pub(super) fn is_reply(self) -> bool {
+        self.source == Some(Source::Reply)
+    }
+}
+
+/// What the last [`Broker::transmit`] put into the buffer.
+#[derive(Default)]
+pub(super) struct Transit {
+    items: Vec<Item>,
+    mono_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    source: Source,
+    /// Where it ends in the buffer; beyond the buffer if it was cut.
+    end: usize,
+    /// It is taken out without being sent: expired, or too large for the client.
+    is_dropped: bool,
+    /// The topic alias that it gave.
+    new_alias: Option<u16>,
+}
+
+/// How far a transmission has got, before anything leaves its queue.
+struct Progress {
+    replies: usize,
+    encoded_replies: usize,
+    slots: usize,
+    sent_count: u16,
+    qos0: Option<DeliveryId>,
+}
+
+/// How far packet identifiers may spread beyond a window whose first one is not acknowledged.
+const SPAN_PER_WINDOW: usize = 4;
+
+impl Broker {
+    /// Encodes what waits for the connection into `out`; returns how many bytes.
+    ///
+    /// To be followed by [`Broker::sent`] for the same connection, before any other input.
+    pub fn transmit(&mut self, id: ConnId, out: &mut [u8], now: Now) -> usize {
+        self.now = now;
+        self.transit.items.clear();
+        let Some(conn) = self.conn(id) else { return 0 };
+        let partial = conn.partial;
+        let session = conn.session();
+        if let Some(session) = session {
+            self.pump_replays(session);
+            self.fill_window(session);
+        }
+        self.transit.mono_ms = if partial.taken > 0 { partial.mono_ms } else { now.mono_ms };
+        let mut window = Window::new(out, partial.taken);
+        let mut skipped = partial.taken;
+        let mut progress = self.begin_progress(session);
+        let mut forced = partial.source.filter(|_| partial.taken > 0);
+        while window.room() > 0 {
+            let start = window.len();
+            let source = forced.take().or_else(|| self.next_source(id, session, &progress));
+            let Some(source) = source else { break };
+            let Some((len, new_alias)) =
+                self.encode(id, session, source, &progress, &mut window, skipped > 0)
+            else {
+                break;
+            };
+            let end = start + len - skipped.min(len);
+            skipped = 0;
+            let item = Item { source, end, is_dropped: len == 0, new_alias };
+            self.transit.items.push(item);
+            self.advance(&mut progress, id, session, source);
+        }
+        window.len()
+    }
+
+    /// The socket took the first `n` bytes of what the last [`Broker::transmit`] encoded.
+    pub fn sent(&mut self, id: ConnId, n: usize, now: Now) {
+        self.now = now;
+        self.stats.bytes_sent += n as u64;
+        let Some(conn) = self.conn(id) else { return };
+        let session = conn.session();
+        let items = std::mem::take(&mut self.transit.items);
+        // Where the last whole packet ends, and the first that is not whole.
+        let mut end = None;
+        let mut rest = None;
+        for &item in &items {
+            if item.end > n {
+                rest = Some(item);
+                break;
+            }
+            end = Some(item.end);
+            self.commit(id, session, item);
+        }
+        let first_lost = items.iter().filter(|item| item.end > n).find_map(|item| item.new_alias);
+        let mono_ms = self.transit.mono_ms;
+        self.transit.items = items;
+        let Some(conn) = self.conn(id) else { return };
+        if let Some(alias) = first_lost {
+            conn.outbound_aliases.take_back_from(alias);
+        }
+        let taken = match end {
+            Some(end) => n - end,
+            None => conn.partial.taken + n,
+        };
+        conn.partial = match rest {
+            Some(item) if taken > 0 => Partial { taken, source: Some(item.source), mono_ms },
+            _ => Partial::default(),
+        };
+        let has_more = rest.is_some() || !conn.replies.is_empty();
+        self.resume_if_drained(id);
+        if has_more || session.is_some_and(|session| self.has_output(session)) {
+            self.mark_writable(id);
+        }
+    }
+
+    /// Whether something besides replies can be sent to the session's client now.
+    fn has_output(&self, session_id: SessionId) -> bool {
+        let session = self.sessions.get(session_id);
+        session.window.has_unsent()
+            || !session.queue_qos0.is_empty()
+            || !session.queue.is_empty() && self.window_has_room(session_id)
+            || !session.replays.is_empty()
+    }
+
+    fn begin_progress(&self, session: Option<SessionId>) -> Progress {
+        let session = session.map(|id| self.sessions.get(id));
+        Progress {
+            replies: 0,
+            encoded_replies: 0,
+            slots: 0,
+            sent_count: session.map_or(0, |session| session.sent_count),
+            qos0: session.and_then(|session| session.queue_qos0.front()),
+        }
+    }
+
+    /// What comes next, after what `progress` counts already.
+    fn next_source(
+        &self,
+        id: ConnId,
+        session: Option<SessionId>,
+        progress: &Progress,
+    ) -> Option<Source> {
+        let conn = self.connections.get(id.index as usize)?;
+        // Behind a PUBLISH that was cut nothing may come but its rest.
+        let is_cut = matches!(conn.state, State::Closing)
+            && conn.partial.taken > 0
+            && !conn.partial.is_reply();
+        if is_cut {
+            return None;
+        }
+        if conn.replies.get(progress.replies, progress.encoded_replies).is_some() {
+            return Some(Source::Reply);
+        }
+        let session = self.sessions.get(session?);
+        let slot = session.window.next_unsent(&self.deliveries, progress.slots);
+        let Some(qos0) = progress.qos0 else {
+            return slot.map(|(_, passed)| Source::Window(passed));
+        };
+        match slot {
+            None => Some(Source::QoS0),
+            Some((_, passed)) => {
+                // Was everything that was queued before the QoS 0 message sent?
+                let ahead = self.deliveries.get(qos0).number.wrapping_sub(progress.sent_count);
+                let is_its_turn = ahead == 0 || ahead > u16::MAX / 2;
+                Some(if is_its_turn { Source::QoS0 } else { Source::Window(passed) })
+            }
+        }
+    }
+
+    fn advance(
+        &self,
+        progress: &mut Progress,
+        id: ConnId,
+        session: Option<SessionId>,
+        source: Source,
+    ) {
+        match source {
+            Source::Reply => {
+                let conn = self.connections.get(id.index as usize);
+                let reply =
+                    conn.and_then(|c| c.replies.get(progress.replies, progress.encoded_replies));
+                progress.replies += 1;
+                progress.encoded_replies += usize::from(reply.is_some_and(|(_, b)| b.is_some()));
+            }
+            Source::Window(passed) => {
+                progress.slots += passed;
+                progress.sent_count = progress.sent_count.wrapping_add(1);
+            }
+            Source::QoS0 => {
+                let Some(session) = session else { return };
+                let queue = &self.sessions.get(session).queue_qos0;
+                progress.qos0 = progress.qos0.and_then(|id| queue.after(&self.deliveries, id));
+            }
+        }
+    }
+
+    /// Encodes one thing; returns its length, 0 if it is not to be sent, and the alias it gave.
+    fn encode(
+        &mut self,
+        id: ConnId,
+        session: Option<SessionId>,
+        source: Source,
+        progress: &Progress,
+        window: &mut Window<'_>,
+        is_rest: bool,
+    ) -> Option<(usize, Option<u16>)> {
+        let delivery = match source {
+            Source::Reply => {
+                let conn = self.connections.get(id.index as usize)?;
+                return Some((encode_reply(conn, progress, window)?, None));
+            }
+            Source::QoS0 => progress.qos0?,
+            Source::Window(_) => {
+                let session = self.sessions.get(session?);
+                session.window.next_unsent(&self.deliveries, progress.slots)?.0
+            }
+        };
+        let version = self.connections.get(id.index as usize)?.version;
+        let delivery = *self.deliveries.get(delivery);
+        if delivery.stage == Stage::Released && source != Source::QoS0 {
+            let ack = Ack {
+                packet_id: delivery.number,
+                reason: ReasonCode::SUCCESS,
+                properties: Properties::default(),
+            };
+            ack.encode(version, PacketType::PubRel, window);
+            return Some((4, None));
+        }
+        Some(self.encode_publish(id, session?, delivery, version, window, is_rest))
+    }
+
+    fn encode_publish(
+        &mut self,
+        id: ConnId,
+        session_id: SessionId,
+        delivery: Delivery,
+        version: Version,
+        window: &mut Window<'_>,
+        is_rest: bool,
+    ) -> (usize, Option<u16>) {
+        let mono_ms = self.transit.mono_ms;
+        let message = self.messages.get(delivery.message);
+        // What was begun goes on; so does QoS 2 in its handshake [MQTT-4.3.3-7].
+        let is_expired = message.expires_ms < mono_ms && !is_rest && !delivery.was_sent();
+        let Some(conn) = self.connections.get_mut(id.index as usize) else { return (0, None) };
+        let session = self.sessions.get(session_id);
+        let listener = &self.settings.listeners[usize::from(session.listener)];
+        let mut publish = publish_of(message, delivery, version, mono_ms);
+        publish.topic =
+            publish.topic.strip_prefix(listener.mount_point.as_bytes()).unwrap_or(publish.topic);
+        let is_too_large = publish.encoded_len(version) > conn.max_packet_size;
+        if is_expired || is_too_large && !is_rest {
+            return (0, None);
+        }
+        let mut given = None;
+        if version == Version::V5 {
+            if let Some((alias, is_new)) = conn.outbound_aliases.get_or_give(publish.topic) {
+                publish.topic_alias = Some(alias);
+                if is_new {
+                    given = Some(alias);
+                    // With its alias the packet may be too large: then it goes without.
+                    if publish.encoded_len(version) > conn.max_packet_size {
+                        conn.outbound_aliases.take_back_from(alias);
+                        (publish.topic_alias, given) = (None, None);
+                    }
+                } else {
+                    publish.topic = b"";
+                }
+            }
+        }
+        log_sending(session, &publish, message);
+        let len = publish.encoded_len(version);
+        publish.encode(version, window);
+        (len, given)
+    }
+
+    /// The socket took the whole of it: it leaves its queue.
+    fn commit(&mut self, id: ConnId, session: Option<SessionId>, item: Item) {
+        if !item.is_dropped {
+            self.stats.messages_sent += 1;
+        }
+        match item.source {
+            Source::Reply => {
+                if let Some(conn) = self.conn(id) {
+                    conn.replies.pop();
+                }
+            }
+            Source::Window(passed) => {
+                let Some(session) = session else { return };
+                self.commit_slot(session, passed, item.is_dropped);
+            }
+            Source::QoS0 => {
+                let Some(session) = session else { return };
+                let session = self.sessions.get_mut(session);
+                let Some(front) = session.queue_qos0.front() else { return };
+                let message = self.deliveries.get(front).message;
+                let stored = self.messages.get(message);
+                let payload = stored.payload().len();
+                let len = super::route::queued_len(stored);
+                session.queue_qos0.pop(&mut self.deliveries, len);
+                self.deliveries.remove(front);
+                self.messages.release(message);
+                self.stats.published(item.is_dropped, payload);
+            }
+        }
+    }
+
+    fn commit_slot(&mut self, session_id: SessionId, passed: usize, is_dropped: bool) {
+        let session = self.sessions.get_mut(session_id);
+        let Some((delivery_id, _)) = session.window.next_unsent(&self.deliveries, 0) else {
+            return;
+        };
+        session.window.advance(passed);
+        let delivery = self.deliveries.get_mut(delivery_id);
+        let is_first = !delivery.was_sent();
+        delivery.set_sent();
+        if is_first {
+            session.sent_count = session.sent_count.wrapping_add(1);
+        }
+        if delivery.stage != Stage::Publish {
+            return;
+        }
+        let payload = self.messages.get(delivery.message).payload().len();
+        self.stats.published(is_dropped, payload);
+        if is_dropped {
+            // As if it had been sent and acknowledged [MQTT-3.1.2-25].
+            self.finish_delivery(session_id, delivery_id);
+        }
+    }
+
+    /// Moves QoS 1 and 2 deliveries from the queue into the window, as far as there is room.
+    fn fill_window(&mut self, id: SessionId) {
+        while self.window_has_room(id) {
+            let session = self.sessions.get_mut(id);
+            let Some(front) = session.queue.front() else { return };
+            let message = self.messages.get(self.deliveries.get(front).message);
+            let len = super::route::queued_len(message);
+            session.queue.pop(&mut self.deliveries, len);
+            session.window.push(&mut self.deliveries, front);
+            session.window_bytes += len as u64;
+        }
+    }
+
+    fn window_has_room(&self, id: SessionId) -> bool {
+        let session = self.sessions.get(id);
+        let limit = self.window_limit(id);
+        let max_bytes = self.settings.max_inflight_bytes;
+        let has_bytes =
+            max_bytes == 0 || session.window_bytes < max_bytes || session.window.in_flight() == 0;
+        let span_max = (limit * SPAN_PER_WINDOW).max(64).min(usize::from(u16::MAX) - 1);
+        session.window.in_flight() < limit && session.window.span() < span_max && has_bytes
+    }
+
+    /// How many QoS 1 and 2 messages may be under way to a client; while it is away, how many may
+    /// be once it is back.
+    pub(super) fn window_limit(&self, id: SessionId) -> usize {
+        let conn = self.sessions.get(id).connection;
+        match conn.and_then(|conn| self.connections.get(conn.index as usize)) {
+            Some(conn) => conn.send_maximum,
+            None => usize::from(match self.settings.max_inflight_messages {
+                0 => u16::MAX,
+                limit => limit,
+            }),
+        }
+    }
+}
+
+fn encode_reply(
+    conn: &super::connection::Connection,
+    progress: &Progress,
+    window: &mut Window<'_>,
+) -> Option<usize> {
+    use crate::wire::Put;
+    let (reply, bytes) = conn.replies.get(progress.replies, progress.encoded_replies)?;
+    if let Some(bytes) = bytes {
+        window.put(bytes);
+        return Some(bytes.len());
+    }
+    if reply.packet == PacketType::PingResp {
+        window.put(&[0xd0, 0]);
+        return Some(2);
+    }
+    let properties = Properties::default();
+    let ack = Ack { packet_id: reply.packet_id, reason: reply.reason, properties };
+    ack.encode(conn.version, reply.packet, window);
+    let is_short = conn.version != Version::V5 || reply.reason == ReasonCode::SUCCESS;
+    Some(if is_short { 4 } else { 5 })
+}
+
+/// The PUBLISH of a delivery, before topic alias and mount point.
+fn publish_of(
+    message: &Message,
+    delivery: Delivery,
+    version: Version,
+    mono_ms: u64,
+) -> Publish<'_> {
+    let is_v5 = version == Version::V5;
+    let qos = delivery.qos();
+    let expiry_s = (is_v5 && message.expires_ms != crate::store::message::NEVER)
+        // [MQTT-3.3.2-6]: what is left, of a message already begun at least 0.
+        .then(|| (message.expires_ms.saturating_sub(mono_ms).div_ceil(1000)) as u32);
+    Publish {
+        dup: delivery.was_sent() && qos != QoS::AtMostOnce,
+        qos,
+        retain: delivery.retain(),
+        topic: message.topic(),
+        packet_id: delivery.number,
+        topic_alias: None,
+        expiry_s,
+        subscription_id: delivery.subscription_id().filter(|_| is_v5),
+        properties: if is_v5 { message.properties() } else { Properties::default() },
+        payload: message.payload(),
+    }
+}
+
+fn log_sending(session: &Session, publish: &Publish<'_>, message: &Message) {
+    log::debug!(
+        "Sending PUBLISH to {} (d{}, q{}, r{}, m{}, '{}', ... ({} bytes))",
+        session.name(),
+        u8::from(publish.dup),
+        publish.qos as u8,
+        u8::from(publish.retain),
+        if publish.qos == QoS::AtMostOnce { 0 } else { publish.packet_id },
+        String::from_utf8_lossy(message.topic()),
+        publish.payload.len(),
+    );
+}
