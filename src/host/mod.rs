@@ -1,1 +1,9 @@
 //! (to be written)
+
+pub mod clock;
+pub mod daemon;
+pub mod signal;
+pub mod worker;
+
+#[cfg(test)]
+mod testing;
