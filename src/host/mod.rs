@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod daemon;
+pub mod log;
 pub mod signal;
 pub mod worker;
 

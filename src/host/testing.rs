@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 const ROLE: &str = "MIDGE_TEST_ROLE";
 
-const PASSED: i32 = 42;
+/// The exit code of a child that found everything right.
+pub const PASSED: i32 = 42;
 
 /// A fresh directory, removed with all that is in it when dropped.
 pub struct TempDir(PathBuf);
