@@ -11,9 +11,9 @@
 //! The child finds its mark in the environment: the pid of the process that started it, so that a
 //! mark that was merely inherited counts for nothing.
 //!
-//! The order of a start is the caller's: flags, configuration, [`detach`], [`raise_file_limit`],
-//! privileged things, [`drop_privileges`], [`PidFile::create`], logs, listeners,
-//! [`Readiness::report`], [`Notifier::ready`].
+//! The order of a start is the caller's: flags, [`detach`], configuration, [`tighten_umask`],
+//! [`raise_file_limit`], what needs root, [`drop_privileges`], [`PidFile::create`], logs, what is
+//! stored, listeners, [`Readiness::report`], [`Notifier::ready`].
 
 mod notify;
 mod pid_file;

@@ -7,7 +7,7 @@
 //! `env_logger` sits in the middle. It owns the filter, which lets everything through and leaves the
 //! choice to the classes, unless `RUST_LOG` is set: then that decides alone, for debugging. And it
 //! owns the buffer of each thread in which a line is put together, so that a line costs no
-//! allocation. What leaves it goes through one lock into [`sinks`]: the time stamp, the escapes, the
+//! allocation. What leaves it goes through one lock into the sinks: the time stamp, the escapes, the
 //! cut at 1000 bytes, and every destination.
 //!
 //! There is one logger for the life of the process, as the `log` crate wants it, but everything
