@@ -1,0 +1,237 @@
+//! Leaving root behind, and saying why a file cannot be read afterwards.
+//!
+//! Only a process started as root has anything to leave. It becomes the user of the `user`
+//! directive, `mosquitto` by default, with that user's groups; where there is no such account it
+//! becomes `nobody`. Real, effective and saved ids all change, and we try to come back before we
+//! believe it.
+
+use std::ffi::CString;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::unistd::{self, Gid, Group, Uid, User};
+
+/// The account that packages for Mosquitto create.
+const DEFAULT_USER: &str = "mosquitto";
+
+/// The account that every system has.
+const FALLBACK_USER: &str = "nobody";
+
+/// Who the broker is to be, if it was started as root.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UserSettings<'a> {
+    /// The `user` directive; none means `mosquitto`, `root` means to stay root.
+    pub user: Option<&'a str>,
+    /// A numeric user id that goes before the account's, as containers set it (`PUID`).
+    pub uid: Option<u32>,
+    /// A numeric group id that goes before the account's (`PGID`).
+    pub gid: Option<u32>,
+}
+
+/// Who the process is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The account's name, or the number where there is no account.
+    pub name: String,
+    /// The effective user id.
+    pub uid: u32,
+    /// The effective group id.
+    pub gid: u32,
+}
+
+impl Identity {
+    /// Who we are now.
+    pub fn current() -> Self {
+        let uid = unistd::geteuid();
+        Self {
+            name: user_name(uid),
+            uid: uid.as_raw(),
+            gid: unistd::getegid().as_raw(),
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (uid {}, gid {})", self.name, self.uid, self.gid)
+    }
+}
+
+/// Becomes another user for good, if we are root, and tells who we are then.
+///
+/// Not being root is no error, whatever the settings say: there is nothing to drop. An unknown
+/// `user` is an error, except for the default, which gives way to `nobody`. After an error the
+/// process may have half changed its ids: it must end. Warnings are logged.
+pub fn drop_privileges(settings: &UserSettings) -> io::Result<Identity> {
+    if !unistd::geteuid().is_root() {
+        return Ok(Identity::current());
+    }
+    if let Some(target) = Target::choose(settings)? {
+        target.enter()?;
+    }
+    if unistd::geteuid().is_root() {
+        log::warn!("Warning: the broker should not be run as root.");
+    }
+    Ok(Identity::current())
+}
+
+/// Says why `path` could not be opened, and what would help, in one line.
+///
+/// For "permission denied" it adds who owns what is in the way, its mode, and who is asking:
+/// the usual case is a file that only root may read.
+pub fn explain_denied(path: &Path, error: &io::Error) -> String {
+    let shown = path.display();
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return format!("{shown}: {error}");
+    }
+    let me = Identity::current();
+    let Some((obstacle, meta)) = nearest_visible(path) else {
+        return format!("{shown}: {error} (running as {me})");
+    };
+    let owner = user_name(Uid::from_raw(meta.uid()));
+    let group = group_name(Gid::from_raw(meta.gid()));
+    let mode = meta.permissions().mode() & 0o7777;
+    let user = &me.name;
+    let way_in = obstacle.display();
+    if meta.is_dir() {
+        return format!(
+            "{shown}: {error} (directory {way_in}: owner {owner}, group {group}, mode {mode:04o}; \
+             running as {me}); let {user} enter it, for instance: chmod o+x {way_in}"
+        );
+    }
+    format!(
+        "{shown}: {error} (owner {owner}, group {group}, mode {mode:04o}; running as {me}); \
+         for instance: chown {user} {way_in}"
+    )
+}
+
+/// The account to become: `name` decides about the groups.
+struct Target {
+    name: Option<CString>,
+    uid: Uid,
+    gid: Gid,
+}
+
+impl Target {
+    /// Finds the account; `None` means to stay root.
+    fn choose(settings: &UserSettings) -> io::Result<Option<Self>> {
+        let wanted = settings.user.unwrap_or(DEFAULT_USER);
+        if wanted == "root" || settings.uid == Some(0) {
+            return Ok(None);
+        }
+        if let (Some(uid), Some(gid)) = (settings.uid, settings.gid) {
+            return Ok(Some(Self::numeric(uid, gid)));
+        }
+        let account = match User::from_name(wanted)? {
+            Some(account) => account,
+            None if wanted == DEFAULT_USER => fallback()?,
+            None => return Err(invalid(format!("Invalid user '{wanted}': no such account"))),
+        };
+        if account.uid.is_root() {
+            return Ok(None);
+        }
+        if settings.uid.is_some() || settings.gid.is_some() {
+            let uid = settings.uid.unwrap_or(account.uid.as_raw());
+            let gid = settings.gid.unwrap_or(account.gid.as_raw());
+            return Ok(Some(Self::numeric(uid, gid)));
+        }
+        let name = CString::new(account.name).map_err(io::Error::other)?;
+        Ok(Some(Self {
+            name: Some(name),
+            uid: account.uid,
+            gid: account.gid,
+        }))
+    }
+
+    fn numeric(uid: u32, gid: u32) -> Self {
+        Self {
+            name: None,
+            uid: Uid::from_raw(uid),
+            gid: Gid::from_raw(gid),
+        }
+    }
+
+    /// Groups first, the user last: after that there is no right left to change anything.
+    fn enter(&self) -> io::Result<()> {
+        let (uid, gid) = (self.uid, self.gid);
+        let failed = |what: &str, error: Errno| {
+            let kind = io::Error::from(error).kind();
+            io::Error::new(
+                kind,
+                format!("Unable to {what} when dropping privileges: {error}"),
+            )
+        };
+        match &self.name {
+            Some(name) => unistd::initgroups(name, gid),
+            None => unistd::setgroups(&[gid]),
+        }
+        .map_err(|error| failed("set the groups", error))?;
+        unistd::setresgid(gid, gid, gid).map_err(|error| failed("set the group", error))?;
+        unistd::setresuid(uid, uid, uid).map_err(|error| failed("set the user", error))?;
+        self.verify()
+    }
+
+    fn verify(&self) -> io::Result<()> {
+        let users = unistd::getresuid()?;
+        let groups = unistd::getresgid()?;
+        let all_users = [users.real, users.effective, users.saved];
+        let all_groups = [groups.real, groups.effective, groups.saved];
+        let changed = all_users == [self.uid; 3] && all_groups == [self.gid; 3];
+        let back =
+            unistd::setuid(Uid::from_raw(0)).is_ok() || unistd::seteuid(Uid::from_raw(0)).is_ok();
+        if !changed || back {
+            return Err(io::Error::other(
+                "Dropping privileges did not hold: root could be had back",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn fallback() -> io::Result<User> {
+    log::warn!(
+        "Warning: Unable to drop privileges to '{DEFAULT_USER}' because this user does not exist. \
+         Trying '{FALLBACK_USER}' instead."
+    );
+    User::from_name(FALLBACK_USER)?.ok_or_else(|| {
+        invalid(format!(
+            "Neither user '{DEFAULT_USER}' nor '{FALLBACK_USER}' exists: create one, \
+             or name another in the configuration (user NAME)"
+        ))
+    })
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, what)
+}
+
+/// The file itself, or the first directory above it that can be looked at.
+fn nearest_visible(path: &Path) -> Option<(&Path, fs::Metadata)> {
+    path.ancestors()
+        .map(|at| {
+            if at.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                at
+            }
+        })
+        .find_map(|at| Some((at, fs::metadata(at).ok()?)))
+}
+
+fn user_name(uid: Uid) -> String {
+    match User::from_uid(uid) {
+        Ok(Some(user)) => user.name,
+        _ => uid.to_string(),
+    }
+}
+
+fn group_name(gid: Gid) -> String {
+    match Group::from_gid(gid) {
+        Ok(Some(group)) => group.name,
+        _ => gid.to_string(),
+    }
+}
