@@ -118,7 +118,7 @@ impl Kind {
     }
 
     /// Refuses costs that are out of bounds, with what is wrong.
-    fn check(self) -> Result<(), Refusal> {
+    pub fn check(self) -> Result<(), Refusal> {
         match self {
             Kind::Sha512 => Ok(()),
             Kind::Pbkdf2 { rounds } => within("the number of rounds", rounds, 1, ROUNDS_MAX),

@@ -18,7 +18,7 @@ pub mod hash;
 mod passwords;
 
 pub use acl::{Access, Acl, Decision, UserRules};
-pub use passwords::{Passwords, SignIn, check_username};
+pub use passwords::{Passwords, STRING_MAX, SignIn, check_username};
 
 use std::fmt;
 
