@@ -15,7 +15,9 @@ impl Broker {
     ) {
         let session = self.sessions.get_mut(session_id);
         log::debug!("Received DISCONNECT from {}", session.name());
-        let expiry_s = disconnect.properties.integer(PropertyId::SessionExpiryInterval);
+        let expiry_s = disconnect
+            .properties
+            .integer(PropertyId::SessionExpiryInterval);
         if let Some(expiry_s) = expiry_s {
             if session.expiry_s == 0 && expiry_s != 0 {
                 let what = "a session expiry interval at DISCONNECT that CONNECT did not ask for";
@@ -70,14 +72,19 @@ impl Broker {
                 log::info!(target: "notice", "Client {name} has exceeded timeout, disconnecting.");
             }
             ReasonCode::SESSION_TAKEN_OVER => {}
-            _ => log::info!(target: "notice", "Client {name} disconnected: {}: {what}.", class(reason)),
+            _ => {
+                log::info!(target: "notice", "Client {name} disconnected: {}: {what}.", class(reason));
+            }
         }
         // A DISCONNECT goes to clients of 5.0 that have their CONNACK only [MQTT-3.14.0-1].
         if is_open && version == Version::V5 {
             log::debug!("Sending DISCONNECT to {name} (rc{})", reason.0);
             let mut bytes = Vec::new();
-            Disconnect { reason, properties: crate::wire::Properties::default() }
-                .encode(version, &mut bytes);
+            Disconnect {
+                reason,
+                properties: crate::wire::Properties::default(),
+            }
+            .encode(version, &mut bytes);
             self.drop_replies(id);
             self.reply_encoded(id, PacketType::Disconnect, bytes);
         }
@@ -119,7 +126,9 @@ impl Broker {
 
     /// Client Identifier and address for log lines, in the words of Mosquitto 2.1.
     pub(super) fn describe(&self, id: ConnId) -> String {
-        let Some(conn) = self.connections.get(id.index as usize) else { return String::new() };
+        let Some(conn) = self.connections.get(id.index as usize) else {
+            return String::new();
+        };
         let client_id = match conn.session() {
             Some(session) => self.sessions.get(session).name(),
             None => "<unknown>",
@@ -131,10 +140,17 @@ impl Broker {
     pub fn shutdown(&mut self, now: Now) {
         self.now = now;
         let ids: Vec<ConnId> = (self.connections.iter())
-            .map(|(index, c)| ConnId { index: index as u32, generation: c.generation })
+            .map(|(index, c)| ConnId {
+                index: index as u32,
+                generation: c.generation,
+            })
             .collect();
-        let sessions: Vec<SessionId> =
-            self.sessions.slab.iter().map(|(index, _)| SessionId(index as u32)).collect();
+        let sessions: Vec<SessionId> = self
+            .sessions
+            .slab
+            .iter()
+            .map(|(index, _)| SessionId(index as u32))
+            .collect();
         for session in sessions {
             self.publish_will(session);
         }

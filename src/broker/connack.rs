@@ -19,17 +19,25 @@ impl Broker {
     /// Maximum QoS. None of them is ever left out for the client's Maximum Packet Size: the
     /// specification allows that for Reason String and User Property only.
     pub(super) fn greet(&mut self, id: ConnId, connect: &Connect<'_>, greeting: &Greeting<'_>) {
-        let Some(conn) = self.connections.get(id.index as usize) else { return };
+        let Some(conn) = self.connections.get(id.index as usize) else {
+            return;
+        };
         let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
         let mut raw = Vec::new();
         let mut add = |id: PropertyId, value: Value<'_>| id.encode(value, &mut raw);
         let max_keepalive = self.settings.max_keepalive;
         if max_keepalive != 0 && (connect.keep_alive_s == 0 || connect.keep_alive_s > max_keepalive)
         {
-            add(PropertyId::ServerKeepAlive, Value::Integer(max_keepalive.into()));
+            add(
+                PropertyId::ServerKeepAlive,
+                Value::Integer(max_keepalive.into()),
+            );
         }
         if listener.max_topic_alias > 0 {
-            add(PropertyId::TopicAliasMaximum, Value::Integer(listener.max_topic_alias.into()));
+            add(
+                PropertyId::TopicAliasMaximum,
+                Value::Integer(listener.max_topic_alias.into()),
+            );
         }
         if let Some(client_id) = greeting.assigned_client_id {
             add(PropertyId::AssignedClientIdentifier, Value::Text(client_id));
@@ -46,7 +54,10 @@ impl Broker {
             add(PropertyId::ReceiveMaximum, Value::Integer(maximum));
         }
         if listener.max_qos < QoS::ExactlyOnce {
-            add(PropertyId::MaximumQoS, Value::Integer(listener.max_qos as u32));
+            add(
+                PropertyId::MaximumQoS,
+                Value::Integer(listener.max_qos as u32),
+            );
         }
         let connack = ConnAck {
             // There is no such flag in MQTT 3.1.
@@ -56,7 +67,11 @@ impl Broker {
         };
         let mut bytes = Vec::new();
         connack.encode(connect.version, &mut bytes);
-        log::debug!("Sending CONNACK to {} ({}, 0)", self.describe(id), u8::from(greeting.session_present));
+        log::debug!(
+            "Sending CONNACK to {} ({}, 0)",
+            self.describe(id),
+            u8::from(greeting.session_present)
+        );
         self.reply_encoded(id, PacketType::ConnAck, bytes);
     }
 

@@ -62,8 +62,7 @@ impl Broker {
     /// [MQTT-3.1.4-1]: most malformed CONNECTs are worth no answer but the end of the connection.
     fn refuse_malformed(&mut self, id: ConnId, error: ConnectError) {
         if let Some(version) = error.version {
-            let is_version =
-                error.malformed.reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION;
+            let is_version = error.malformed.reason == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION;
             if version == Version::V5 || is_version {
                 self.send_refusal(id, version, error.malformed.reason);
             }
@@ -76,20 +75,29 @@ impl Broker {
 
     /// Everything that can be said without knowing the user.
     fn judge_connect(&mut self, id: ConnId, connect: &Connect<'_>) -> Result<(), Refusal> {
-        let Some(conn) = self.connections.get(id.index as usize) else { return Ok(()) };
+        let Some(conn) = self.connections.get(id.index as usize) else {
+            return Ok(());
+        };
         let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
         if !listener.accept_protocol_versions[connect.version as usize - 3] {
             let what = "this version is not spoken here (accept_protocol_versions)";
             return Err(refusal(ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, what));
         }
-        if connect.properties.find(PropertyId::AuthenticationMethod).is_some() {
+        if connect
+            .properties
+            .find(PropertyId::AuthenticationMethod)
+            .is_some()
+        {
             // [MQTT-4.12.0-1]
             let what = "no authentication method is offered";
             return Err(refusal(ReasonCode::BAD_AUTHENTICATION_METHOD, what));
         }
         if let Some(will) = &connect.will {
             if will.qos > listener.max_qos {
-                return Err(refusal(ReasonCode::QOS_NOT_SUPPORTED, "will QoS above max_qos"));
+                return Err(refusal(
+                    ReasonCode::QOS_NOT_SUPPORTED,
+                    "will QoS above max_qos",
+                ));
             }
             if will.retain && !self.settings.retain_available {
                 let what = "a retained will although retain_available is false";
@@ -97,7 +105,10 @@ impl Broker {
             }
             let levels = crate::topic::level_count(will.topic.as_bytes());
             if will.topic.starts_with("$SYS") || levels > self.settings.max_topic_levels {
-                return Err(refusal(ReasonCode::TOPIC_NAME_INVALID, "a will topic not accepted"));
+                return Err(refusal(
+                    ReasonCode::TOPIC_NAME_INVALID,
+                    "a will topic not accepted",
+                ));
             }
         }
         let max = self.settings.max_keepalive;
@@ -109,7 +120,10 @@ impl Broker {
         if listener.use_username_as_clientid {
             return match connect.username {
                 Some(name) if !name.is_empty() => Ok(()),
-                _ => Err(refusal(ReasonCode::BAD_USER_NAME_OR_PASSWORD, "no user name to use as client id")),
+                _ => Err(refusal(
+                    ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+                    "no user name to use as client id",
+                )),
             };
         }
         self.judge_client_id(connect, usize::from(conn.peer.listener))
@@ -139,7 +153,9 @@ impl Broker {
 
     /// Decides at once where no password is to be checked, asks otherwise.
     fn sign_in(&mut self, id: ConnId, packet: &[u8], connect: &Connect<'_>) {
-        let Some(conn) = self.connections.get_mut(id.index as usize) else { return };
+        let Some(conn) = self.connections.get_mut(id.index as usize) else {
+            return;
+        };
         let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
         let Some(username) = connect.username else {
             if listener.allow_anonymous {
@@ -191,8 +207,7 @@ impl Broker {
             }
             return;
         }
-        let State::Authenticating(packet) =
-            std::mem::replace(&mut conn.state, State::AwaitConnect)
+        let State::Authenticating(packet) = std::mem::replace(&mut conn.state, State::AwaitConnect)
         else {
             conn.state = State::Closing;
             return;
@@ -201,7 +216,9 @@ impl Broker {
         self.outputs.resume.push_back(id);
         let header = FixedHeader::read(&packet).ok().flatten();
         let body = header.and_then(|header| packet.get(usize::from(header.len)..));
-        let Some(Ok(connect)) = body.map(|body| Connect::decode(packet[0], body)) else { return };
+        let Some(Ok(connect)) = body.map(|body| Connect::decode(packet[0], body)) else {
+            return;
+        };
         if sign_in == SignIn::Granted {
             self.admit(id, &connect);
         } else {
@@ -213,7 +230,10 @@ impl Broker {
     fn refuse(&mut self, id: ConnId, connect: &Connect<'_>, refusal: &Refusal) {
         let Some(conn) = self.conn(id) else { return };
         let address = conn.peer.address.clone();
-        let user = connect.username.map(|name| format!(", u'{name}'")).unwrap_or_default();
+        let user = connect
+            .username
+            .map(|name| format!(", u'{name}'"))
+            .unwrap_or_default();
         let class = match refusal.reason {
             ReasonCode::NOT_AUTHORIZED | ReasonCode::BAD_USER_NAME_OR_PASSWORD => "not authorised",
             other => other.words(),
@@ -230,7 +250,9 @@ impl Broker {
 
     /// The client may come in: gives it its session and CONNACK.
     fn admit(&mut self, id: ConnId, connect: &Connect<'_>) {
-        let Some(conn) = self.connections.get_mut(id.index as usize) else { return };
+        let Some(conn) = self.connections.get_mut(id.index as usize) else {
+            return;
+        };
         let peer = conn.peer.clone();
         let listener = &self.settings.listeners[usize::from(peer.listener)];
         let assigned = connect.client_id.is_empty() && !listener.use_username_as_clientid;
@@ -244,7 +266,10 @@ impl Broker {
         };
         let existing = self.sessions.find(&client_id);
         let is_full = existing.is_none()
-            && self.settings.global_max_clients.is_some_and(|max| self.sessions.slab.len() >= max);
+            && self
+                .settings
+                .global_max_clients
+                .is_some_and(|max| self.sessions.slab.len() >= max);
         if is_full {
             let what = "global_max_clients is reached";
             self.refuse(id, connect, &refusal(ReasonCode::SERVER_BUSY, what));
@@ -259,7 +284,10 @@ impl Broker {
         };
         self.greet(id, connect, &greeting);
         if self.settings.connection_messages {
-            let user = connect.username.map(|name| format!(", u'{name}'")).unwrap_or_default();
+            let user = connect
+                .username
+                .map(|name| format!(", u'{name}'"))
+                .unwrap_or_default();
             log::info!(
                 target: "notice",
                 "New client connected from {} as {client_id} (p{}, c{}, k{}{user}).",
@@ -305,7 +333,9 @@ impl Broker {
         connect: &Connect<'_>,
         client_id: &str,
     ) {
-        let Some(conn) = self.connections.get_mut(id.index as usize) else { return };
+        let Some(conn) = self.connections.get_mut(id.index as usize) else {
+            return;
+        };
         let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
         let session = self.sessions.get_mut(session_id);
         session.connection = Some(id);
@@ -313,20 +343,26 @@ impl Broker {
         session.is_bridge = connect.is_bridge;
         session.listener = conn.peer.listener;
         session.username = connect.username.map(Into::into);
-        session.rules = listener.acl.as_ref().map(|acl| acl.rules_for(connect.username));
+        session.rules = listener
+            .acl
+            .as_ref()
+            .map(|acl| acl.rules_for(connect.username));
         session.expiry_s = match connect.version {
-            Version::V5 => {
-                connect.properties.integer(PropertyId::SessionExpiryInterval).unwrap_or(0)
-            }
+            Version::V5 => connect
+                .properties
+                .integer(PropertyId::SessionExpiryInterval)
+                .unwrap_or(0),
             _ if connect.clean_start => 0,
             _ => EXPIRES_NEVER,
         };
-        session.will = connect.will.map(|will| {
-            Box::new(StoredWill::new(&will, &listener.mount_point))
-        });
+        session.will = connect
+            .will
+            .map(|will| Box::new(StoredWill::new(&will, &listener.mount_point)));
         conn.state = State::Open(session_id);
-        conn.wants_problems =
-            connect.properties.integer(PropertyId::RequestProblemInformation) != Some(0);
+        conn.wants_problems = connect
+            .properties
+            .integer(PropertyId::RequestProblemInformation)
+            != Some(0);
         conn.max_packet_size = (connect.properties.integer(PropertyId::MaximumPacketSize))
             .map_or(usize::MAX, |size| size as usize);
         let limit = match self.settings.max_inflight_messages {
@@ -334,8 +370,12 @@ impl Broker {
             limit => limit,
         };
         conn.send_maximum = usize::from(connect.receive_maximum().min(limit));
-        let aliases = connect.properties.integer(PropertyId::TopicAliasMaximum).unwrap_or(0) as u16;
-        conn.outbound_aliases.set_maximum(aliases.min(listener.max_topic_alias_broker));
+        let aliases = connect
+            .properties
+            .integer(PropertyId::TopicAliasMaximum)
+            .unwrap_or(0) as u16;
+        conn.outbound_aliases
+            .set_maximum(aliases.min(listener.max_topic_alias_broker));
         let keep_alive_s = match (self.settings.max_keepalive, connect.keep_alive_s) {
             (0, asked) => asked,
             (max, 0) => max,
@@ -345,7 +385,9 @@ impl Broker {
             0 => None,
             seconds => Some(u64::from(seconds) * 1500),
         };
-        let deadline = conn.silence_max_ms.map(|silence| self.now.mono_ms + silence);
+        let deadline = conn
+            .silence_max_ms
+            .map(|silence| self.now.mono_ms + silence);
         self.set_connection_timer(id, deadline);
         self.stats.connected(self.sessions.slab.len());
         debug_assert_eq!(self.sessions.get(session_id).name(), client_id);

@@ -87,7 +87,11 @@ const ENCODED_BYTES_MAX: usize = 64 * 1024;
 
 impl Replies {
     pub(super) fn push(&mut self, packet: PacketType, packet_id: u16, reason: ReasonCode) {
-        self.queue.push_back(Reply { packet, reason, packet_id });
+        self.queue.push_back(Reply {
+            packet,
+            reason,
+            packet_id,
+        });
     }
 
     pub(super) fn push_encoded(&mut self, packet: PacketType, bytes: Vec<u8>) {
@@ -168,9 +172,16 @@ impl Broker {
     pub fn accept(&mut self, peer: Peer, now: super::Now) -> Option<ConnId> {
         self.now = now;
         let listener = &self.settings.listeners[usize::from(peer.listener)];
-        let here = self.connections_of.get(&peer.listener).copied().unwrap_or(0);
+        let here = self
+            .connections_of
+            .get(&peer.listener)
+            .copied()
+            .unwrap_or(0);
         let is_full = listener.max_connections.is_some_and(|max| here >= max)
-            || self.settings.global_max_connections.is_some_and(|max| self.connections.len() >= max);
+            || self
+                .settings
+                .global_max_connections
+                .is_some_and(|max| self.connections.len() >= max);
         self.stats.sockets_opened += 1;
         if is_full {
             log::info!(target: "notice", "Client connection from {} denied: max_connections exceeded.", peer.address);
@@ -179,8 +190,13 @@ impl Broker {
         log::info!(target: "notice", "New connection from {} on port {}.", peer.address, listener.name);
         *self.connections_of.entry(peer.listener).or_default() += 1;
         self.generation = self.generation.wrapping_add(1);
-        let index = self.connections.insert(Connection::new(self.generation, peer, now.mono_ms));
-        let id = ConnId { index: index as u32, generation: self.generation };
+        let index = self
+            .connections
+            .insert(Connection::new(self.generation, peer, now.mono_ms));
+        let id = ConnId {
+            index: index as u32,
+            generation: self.generation,
+        };
         let deadline = now.mono_ms + u64::from(self.settings.connect_timeout) * 1000;
         self.set_connection_timer(id, Some(deadline));
         Some(id)
@@ -188,20 +204,30 @@ impl Broker {
 
     /// A connection that is still there.
     pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut Connection> {
-        self.connections.get_mut(id.index as usize).filter(|c| c.generation == id.generation)
+        self.connections
+            .get_mut(id.index as usize)
+            .filter(|c| c.generation == id.generation)
     }
 
     pub(super) fn set_connection_timer(&mut self, id: ConnId, at: Option<u64>) {
-        let Some(conn) = self.connections.get_mut(id.index as usize) else { return };
-        self.timers.set(Timer::Connection(id.index), &mut conn.timer_at, at);
+        let Some(conn) = self.connections.get_mut(id.index as usize) else {
+            return;
+        };
+        self.timers
+            .set(Timer::Connection(id.index), &mut conn.timer_at, at);
     }
 
     /// The timer of the connection in this slot rang.
     pub(super) fn connection_timeout(&mut self, index: u32) {
         let now_ms = self.now.mono_ms;
-        let Some(conn) = self.connections.get_mut(index as usize) else { return };
+        let Some(conn) = self.connections.get_mut(index as usize) else {
+            return;
+        };
         conn.timer_at = None;
-        let id = ConnId { index, generation: conn.generation };
+        let id = ConnId {
+            index,
+            generation: conn.generation,
+        };
         match (&conn.state, conn.silence_max_ms) {
             (State::AwaitConnect | State::Authenticating(_), _) => {
                 log::info!(target: "notice", "Client <unknown> [{}] disconnected: no CONNECT in time.", conn.peer.address);

@@ -50,7 +50,9 @@ impl Broker {
         version: Version,
         publish: &mut Publish<'_>,
     ) {
-        let Some(alias) = publish.topic_alias else { return };
+        let Some(alias) = publish.topic_alias else {
+            return;
+        };
         let slot = match self.inbound_alias(id, alias) {
             Ok(slot) => slot,
             Err(malformed) => return self.refuse_packet(id, malformed),
@@ -64,7 +66,10 @@ impl Broker {
             let malformed = Malformed::protocol("a topic alias that was never given");
             return self.refuse_packet(id, malformed);
         };
-        let named = Publish { topic: &topic, ..*publish };
+        let named = Publish {
+            topic: &topic,
+            ..*publish
+        };
         self.publish_named(id, session, version, &named);
         if let Ok(slot) = self.inbound_alias(id, alias) {
             *slot = Some(topic);
@@ -85,7 +90,11 @@ impl Broker {
             Ok(ReasonCode::SUCCESS) => {}
             // 3.x has no way to say no: it is acknowledged like any other [MQTT-3.3.5-2].
             Ok(refused) => {
-                let reason = if version == Version::V5 { refused } else { ReasonCode::SUCCESS };
+                let reason = if version == Version::V5 {
+                    refused
+                } else {
+                    ReasonCode::SUCCESS
+                };
                 return self.answer_refused(id, session_id, publish, reason);
             }
             Err(malformed) => return self.refuse_packet(id, malformed),
@@ -96,7 +105,12 @@ impl Broker {
             }
             QoS::AtLeastOnce => {
                 let found = self.publish_mounted(session_id, publish);
-                self.acknowledge(id, PacketType::PubAck, publish.packet_id, subscribers(found));
+                self.acknowledge(
+                    id,
+                    PacketType::PubAck,
+                    publish.packet_id,
+                    subscribers(found),
+                );
             }
             QoS::ExactlyOnce => self.hold(id, session_id, publish),
         }
@@ -113,11 +127,17 @@ impl Broker {
         let listener = &self.settings.listeners[usize::from(session.listener)];
         if publish.qos > listener.max_qos {
             let reason = ReasonCode::QOS_NOT_SUPPORTED;
-            return Err(Malformed { reason, what: "a QoS above max_qos" });
+            return Err(Malformed {
+                reason,
+                what: "a QoS above max_qos",
+            });
         }
         if publish.retain && !self.settings.retain_available {
             let reason = ReasonCode::RETAIN_NOT_SUPPORTED;
-            return Err(Malformed { reason, what: "RETAIN although retain_available is false" });
+            return Err(Malformed {
+                reason,
+                what: "RETAIN although retain_available is false",
+            });
         }
         if publish.topic.len() > 2 * self.settings.max_topic_levels
             && crate::topic::level_count(publish.topic) > self.settings.max_topic_levels
@@ -192,7 +212,10 @@ impl Broker {
             expires_ms: self.expires_ms(publish),
         };
         let message = self.messages.insert(body);
-        self.sessions.get_mut(session_id).held.push_back(Held { packet_id, message });
+        self.sessions
+            .get_mut(session_id)
+            .held
+            .push_back(Held { packet_id, message });
         let found = self.has_subscriber(message);
         self.acknowledge(id, PacketType::PubRec, packet_id, subscribers(found));
     }
@@ -201,10 +224,21 @@ impl Broker {
     fn refuse_hold(&mut self, id: ConnId, packet_id: u16) {
         let version = self.conn(id).map(|conn| conn.version);
         if version == Some(Version::V5) {
-            self.acknowledge(id, PacketType::PubRec, packet_id, ReasonCode::QUOTA_EXCEEDED);
+            self.acknowledge(
+                id,
+                PacketType::PubRec,
+                packet_id,
+                ReasonCode::QUOTA_EXCEEDED,
+            );
         } else {
             let reason = ReasonCode::QUOTA_EXCEEDED;
-            self.refuse_packet(id, Malformed { reason, what: "more than max_inbound_qos2" });
+            self.refuse_packet(
+                id,
+                Malformed {
+                    reason,
+                    what: "more than max_inbound_qos2",
+                },
+            );
         }
     }
 
@@ -224,8 +258,11 @@ impl Broker {
             return self.publish_now(Publisher::Session(session_id), b"", publish);
         }
         let mount_point = std::mem::take(&mut self.settings.listeners[listener].mount_point);
-        let found =
-            self.publish_now(Publisher::Session(session_id), mount_point.as_bytes(), publish);
+        let found = self.publish_now(
+            Publisher::Session(session_id),
+            mount_point.as_bytes(),
+            publish,
+        );
         self.settings.listeners[listener].mount_point = mount_point;
         found
     }
@@ -239,7 +276,11 @@ impl Broker {
         publish: &Publish<'_>,
     ) -> bool {
         let expires_ms = self.expires_ms(publish);
-        let message = self.messages.insert(Body { topic_prefix, publish, expires_ms });
+        let message = self.messages.insert(Body {
+            topic_prefix,
+            publish,
+            expires_ms,
+        });
         let found = self.take_on(publisher, message);
         self.messages.release(message);
         found
@@ -254,7 +295,9 @@ impl Broker {
     }
 
     fn expires_ms(&self, publish: &Publish<'_>) -> u64 {
-        publish.expiry_s.map_or(NEVER, |seconds| self.now.mono_ms + u64::from(seconds) * 1000)
+        publish.expiry_s.map_or(NEVER, |seconds| {
+            self.now.mono_ms + u64::from(seconds) * 1000
+        })
     }
 
     /// Whether the client may write to a topic, as it names it on its listener.
@@ -276,9 +319,12 @@ impl Broker {
     pub(super) fn may(&self, id: SessionId, access: Access, topic: &[u8]) -> bool {
         let session = self.sessions.get(id);
         let acl = &self.settings.listeners[usize::from(session.listener)].acl;
-        let (Some(acl), Some(rules)) = (acl, session.rules) else { return true };
+        let (Some(acl), Some(rules)) = (acl, session.rules) else {
+            return true;
+        };
         let username = session.username.as_deref();
-        acl.check(rules, &session.client_id, username, access, topic).allowed
+        acl.check(rules, &session.client_id, username, access, topic)
+            .allowed
     }
 
     fn log_publish(&self, session_id: SessionId, publish: &Publish<'_>) {
@@ -297,5 +343,9 @@ impl Broker {
 
 /// What a publisher is told about how many there were to receive.
 fn subscribers(found: bool) -> ReasonCode {
-    if found { ReasonCode::SUCCESS } else { ReasonCode::NO_MATCHING_SUBSCRIBERS }
+    if found {
+        ReasonCode::SUCCESS
+    } else {
+        ReasonCode::NO_MATCHING_SUBSCRIBERS
+    }
 }

@@ -17,7 +17,11 @@ impl Broker {
     ) {
         if log::log_enabled!(log::Level::Debug) {
             let name = self.describe(id);
-            log::debug!("Sending {} to {name} (m{packet_id}, rc{})", packet.name(), reason.0);
+            log::debug!(
+                "Sending {} to {name} (m{packet_id}, rc{})",
+                packet.name(),
+                reason.0
+            );
         }
         self.reply(id, packet, packet_id, reason);
     }
@@ -87,7 +91,10 @@ impl Broker {
     pub(super) fn pubrel(&mut self, id: ConnId, session_id: SessionId, ack: Ack<'_>) {
         self.log_received(session_id, PacketType::PubRel, ack);
         let session = self.sessions.get_mut(session_id);
-        let at = session.held.iter().position(|held| held.packet_id == ack.packet_id);
+        let at = session
+            .held
+            .iter()
+            .position(|held| held.packet_id == ack.packet_id);
         let Some(held) = at.and_then(|at| session.held.remove(at)) else {
             // A repetition, or a message that was refused: 3.x waits for PUBCOMP all the same.
             let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
@@ -110,7 +117,10 @@ impl Broker {
     /// An acknowledgement of nothing that is under way harms nobody: it is told to the log only.
     fn unknown_ack(&mut self, id: ConnId, packet: PacketType, packet_id: u16) {
         let name = self.describe(id);
-        log::debug!("{} from {name} for an unknown packet identifier {packet_id}", packet.name());
+        log::debug!(
+            "{} from {name} for an unknown packet identifier {packet_id}",
+            packet.name()
+        );
     }
 
     /// Ends a delivery that is under way and lets the window slide.
@@ -119,9 +129,11 @@ impl Broker {
             self.free_window_message(session_id, id);
         }
         let session = self.sessions.get_mut(session_id);
-        session.window.finish(&mut self.deliveries, id, |deliveries, id| {
-            deliveries.remove(id);
-        });
+        session
+            .window
+            .finish(&mut self.deliveries, id, |deliveries, id| {
+                deliveries.remove(id);
+            });
     }
 
     /// The message of a delivery is not needed any more, its packet identifier may be.

@@ -41,7 +41,10 @@ impl Broker {
             self.packet(id, header, &rest[..total]);
         }
         self.stats.bytes_received += at as u64;
-        if self.conn(id).is_none_or(|conn| matches!(conn.state, State::Closing)) {
+        if self
+            .conn(id)
+            .is_none_or(|conn| matches!(conn.state, State::Closing))
+        {
             return bytes.len();
         }
         at
@@ -49,7 +52,9 @@ impl Broker {
 
     /// Whether a packet with this header may come now.
     fn judge(&mut self, id: ConnId, header: FixedHeader) -> Result<(), Malformed> {
-        let Some(conn) = self.connections.get(id.index as usize) else { return Ok(()) };
+        let Some(conn) = self.connections.get(id.index as usize) else {
+            return Ok(());
+        };
         let packet_type = header.packet_type()?;
         match conn.state {
             State::AwaitConnect if packet_type != PacketType::Connect => {
@@ -69,7 +74,10 @@ impl Broker {
         let max = self.settings.max_packet_size;
         if max != 0 && header.total() > max {
             let what = "a packet above max_packet_size";
-            return Err(Malformed { reason: ReasonCode::PACKET_TOO_LARGE, what });
+            return Err(Malformed {
+                reason: ReasonCode::PACKET_TOO_LARGE,
+                what,
+            });
         }
         Ok(())
     }
@@ -111,7 +119,10 @@ impl Broker {
                 self.unsubscribe(id, session, version, &unsubscribe);
             }
             Packet::PingReq => {
-                log::debug!("Received PINGREQ from {}", self.sessions.get(session).name());
+                log::debug!(
+                    "Received PINGREQ from {}",
+                    self.sessions.get(session).name()
+                );
                 log::debug!("Sending PINGRESP to {}", self.sessions.get(session).name());
                 self.reply(id, PacketType::PingResp, 0, ReasonCode::SUCCESS);
             }

@@ -12,7 +12,10 @@ impl Broker {
     /// anonymous at once, the others when their password has been checked again.
     pub fn reload(&mut self, settings: Settings, now: Now) {
         self.now = now;
-        assert!(settings.listeners.len() >= self.settings.listeners.len(), "listeners vanished");
+        assert!(
+            settings.listeners.len() >= self.settings.listeners.len(),
+            "listeners vanished"
+        );
         self.settings = settings;
         for (_, session) in &mut self.sessions.slab {
             let listener = &self.settings.listeners[usize::from(session.listener)];
@@ -21,7 +24,10 @@ impl Broker {
         }
         let open: Vec<ConnId> = (self.connections.iter())
             .filter(|(_, conn)| conn.session().is_some())
-            .map(|(index, c)| ConnId { index: index as u32, generation: c.generation })
+            .map(|(index, c)| ConnId {
+                index: index as u32,
+                generation: c.generation,
+            })
             .collect();
         for id in open {
             self.check_again(id);
@@ -31,8 +37,12 @@ impl Broker {
     }
 
     fn check_again(&mut self, id: ConnId) {
-        let Some(conn) = self.connections.get(id.index as usize) else { return };
-        let Some(session) = conn.session() else { return };
+        let Some(conn) = self.connections.get(id.index as usize) else {
+            return;
+        };
+        let Some(session) = conn.session() else {
+            return;
+        };
         let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
         let has_name = self.sessions.get(session).username.is_some();
         match &conn.credentials {
@@ -46,9 +56,13 @@ impl Broker {
             }
             // There was no password file when it came in, so there is nothing to check now.
             None if has_name && listener.has_passwords => {
-                self.close(id, ReasonCode::NOT_AUTHORIZED, "the password was never checked");
+                self.close(
+                    id,
+                    ReasonCode::NOT_AUTHORIZED,
+                    "the password was never checked",
+                );
             }
-            _ if !listener.allow_anonymous && !(has_name && listener.has_passwords) => {
+            _ if !(listener.allow_anonymous || has_name && listener.has_passwords) => {
                 let what = "anonymous clients are not allowed here";
                 self.close(id, ReasonCode::NOT_AUTHORIZED, what);
             }
@@ -65,7 +79,11 @@ impl Broker {
             let mut line = String::from_utf8_lossy(&filter).into_owned();
             let session = self.sessions.get(subscription.session);
             let qos = subscription.options.qos as u8;
-            let shared = if subscription.group.is_some() { " shared" } else { "" };
+            let shared = if subscription.group.is_some() {
+                " shared"
+            } else {
+                ""
+            };
             let _ = write!(line, ": {} ({qos}){shared}", session.name());
             lines.push(line);
         }

@@ -111,7 +111,13 @@ impl Broker {
         let (publisher_hash, source) = self.source_of(publisher);
         self.messages.retain(id);
         let key = self.retained.table.value(node, 0);
-        let entry = Entry { message: id, node, sequence, publisher_hash, source };
+        let entry = Entry {
+            message: id,
+            node,
+            sequence,
+            publisher_hash,
+            source,
+        };
         if key == NONE {
             let key = self.retained.entries.insert(entry);
             self.retained.table.set_value(node, 0, key as u32);
@@ -122,7 +128,9 @@ impl Broker {
     }
 
     fn source_of(&self, publisher: Publisher) -> (u64, Option<Box<Source>>) {
-        let Publisher::Session(id) = publisher else { return (client_hash(""), None) };
+        let Publisher::Session(id) = publisher else {
+            return (client_hash(""), None);
+        };
         let session = self.sessions.get(id);
         let is_checked = session.rules.is_some() && self.settings.check_retain_source;
         let source = is_checked.then(|| {
@@ -180,7 +188,9 @@ impl Broker {
     ///
     /// If the slice ends before the work does, the connection stays listed as writable.
     pub(super) fn pump_replays(&mut self, session_id: SessionId) {
-        let Some(conn) = self.sessions.get(session_id).connection else { return };
+        let Some(conn) = self.sessions.get(session_id).connection else {
+            return;
+        };
         let mut steps = STEPS;
         while let Some(mut replay) = self.sessions.get_mut(session_id).replays.pop_front() {
             let is_done = self.pump(session_id, &mut replay, &mut steps);
@@ -203,18 +213,27 @@ impl Broker {
                 }
                 replay.pending.pop_front();
             }
-            let Some(cursor) = &mut replay.cursor else { return true };
+            let Some(cursor) = &mut replay.cursor else {
+                return true;
+            };
             if *steps == 0 {
                 return false;
             }
             let slice = (*steps).min(256);
             *steps -= slice;
-            let Retained { table, found, entries, .. } = &mut self.retained;
+            let Retained {
+                table,
+                found,
+                entries,
+                ..
+            } = &mut self.retained;
             found.clear();
             let is_done = table.walk(cursor, replay.filter.as_bytes(), slice, FOUND_MAX, found);
             for node in found.drain(..) {
                 let key = table.value(node, 0);
-                let Some(entry) = entries.get(key as usize) else { continue };
+                let Some(entry) = entries.get(key as usize) else {
+                    continue;
+                };
                 if entry.sequence <= replay.sequence_max {
                     replay.pending.push_back((key, entry.sequence));
                 }
@@ -234,7 +253,9 @@ impl Broker {
         sequence: u64,
     ) -> bool {
         let entry = self.retained.entries.get(key as usize);
-        let Some(entry) = entry.filter(|entry| entry.sequence == sequence) else { return true };
+        let Some(entry) = entry.filter(|entry| entry.sequence == sequence) else {
+            return true;
+        };
         let (id, node) = (entry.message, entry.node);
         let session = self.sessions.get(session_id);
         let is_own = replay.options.no_local && entry.publisher_hash == session.client_hash();
@@ -263,20 +284,26 @@ impl Broker {
 
     /// Whether who published a retained message may still write there.
     fn source_may_write(&self, entry: &Entry) -> bool {
-        let Some(source) = &entry.source else { return true };
+        let Some(source) = &entry.source else {
+            return true;
+        };
         let acl = self.settings.listeners.get(usize::from(source.listener));
-        let Some(acl) = acl.and_then(|listener| listener.acl.as_ref()) else { return true };
+        let Some(acl) = acl.and_then(|listener| listener.acl.as_ref()) else {
+            return true;
+        };
         let username = source.username.as_deref();
         let rules = acl.rules_for(username);
         let topic = self.messages.get(entry.message).topic();
-        acl.check(rules, &source.client_id, username, Access::Write, topic).allowed
+        acl.check(rules, &source.client_id, username, Access::Write, topic)
+            .allowed
     }
 
     /// Arms the timer of `retain_expiry_interval`.
     pub(super) fn start_retain_sweep(&mut self) {
         let minutes = u64::from(self.settings.retain_expiry_interval);
         let at = (minutes > 0).then(|| self.now.mono_ms + minutes * 60_000);
-        self.timers.set(Timer::RetainSweep, &mut self.retained.sweep_at, at);
+        self.timers
+            .set(Timer::RetainSweep, &mut self.retained.sweep_at, at);
     }
 
     /// Frees retained messages that have expired without anybody asking for them.

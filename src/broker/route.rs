@@ -32,8 +32,15 @@ impl Broker {
     pub(super) fn route(&mut self, publisher: Publisher, id: MessageId) -> bool {
         let mut matches = std::mem::take(&mut self.matches);
         let message = self.messages.get(id);
-        self.subscriptions.table.matches(message.topic(), &mut matches);
-        let routed = Routed { message: id, publisher, qos: message.qos, retain: message.retain };
+        self.subscriptions
+            .table
+            .matches(message.topic(), &mut matches);
+        let routed = Routed {
+            message: id,
+            publisher,
+            qos: message.qos,
+            retain: message.retain,
+        };
         let found = !matches.found.is_empty();
         if self.settings.allow_duplicate_messages {
             for &node in &matches.found {
@@ -49,7 +56,9 @@ impl Broker {
     /// Whether anybody subscribed to the topic of a message.
     pub(super) fn has_subscriber(&mut self, id: MessageId) -> bool {
         let mut matches = std::mem::take(&mut self.matches);
-        self.subscriptions.table.matches(self.messages.get(id).topic(), &mut matches);
+        self.subscriptions
+            .table
+            .matches(self.messages.get(id).topic(), &mut matches);
         let found = !matches.found.is_empty();
         self.matches = matches;
         found
@@ -155,7 +164,7 @@ impl Broker {
     }
 
     /// Room for one more QoS 0 message: on a connection by bytes, else by the limits of the queue.
-    fn has_room_qos0(&self, session_id: SessionId, len: usize) -> bool {
+    pub(super) fn has_room_qos0(&self, session_id: SessionId, len: usize) -> bool {
         let session = self.sessions.get(session_id);
         if session.connection.is_some() {
             let queue = &session.queue_qos0;
@@ -169,10 +178,16 @@ impl Broker {
     /// Room for one more QoS 1 or 2 message.
     pub(super) fn has_room(&self, session_id: SessionId, len: usize) -> bool {
         let session = self.sessions.get(session_id);
-        let (max_messages, max_bytes) =
-            (self.settings.max_queued_messages, self.settings.max_queued_bytes);
+        let (max_messages, max_bytes) = (
+            self.settings.max_queued_messages,
+            self.settings.max_queued_bytes,
+        );
         let waiting = session.queue.len()
-            + if session.connection.is_some() { 0 } else { session.queue_qos0.len() };
+            + if session.connection.is_some() {
+                0
+            } else {
+                session.queue_qos0.len()
+            };
         let has_window = session.window.in_flight() + waiting < self.window_limit(session_id);
         has_window
             || (max_messages == 0 || waiting < max_messages)

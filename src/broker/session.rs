@@ -91,8 +91,14 @@ impl Sessions {
     fn insert(&mut self, session: Session) -> SessionId {
         let hash = self.hasher.hash_one(&*session.client_id);
         let id = self.slab.insert(session) as u32;
-        let Sessions { slab, by_client_id, hasher } = self;
-        by_client_id.insert_unique(hash, id, |&id| hasher.hash_one(&*slab[id as usize].client_id));
+        let Sessions {
+            slab,
+            by_client_id,
+            hasher,
+        } = self;
+        by_client_id.insert_unique(hash, id, |&id| {
+            hasher.hash_one(&*slab[id as usize].client_id)
+        });
         SessionId(id)
     }
 
@@ -160,7 +166,8 @@ impl Broker {
             self.retained.end_replay(&mut replay);
         }
         let session = self.sessions.get_mut(id);
-        self.timers.set(Timer::Session(id), &mut session.timer_at, None);
+        self.timers
+            .set(Timer::Session(id), &mut session.timer_at, None);
         let mut session = self.sessions.remove(id);
         for queue in [&mut session.queue_qos0, &mut session.queue] {
             while let Some(front) = queue.front() {
@@ -196,7 +203,10 @@ impl Broker {
         session.will_at = will_at;
         session.expires_at = match session.expiry_s {
             EXPIRES_NEVER if session.version == Version::V5 => None,
-            EXPIRES_NEVER => self.settings.persistent_client_expiration.map(|s| now_ms + s * 1000),
+            EXPIRES_NEVER => self
+                .settings
+                .persistent_client_expiration
+                .map(|s| now_ms + s * 1000),
             seconds => Some(now_ms + u64::from(seconds) * 1000),
         };
         self.session_timeout(id);
@@ -205,10 +215,13 @@ impl Broker {
     /// Publishes a will and ends a session whose moment has come; arms the timer for the next.
     pub(super) fn session_timeout(&mut self, id: SessionId) {
         let now_ms = self.now.mono_ms;
-        let Some(session) = self.sessions.slab.get_mut(id.0 as usize) else { return };
+        let Some(session) = self.sessions.slab.get_mut(id.0 as usize) else {
+            return;
+        };
         if session.timer_at.is_some_and(|at| at <= now_ms) {
             // It rang and is out of the set already; or it is in it still and comes out below.
-            self.timers.set(Timer::Session(id), &mut session.timer_at, None);
+            self.timers
+                .set(Timer::Session(id), &mut session.timer_at, None);
         }
         if session.connection.is_some() {
             return;
@@ -225,8 +238,12 @@ impl Broker {
             self.end_session(id);
             return;
         }
-        let next = [session.will_at, session.expires_at].into_iter().flatten().min();
-        self.timers.set(Timer::Session(id), &mut session.timer_at, next);
+        let next = [session.will_at, session.expires_at]
+            .into_iter()
+            .flatten()
+            .min();
+        self.timers
+            .set(Timer::Session(id), &mut session.timer_at, next);
     }
 
     /// The client is back: neither will nor end are due any more [MQTT-3.1.3-9].
@@ -235,7 +252,8 @@ impl Broker {
         session.will = None;
         session.will_at = None;
         session.expires_at = None;
-        self.timers.set(Timer::Session(id), &mut session.timer_at, None);
+        self.timers
+            .set(Timer::Session(id), &mut session.timer_at, None);
     }
 
     /// Frees the deliveries of a client that cannot take QoS 0 any more: they end with the

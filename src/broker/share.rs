@@ -42,7 +42,13 @@ impl Subscriptions {
             return group;
         }
         let next = self.first_group_of(node);
-        let group = Group { node, name: name.into(), members: Vec::new(), turn: 0, next };
+        let group = Group {
+            node,
+            name: name.into(),
+            members: Vec::new(),
+            turn: 0,
+            next,
+        };
         let id = self.groups.insert(group) as u32;
         self.table.set_value(node, GROUPS, id);
         id
@@ -67,7 +73,8 @@ impl Subscriptions {
         let group = self.groups.remove(id as usize);
         let first = self.first_group_of(group.node);
         if first == Some(id) {
-            self.table.set_value(group.node, GROUPS, group.next.unwrap_or(NONE));
+            self.table
+                .set_value(group.node, GROUPS, group.next.unwrap_or(NONE));
             return;
         }
         let mut before = first;
@@ -124,8 +131,7 @@ impl Broker {
         let subscription = self.subscriptions.get(id);
         let session = self.sessions.get(subscription.session);
         let stored = self.messages.get(message);
-        if session.rules.is_some()
-            && !self.may(subscription.session, Access::Read, stored.topic())
+        if session.rules.is_some() && !self.may(subscription.session, Access::Read, stored.topic())
         {
             return 0;
         }
@@ -135,7 +141,7 @@ impl Broker {
             (true, QoS::AtMostOnce, _) | (true, _, true) => MERIT_MAX,
             (false, QoS::AtMostOnce, _) if !self.settings.queue_qos0_messages => 0,
             (false, _, true) => 2,
-            (_, _, false) | (false, ..) => 1,
+            (_, _, false) => 1,
         }
     }
 

@@ -21,7 +21,10 @@ impl Broker {
         version: Version,
         subscribe: &Subscribe<'_>,
     ) {
-        log::debug!("Received SUBSCRIBE from {}", self.sessions.get(session_id).name());
+        log::debug!(
+            "Received SUBSCRIBE from {}",
+            self.sessions.get(session_id).name()
+        );
         // All filters are looked at before any of them takes effect.
         for SubscribeFilter { filter, options } in subscribe.filters() {
             match Filter::parse(filter) {
@@ -58,8 +61,12 @@ impl Broker {
         codes: &[u8],
     ) {
         let mut bytes = Vec::new();
-        SubAck { packet_id, properties: Properties::default(), codes }
-            .encode(version, packet, &mut bytes);
+        SubAck {
+            packet_id,
+            properties: Properties::default(),
+            codes,
+        }
+        .encode(version, packet, &mut bytes);
         log::debug!("Sending {} to {}", packet.name(), self.describe(id));
         self.reply_encoded(id, packet, bytes);
     }
@@ -71,7 +78,10 @@ impl Broker {
         asked: SubscribeFilter<'_>,
         identifier: u32,
     ) -> ReasonCode {
-        let SubscribeFilter { filter: text, options } = asked;
+        let SubscribeFilter {
+            filter: text,
+            options,
+        } = asked;
         let Ok(Filter { share, filter }) = Filter::parse(text) else {
             return ReasonCode::TOPIC_FILTER_INVALID;
         };
@@ -127,8 +137,14 @@ impl Broker {
         version: Version,
         unsubscribe: &Unsubscribe<'_>,
     ) {
-        log::debug!("Received UNSUBSCRIBE from {}", self.sessions.get(session_id).name());
-        if unsubscribe.filters().any(|filter| Filter::parse(filter).is_err()) {
+        log::debug!(
+            "Received UNSUBSCRIBE from {}",
+            self.sessions.get(session_id).name()
+        );
+        if unsubscribe
+            .filters()
+            .any(|filter| Filter::parse(filter).is_err())
+        {
             return self.refuse_packet(id, BAD_FILTER);
         }
         let mut codes = Vec::new();
@@ -137,7 +153,13 @@ impl Broker {
             log::info!(target: "unsubscribe", "{name} {text}");
             codes.push(self.unsubscribe_one(session_id, text).0);
         }
-        self.send_suback(id, PacketType::UnsubAck, version, unsubscribe.packet_id, &codes);
+        self.send_suback(
+            id,
+            PacketType::UnsubAck,
+            version,
+            unsubscribe.packet_id,
+            &codes,
+        );
     }
 
     fn unsubscribe_one(&mut self, session_id: SessionId, text: &str) -> ReasonCode {
@@ -150,7 +172,8 @@ impl Broker {
         };
         self.end_replays_of(session_id, &filter);
         let session = self.sessions.get_mut(session_id);
-        self.subscriptions.remove(subscription, &mut session.subscriptions);
+        self.subscriptions
+            .remove(subscription, &mut session.subscriptions);
         session.subscription_count -= 1;
         ReasonCode::SUCCESS
     }

@@ -87,15 +87,21 @@ const GAUGES: &[(&str, Gauge)] = &[
     ("clients/maximum", |b| b.stats.clients_maximum as u64),
     ("clients/connected", Broker::connected),
     ("clients/active", Broker::connected),
-    ("clients/disconnected", |b| b.sessions.slab.len() as u64 - b.connected()),
-    ("clients/inactive", |b| b.sessions.slab.len() as u64 - b.connected()),
+    ("clients/disconnected", |b| {
+        b.sessions.slab.len() as u64 - b.connected()
+    }),
+    ("clients/inactive", |b| {
+        b.sessions.slab.len() as u64 - b.connected()
+    }),
     ("clients/expired", |b| b.stats.clients_expired),
     ("messages/stored", |b| b.messages.count() as u64),
     ("store/messages/count", |b| b.messages.count() as u64),
     ("store/messages/bytes", |b| b.messages.bytes() as u64),
     ("retained messages/count", |b| b.retained.count() as u64),
     ("subscriptions/count", |b| b.subscriptions.slab.len() as u64),
-    ("shared_subscriptions/count", |b| b.subscriptions.shared_count as u64),
+    ("shared_subscriptions/count", |b| {
+        b.subscriptions.shared_count as u64
+    }),
     ("connections/socket/count", |b| b.connections.len() as u64),
     ("packet/out/count", |b| b.deliveries.count() as u64),
 ];
@@ -115,7 +121,10 @@ const LOADS: [(&str, Gauge); 9] = [
 
 impl Broker {
     fn connected(&self) -> u64 {
-        self.connections.iter().filter(|(_, conn)| conn.session().is_some()).count() as u64
+        self.connections
+            .iter()
+            .filter(|(_, conn)| conn.session().is_some())
+            .count() as u64
     }
 
     /// Publishes the tree for the first time and arms its timer.

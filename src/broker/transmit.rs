@@ -84,14 +84,20 @@ impl Broker {
             self.pump_replays(session);
             self.fill_window(session);
         }
-        self.transit.mono_ms = if partial.taken > 0 { partial.mono_ms } else { now.mono_ms };
+        self.transit.mono_ms = if partial.taken > 0 {
+            partial.mono_ms
+        } else {
+            now.mono_ms
+        };
         let mut window = Window::new(out, partial.taken);
         let mut skipped = partial.taken;
         let mut progress = self.begin_progress(session);
         let mut forced = partial.source.filter(|_| partial.taken > 0);
         while window.room() > 0 {
             let start = window.len();
-            let source = forced.take().or_else(|| self.next_source(id, session, &progress));
+            let source = forced
+                .take()
+                .or_else(|| self.next_source(id, session, &progress));
             let Some(source) = source else { break };
             let Some((len, new_alias)) =
                 self.encode(id, session, source, &progress, &mut window, skipped > 0)
@@ -100,7 +106,12 @@ impl Broker {
             };
             let end = start + len - skipped.min(len);
             skipped = 0;
-            let item = Item { source, end, is_dropped: len == 0, new_alias };
+            let item = Item {
+                source,
+                end,
+                is_dropped: len == 0,
+                new_alias,
+            };
             self.transit.items.push(item);
             self.advance(&mut progress, id, session, source);
         }
@@ -125,7 +136,10 @@ impl Broker {
             end = Some(item.end);
             self.commit(id, session, item);
         }
-        let first_lost = items.iter().filter(|item| item.end > n).find_map(|item| item.new_alias);
+        let first_lost = items
+            .iter()
+            .filter(|item| item.end > n)
+            .find_map(|item| item.new_alias);
         let mono_ms = self.transit.mono_ms;
         self.transit.items = items;
         let Some(conn) = self.conn(id) else { return };
@@ -137,7 +151,11 @@ impl Broker {
             None => conn.partial.taken + n,
         };
         conn.partial = match rest {
-            Some(item) if taken > 0 => Partial { taken, source: Some(item.source), mono_ms },
+            Some(item) if taken > 0 => Partial {
+                taken,
+                source: Some(item.source),
+                mono_ms,
+            },
             _ => Partial::default(),
         };
         let has_more = rest.is_some() || !conn.replies.is_empty();
@@ -182,7 +200,11 @@ impl Broker {
         if is_cut {
             return None;
         }
-        if conn.replies.get(progress.replies, progress.encoded_replies).is_some() {
+        if conn
+            .replies
+            .get(progress.replies, progress.encoded_replies)
+            .is_some()
+        {
             return Some(Source::Reply);
         }
         let session = self.sessions.get(session?);
@@ -194,9 +216,17 @@ impl Broker {
             None => Some(Source::QoS0),
             Some((_, passed)) => {
                 // Was everything that was queued before the QoS 0 message sent?
-                let ahead = self.deliveries.get(qos0).number.wrapping_sub(progress.sent_count);
+                let ahead = self
+                    .deliveries
+                    .get(qos0)
+                    .number
+                    .wrapping_sub(progress.sent_count);
                 let is_its_turn = ahead == 0 || ahead > u16::MAX / 2;
-                Some(if is_its_turn { Source::QoS0 } else { Source::Window(passed) })
+                Some(if is_its_turn {
+                    Source::QoS0
+                } else {
+                    Source::Window(passed)
+                })
             }
         }
     }
@@ -223,7 +253,9 @@ impl Broker {
             Source::QoS0 => {
                 let Some(session) = session else { return };
                 let queue = &self.sessions.get(session).queue_qos0;
-                progress.qos0 = progress.qos0.and_then(|id| queue.after(&self.deliveries, id));
+                progress.qos0 = progress
+                    .qos0
+                    .and_then(|id| queue.after(&self.deliveries, id));
             }
         }
     }
@@ -246,7 +278,10 @@ impl Broker {
             Source::QoS0 => progress.qos0?,
             Source::Window(_) => {
                 let session = self.sessions.get(session?);
-                session.window.next_unsent(&self.deliveries, progress.slots)?.0
+                session
+                    .window
+                    .next_unsent(&self.deliveries, progress.slots)?
+                    .0
             }
         };
         let version = self.connections.get(id.index as usize)?.version;
@@ -276,12 +311,16 @@ impl Broker {
         let message = self.messages.get(delivery.message);
         // What was begun goes on; so does QoS 2 in its handshake [MQTT-4.3.3-7].
         let is_expired = message.expires_ms < mono_ms && !is_rest && !delivery.was_sent();
-        let Some(conn) = self.connections.get_mut(id.index as usize) else { return (0, None) };
+        let Some(conn) = self.connections.get_mut(id.index as usize) else {
+            return (0, None);
+        };
         let session = self.sessions.get(session_id);
         let listener = &self.settings.listeners[usize::from(session.listener)];
         let mut publish = publish_of(message, delivery, version, mono_ms);
-        publish.topic =
-            publish.topic.strip_prefix(listener.mount_point.as_bytes()).unwrap_or(publish.topic);
+        publish.topic = publish
+            .topic
+            .strip_prefix(listener.mount_point.as_bytes())
+            .unwrap_or(publish.topic);
         let is_too_large = publish.encoded_len(version) > conn.max_packet_size;
         if is_expired || is_too_large && !is_rest {
             return (0, None);
@@ -326,7 +365,9 @@ impl Broker {
             Source::QoS0 => {
                 let Some(session) = session else { return };
                 let session = self.sessions.get_mut(session);
-                let Some(front) = session.queue_qos0.front() else { return };
+                let Some(front) = session.queue_qos0.front() else {
+                    return;
+                };
                 let message = self.deliveries.get(front).message;
                 let stored = self.messages.get(message);
                 let payload = stored.payload().len();
@@ -366,7 +407,9 @@ impl Broker {
     fn fill_window(&mut self, id: SessionId) {
         while self.window_has_room(id) {
             let session = self.sessions.get_mut(id);
-            let Some(front) = session.queue.front() else { return };
+            let Some(front) = session.queue.front() else {
+                return;
+            };
             let message = self.messages.get(self.deliveries.get(front).message);
             let len = super::route::queued_len(message);
             session.queue.pop(&mut self.deliveries, len);
@@ -381,7 +424,9 @@ impl Broker {
         let max_bytes = self.settings.max_inflight_bytes;
         let has_bytes =
             max_bytes == 0 || session.window_bytes < max_bytes || session.window.in_flight() == 0;
-        let span_max = (limit * SPAN_PER_WINDOW).max(64).min(usize::from(u16::MAX) - 1);
+        let span_max = (limit * SPAN_PER_WINDOW)
+            .max(64)
+            .min(usize::from(u16::MAX) - 1);
         session.window.in_flight() < limit && session.window.span() < span_max && has_bytes
     }
 
@@ -405,7 +450,9 @@ fn encode_reply(
     window: &mut Window<'_>,
 ) -> Option<usize> {
     use crate::wire::Put;
-    let (reply, bytes) = conn.replies.get(progress.replies, progress.encoded_replies)?;
+    let (reply, bytes) = conn
+        .replies
+        .get(progress.replies, progress.encoded_replies)?;
     if let Some(bytes) = bytes {
         window.put(bytes);
         return Some(bytes.len());
@@ -415,7 +462,11 @@ fn encode_reply(
         return Some(2);
     }
     let properties = Properties::default();
-    let ack = Ack { packet_id: reply.packet_id, reason: reply.reason, properties };
+    let ack = Ack {
+        packet_id: reply.packet_id,
+        reason: reply.reason,
+        properties,
+    };
     ack.encode(conn.version, reply.packet, window);
     let is_short = conn.version != Version::V5 || reply.reason == ReasonCode::SUCCESS;
     Some(if is_short { 4 } else { 5 })
@@ -442,7 +493,11 @@ fn publish_of(
         topic_alias: None,
         expiry_s,
         subscription_id: delivery.subscription_id().filter(|_| is_v5),
-        properties: if is_v5 { message.properties() } else { Properties::default() },
+        properties: if is_v5 {
+            message.properties()
+        } else {
+            Properties::default()
+        },
         payload: message.payload(),
     }
 }
@@ -454,7 +509,11 @@ fn log_sending(session: &Session, publish: &Publish<'_>, message: &Message) {
         u8::from(publish.dup),
         publish.qos as u8,
         u8::from(publish.retain),
-        if publish.qos == QoS::AtMostOnce { 0 } else { publish.packet_id },
+        if publish.qos == QoS::AtMostOnce {
+            0
+        } else {
+            publish.packet_id
+        },
         String::from_utf8_lossy(message.topic()),
         publish.payload.len(),
     );

@@ -35,7 +35,10 @@ impl StoredWill {
             qos: will.qos,
             retain: will.retain,
             expiry_s: will.properties.integer(PropertyId::MessageExpiryInterval),
-            delay_s: will.properties.integer(PropertyId::WillDelayInterval).unwrap_or(0),
+            delay_s: will
+                .properties
+                .integer(PropertyId::WillDelayInterval)
+                .unwrap_or(0),
         }
     }
 }
@@ -45,7 +48,9 @@ impl Broker {
     pub(super) fn publish_will(&mut self, id: SessionId) {
         let session = self.sessions.get_mut(id);
         session.will_at = None;
-        let Some(will) = session.will.take() else { return };
+        let Some(will) = session.will.take() else {
+            return;
+        };
         let publish = Publish {
             qos: will.qos,
             retain: will.retain,

@@ -72,7 +72,11 @@ fn a_window_gives_ids_in_order_wraps_and_frees_what_is_done() {
         if model.len() < 20 {
             let delivery = deliveries.insert(Delivery::new(id, QoS::ExactlyOnce, false, 0));
             assert_eq!(window.push(&mut deliveries, delivery), next_id);
-            assert_eq!(window.find_sent(&deliveries, next_id), None, "it was not sent yet");
+            assert_eq!(
+                window.find_sent(&deliveries, next_id),
+                None,
+                "it was not sent yet"
+            );
             window.advance(1);
             model.push_back((next_id, false));
             next_id = next_id.checked_add(1).unwrap_or(1);

@@ -58,13 +58,15 @@ impl Window {
         packet_id
     }
 
-    /// The delivery with this packet identifier, unless it is done.
-    pub fn find(&self, deliveries: &Deliveries, packet_id: u16) -> Option<DeliveryId> {
+    /// The delivery with this packet identifier, unless it is done or was not sent on this
+    /// connection: nobody can acknowledge what was not sent.
+    pub fn find_sent(&self, deliveries: &Deliveries, packet_id: u16) -> Option<DeliveryId> {
         let distance = (u32::from(packet_id) + IDS - u32::from(self.first_id)) % IDS;
+        let distance = (packet_id != 0).then_some(distance as usize)?;
         let id = *self
             .slots
-            .get(distance as usize)
-            .filter(|_| packet_id != 0)?;
+            .get(distance)
+            .filter(|_| distance < self.unsent)?;
         (deliveries.get(id).stage != Stage::Done).then_some(id)
     }
 
