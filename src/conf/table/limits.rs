@@ -1,0 +1,97 @@
+//! Directives that bound what clients may use.
+
+use super::*;
+
+pub(super) const DIRECTIVES: &[Directive] = &[
+    global(
+        "connect_timeout",
+        int(1, 3_600),
+        "10",
+        "Midge's own: close a connection whose CONNECT is not complete after so many seconds.",
+    ),
+    global(
+        "global_max_clients",
+        int(-1, i64::MAX),
+        "-1",
+        "Keep at most so many sessions, of connected and absent clients together; -1 sets no limit.",
+    ),
+    global(
+        "global_max_connections",
+        int(-1, i64::MAX),
+        "-1",
+        "Keep at most so many connections over all listeners; -1 sets no limit.",
+    ),
+    global(
+        "max_inbound_qos2",
+        int(1, 65_535),
+        "1000",
+        "Midge's own: hold at most so many QoS 2 messages of one client that wait for its PUBREL.",
+    ),
+    global(
+        "max_inflight_bytes",
+        COUNT,
+        "0",
+        "Have at most so many bytes of QoS 1 and 2 messages under way to one client; 0 sets no limit.",
+    ),
+    global(
+        "max_inflight_messages",
+        U16,
+        "20",
+        "Have at most so many QoS 1 and 2 messages under way to one client; 0 sets no limit, 1 keeps strict order.",
+    ),
+    global(
+        "max_keepalive",
+        U16,
+        "0",
+        "Allow no longer Keep Alive than so many seconds, and none without end; 0 sets no limit.",
+    ),
+    global(
+        "max_output_bytes",
+        int(1_024, 1 << 40),
+        "262144",
+        "Midge's own: let at most so many bytes wait for one client that does not read.",
+    ),
+    global(
+        "max_packet_size",
+        int(20, u32::MAX as i64),
+        "2000000",
+        "Close the connection at a packet of more bytes; MQTT 5 clients are told the limit.",
+    ),
+    global(
+        "max_queued_bytes",
+        COUNT,
+        "0",
+        "Queue at most so many bytes of QoS 1 and 2 messages for one client; 0 sets no limit.",
+    ),
+    global(
+        "max_queued_messages",
+        COUNT,
+        "1000",
+        "Queue at most so many QoS 1 and 2 messages for one client beyond those under way; 0 sets no limit.",
+    ),
+    global(
+        "max_subscriptions_per_client",
+        int(1, u32::MAX as i64),
+        "10000",
+        "Midge's own: refuse further subscriptions of a client that has so many.",
+    ),
+    global(
+        "max_topic_levels",
+        int(1, 65_535),
+        "200",
+        "Midge's own: refuse topics of more levels.",
+    ),
+    global(
+        "memory_limit",
+        COUNT,
+        "0",
+        "Let what clients make the broker keep use at most so many bytes; 0 leaves the choice to Midge.",
+    ),
+    global(
+        "message_size_limit",
+        int(0, 268_435_455),
+        "0",
+        "Acknowledge and drop messages with a payload of more bytes; 0 sets no limit.",
+    )
+    .status(Status::Deprecated("max_packet_size does the same better")),
+];
