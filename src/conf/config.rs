@@ -1,8 +1,8 @@
 //! The typed result: every value a broker needs, under its directive's name.
 //!
-//! The fields are plain data, and each load makes a whole new [`Config`]. Where a directive's 0 or -1 means
-//! "no limit", the field is an `Option` and `None` means that. Paths stay as they are written. Files that a
-//! directive names (passwords, access control) are not opened here.
+//! The fields are plain data, and each load makes a whole new [`Config`]. Where a directive's 0 or
+//! -1 means "no limit", the field is an `Option` and `None` means that. Paths stay as they are
+//! written. Files that a directive names (passwords, access control) are not opened here.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,17 +13,17 @@ use super::written::Block;
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// No `listener`, `port` or `bind_address` is configured: `listeners` are the loopback addresses, and it
-    /// is enough when one of 127.0.0.1 and ::1 can be opened for each port.
+    /// No `listener`, `port` or `bind_address` is configured: `listeners` are the loopback
+    /// addresses, and it is enough when one of 127.0.0.1 and ::1 can be opened for each port.
     pub local_only: bool,
     /// What to listen on, in the order of the files, the default listener last; never empty.
     pub listeners: Vec<Listener>,
     /// Each listener has its own security directives.
     pub per_listener_settings: bool,
-    /// The security directives of the broker as a whole; each listener's `security` says what holds there.
+    /// Security of the broker as a whole; each listener's `security` says what holds there.
     pub security: Security,
 
-    /// Whom to become when started as root; `mosquitto` when not configured, and then `nobody` will do.
+    /// Whom to become when started as root; `mosquitto` when not configured.
     pub user: String,
     /// Where to write the process id.
     pub pid_file: Option<PathBuf>,

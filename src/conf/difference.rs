@@ -1,7 +1,7 @@
 //! What a reload changes.
 //!
-//! Compares settings, defaults included, not fields: so no directive can be forgotten, and what a file says
-//! in other words (a default written out, another order) is no difference.
+//! Compares settings, defaults included, not fields: so no directive can be forgotten, and what a
+//! file says in other words (a default written out, another order) is no difference.
 
 use super::config::{Config, Listener};
 use super::table::{self, Reload};

@@ -1,9 +1,9 @@
 //! The outer form of a file: lines, blanks, comments, keywords.
 //!
-//! A line ends with LF or CRLF, the last one also without. A byte order mark at the start of a file is
-//! skipped. Blanks are space and TAB (Mosquitto knows only the space; no file of it changes meaning).
-//! A line whose first byte after blanks is `#` is a comment; a `#` further on belongs to the value.
-//! Nothing here fails: what a keyword or a value may be is decided later.
+//! A line ends with LF or CRLF, the last one also without. A byte order mark at the start of a file
+//! is skipped. Blanks are space and TAB (Mosquitto knows only the space; no file of it changes
+//! meaning). A line whose first byte after blanks is `#` is a comment; a `#` further on belongs to
+//! the value. Nothing here fails: what a keyword or a value may be is decided later.
 
 /// A line that says something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,14 @@
 //! How listeners come to be.
 //!
-//! 1. Without any `listener`, `port` or `bind_address`: local only mode. Listener options are dropped,
-//!    127.0.0.1 and ::1 are served on 1883 or on the ports of `-p`, and anonymous clients are welcome unless
-//!    a file says `allow_anonymous false`.
-//! 2. Else each `listener` line is one, and options in front of any `listener` line belong to the default
-//!    listener. It exists only when one of them differs from its default, and then stands last.
+//! 1. Without any `listener`, `port` or `bind_address`: local only mode. Listener options are
+//!    dropped, the addresses 127.0.0.1 and ::1 are served on 1883 or on the ports of `-p`, and
+//!    anonymous clients are welcome unless a file says `allow_anonymous false`.
+//! 2. Else each `listener` line is one, and options in front of any `listener` line belong to the
+//!    default listener. It exists only when one of them differs from its default, and then stands
+//!    last.
 //! 3. Security directives are the broker's, or the listener's own with `per_listener_settings`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::config::{Bind, Listener, ProtocolVersions, SocketDomain};
 use super::report::{Error, Level, Message, Place};
@@ -219,15 +220,19 @@ fn settings(view: &View<'_>, local_only: bool) -> Block {
             block.set(directive.name, setting.clone());
         }
     }
+    with_anonymous(block, local_only)
+}
+
+/// The block with the value of `allow_anonymous`, which has no fixed default.
+pub(super) fn with_anonymous(mut block: Block, local_only: bool) -> Block {
     if block.get("allow_anonymous").is_none() {
-        let setting = Setting {
-            value: Value::Bool(local_only),
-            at: Place {
-                file: PathBuf::new().into(),
-                line: 0,
-            },
+        let file: &Path = "".as_ref();
+        let at = Place {
+            file: file.into(),
+            line: 0,
         };
-        block.set("allow_anonymous", setting);
+        let value = Value::Bool(local_only);
+        block.set("allow_anonymous", Setting { value, at });
     }
     block
 }

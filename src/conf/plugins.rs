@@ -1,8 +1,8 @@
 //! The well-known plugins that stand for something built in.
 //!
-//! Midge loads no plugin. Those of Mosquitto 2.1 that only move built-in work out are taken at their word:
-//! the password file, the access control list, the database. Any other is refused, because a missing
-//! plugin must never mean an open broker.
+//! Midge loads no plugin. Those of Mosquitto 2.1 that only move built-in work out are taken at
+//! their word: the password file, the access control list, the database. Any other is refused,
+//! because a missing plugin must never mean an open broker.
 
 use super::lines::word;
 use super::read::{Entry, Target};

@@ -1,8 +1,8 @@
 //! Files -> what they say.
 //!
-//! One pass, line by line. Each file begins without a current listener or plugin, as in Mosquitto: options
-//! in `conf.d/x.conf` do not continue the main file's last listener. The first error ends the reading.
-//! Memory is bounded by the files' length, and files by the directories named.
+//! One pass, line by line. Each file begins without a current listener or plugin, as in Mosquitto:
+//! options in `conf.d/x.conf` do not continue the main file's last listener. The first error ends
+//! the reading. Memory is bounded by the files' length, and files by the directories named.
 
 use std::cmp::Ordering;
 use std::io;

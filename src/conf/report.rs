@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Why a configuration cannot be used; the broker ends with exit code 3, a reload keeps the old one.
+/// Why a configuration cannot be used: exit code 3 at the start, no change at a reload.
 ///
 /// Reads `FILE:LINE: directive: what is wrong and what is expected`.
 #[derive(Debug, Clone, PartialEq, Eq)]

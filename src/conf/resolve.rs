@@ -1,7 +1,7 @@
 //! What the files say -> what it means.
 //!
-//! Takes the blocks of `written` through the table's defaults into the fields of [`Config`]. How listeners
-//! come to be stands in `listeners`.
+//! Takes the blocks of `written` through the table's defaults into the fields of [`Config`]. How
+//! listeners come to be stands in `listeners`.
 
 use std::path::PathBuf;
 
@@ -45,7 +45,7 @@ pub(super) fn resolve(outcome: Outcome, ports: &[u16]) -> Result<Config, Error> 
         logging,
         files,
         messages,
-        written: written.global,
+        written: listeners::with_anonymous(written.global, local_only),
     })
 }
 

@@ -1,9 +1,9 @@
 //! The one table of directives: every name that Mosquitto 2.0 and 2.1 read, and Midge's own.
 //!
 //! An entry says what a directive is called, where it may stand, which values it takes, what holds
-//! when it is missing, what Midge does with it, and whether a reload takes it over. Parsing, defaults,
-//! reload classes, the README's drop-in table and the tests all come from here, so a new directive is
-//! one entry and, when it is implemented, one field of [`Config`](super::Config).
+//! when it is missing, what Midge does with it, and whether a reload takes it over. Parsing,
+//! defaults, reload classes, the README's drop-in table and the tests all come from here, so a new
+//! directive is one entry and, when it is implemented, one field of [`Config`](super::Config).
 //!
 //! The entries stand in one file per chapter, each a constant slice; nothing here allocates.
 
@@ -12,7 +12,6 @@ mod general;
 mod limits;
 mod listener;
 mod logging;
-mod old;
 mod persistence;
 mod plugin;
 mod security;
@@ -23,7 +22,7 @@ pub use persistence::PERSISTENCE;
 /// One directive of the configuration file.
 #[derive(Debug, Clone, Copy)]
 pub struct Directive {
-    /// The name as it is written; a `*` at the end stands for any ending.
+    /// The name as it is written; a `*` at the end stands for 1 to 100 visible ASCII letters.
     pub name: &'static str,
     /// Other spellings with the same meaning.
     pub aliases: &'static [&'static str],
@@ -168,10 +167,6 @@ pub const CHAPTERS: &[Chapter] = &[
         title: "Bridges",
         directives: bridge::DIRECTIVES,
     },
-    Chapter {
-        title: "From older versions",
-        directives: old::DIRECTIVES,
-    },
 ];
 
 /// All directives, in the order of the table.
@@ -287,10 +282,12 @@ const COUNT: Kind = int(0, i64::MAX);
 const U16: Kind = int(0, 65_535);
 
 fn matches(known: &str, name: &str) -> bool {
-    match known.strip_suffix('*') {
-        Some(start) => name.len() > start.len() && name.starts_with(start),
-        None => known == name,
-    }
+    let Some(start) = known.strip_suffix('*') else {
+        return known == name;
+    };
+    name.strip_prefix(start).is_some_and(|ending| {
+        (1..=100).contains(&ending.len()) && ending.bytes().all(|byte| byte.is_ascii_graphic())
+    })
 }
 
 /// Edits that turn `a` into `b`: insert, delete, replace, or swap two neighbours.

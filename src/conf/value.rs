@@ -1,8 +1,8 @@
 //! The text behind a keyword -> a value of the directive's kind.
 //!
-//! What a word or text means is checked here as strictly as Mosquitto 2.1 does; what the values mean
-//! together is decided in `resolve`. Nothing here knows files or lines: an error is only the part
-//! after the directive's name.
+//! What a word or text means is checked here as strictly as Mosquitto 2.1 does; what the values
+//! mean together is decided in `resolve`. Nothing here knows files or lines: an error is only the
+//! part after the directive's name.
 
 use super::lines::word;
 use super::report::{plain, quote};
@@ -118,10 +118,12 @@ pub(super) fn endpoint(rest: &[u8]) -> Result<Endpoint, String> {
     match (&host, port) {
         (None, 0) => Err(format!("port 0 without a path: expected {expected}")),
         (Some(path), 0) if path.len() > SOCKET_PATH_MAX => Err(format!(
-            "the path is longer than the {SOCKET_PATH_MAX} bytes of a unix socket: expected a shorter one"
+            "the path is longer than the {SOCKET_PATH_MAX} bytes of a unix socket: expected a \
+             shorter one"
         )),
         (Some(host), 1..) if host.contains('/') => Err(format!(
-            "{} is not an address: expected a host name or an IP address, or port 0 for a unix socket",
+            "{} is not an address: expected a host name or an IP address, or port 0 for a unix \
+             socket",
             quote(host.as_bytes())
         )),
         _ => Ok(Endpoint {

@@ -1,7 +1,7 @@
 //! What the files say, before it is decided what it means.
 //!
-//! A [`Block`] holds the settings of one context: the broker, or one listener. The reader fills blocks,
-//! `resolve` looks values up through a [`View`] of several, and a reload compares them.
+//! A [`Block`] holds the settings of one context: the broker, or one listener. The reader fills
+//! blocks, `resolve` looks values up through a [`View`] of several, and a reload compares them.
 
 use std::collections::BTreeMap;
 
@@ -97,11 +97,12 @@ impl Block {
     }
 }
 
-/// The blocks in which a value is looked up, the first that has it wins; the table's default is last.
+/// The blocks in which a value is looked up, the first that has it wins; the table's default is
+/// last.
 ///
 /// # Panics
-/// Each method panics when the table does not know the name, or knows another kind of value for it: every
-/// load reads every value, so any test of a load would show it.
+/// Each method panics when the table does not know the name, or knows another kind of value for it:
+/// every load reads every value, so any test of a load would show it.
 #[derive(Debug, Clone)]
 pub(super) struct View<'a>(pub(super) Vec<&'a Block>);
 

@@ -7,7 +7,8 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "allow_duplicate_messages",
         Kind::Bool,
         "true",
-        "With overlapping subscriptions, deliver one copy for each of them (true) or one for each client.",
+        "With overlapping subscriptions, deliver one copy for each of them (true) or one for \
+         each client.",
     )
     .status(Status::Deprecated(
         "it goes away in Mosquitto 3; clients should not rely on false",
@@ -62,8 +63,18 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "retain_expiry_interval",
         int(1, 10_000_000),
         "",
-        "Look every so many minutes for expired retained messages that nobody asks for, and free them.",
+        "Look every so many minutes for expired retained messages that nobody asks for, and free \
+         them.",
     ),
+    global(
+        "retry_interval",
+        Kind::Anything,
+        "",
+        "Wait so many seconds before a message is sent again.",
+    )
+    .status(Status::Harmless(
+        "messages are sent again at a reconnection only, as MQTT asks",
+    )),
     global(
         "set_tcp_nodelay",
         Kind::Bool,

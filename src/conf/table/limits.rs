@@ -13,7 +13,8 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "global_max_clients",
         int(-1, i64::MAX),
         "-1",
-        "Keep at most so many sessions, of connected and absent clients together; -1 sets no limit.",
+        "Keep at most so many sessions, of connected and absent clients together; -1 sets no \
+         limit.",
     ),
     global(
         "global_max_connections",
@@ -31,13 +32,15 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "max_inflight_bytes",
         COUNT,
         "0",
-        "Have at most so many bytes of QoS 1 and 2 messages under way to one client; 0 sets no limit.",
+        "Have at most so many bytes of QoS 1 and 2 messages under way to one client; 0 sets no \
+         limit.",
     ),
     global(
         "max_inflight_messages",
         U16,
         "20",
-        "Have at most so many QoS 1 and 2 messages under way to one client; 0 sets no limit, 1 keeps strict order.",
+        "Have at most so many QoS 1 and 2 messages under way to one client; 0 sets no limit, 1 \
+         keeps strict order.",
     ),
     global(
         "max_keepalive",
@@ -67,7 +70,8 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "max_queued_messages",
         COUNT,
         "1000",
-        "Queue at most so many QoS 1 and 2 messages for one client beyond those under way; 0 sets no limit.",
+        "Queue at most so many QoS 1 and 2 messages for one client beyond those under way; 0 \
+         sets no limit.",
     ),
     global(
         "max_subscriptions_per_client",
@@ -85,7 +89,8 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "memory_limit",
         COUNT,
         "0",
-        "Let what clients make the broker keep use at most so many bytes; 0 leaves the choice to Midge.",
+        "Let what clients make the broker keep use at most so many bytes; 0 leaves the choice to \
+         Midge.",
     ),
     global(
         "message_size_limit",

@@ -51,7 +51,8 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "listener",
         Kind::Listener,
         "",
-        "Open a listener on a port and address, all addresses when missing, or with port 0 on a unix socket.",
+        "Open a listener on a port and address, all addresses when missing, or with port 0 on a \
+         unix socket.",
     )
     .restart(),
     listener(

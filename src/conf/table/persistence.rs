@@ -5,15 +5,15 @@ use super::*;
 /// What Midge does with persistence: the one place to change when it is there.
 ///
 /// While this is [`Status::Later`], `persistence true` leads to one warning with its text.
-pub const PERSISTENCE: Status =
-    Status::Later("persistence comes later: nothing is stored on disk yet");
+pub const PERSISTENCE: Status = Status::Later("nothing is stored on disk yet, that comes later");
 
 pub(super) const DIRECTIVES: &[Directive] = &[
     global(
         "autosave_interval",
         COUNT,
         "1800",
-        "Save the database after so many seconds, or so many changes with autosave_on_changes; 0 saves at the end only.",
+        "Save the database after so many seconds, or so many changes with autosave_on_changes; 0 \
+         saves at the end only.",
     )
     .status(PERSISTENCE),
     global(

@@ -26,8 +26,9 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     plugin(
         "plugin",
         Kind::Path,
-        "Load a plugin: `mosquitto_password_file.so`, `mosquitto_acl_file.so` and `mosquitto_persist_sqlite.so` \
-         stand for password_file, acl_file and persistence; any other is refused.",
+        "Load a plugin: `mosquitto_password_file.so`, `mosquitto_acl_file.so` and \
+         `mosquitto_persist_sqlite.so` stand for password_file, acl_file and persistence; any \
+         other is refused.",
     )
     .alias(&["auth_plugin"]),
     plugin(
@@ -38,7 +39,8 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     plugin(
         "plugin_opt_*",
         TEXT,
-        "An option of the plugin above: plugin_opt_password_file and plugin_opt_acl_file name the files.",
+        "An option of the plugin above: plugin_opt_password_file and plugin_opt_acl_file name \
+         the files.",
     )
     .alias(&["auth_opt_*"]),
     plugin(

@@ -13,13 +13,15 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "acl_suback_deny",
         Kind::Bool,
         "false",
-        "Midge's own: refuse a subscription that the access control list can never serve, instead of granting it silently.",
+        "Midge's own: refuse a subscription that the access control list can never serve, \
+         instead of granting it silently.",
     ),
     security(
         "allow_anonymous",
         Kind::Bool,
         "",
-        "Let clients in without a user name; when missing, false with a listener and true in local only mode.",
+        "Let clients in without a user name; when missing, false with a listener and true in \
+         local only mode.",
     ),
     security(
         "allow_zero_length_clientid",

@@ -2,10 +2,11 @@
 
 use super::*;
 
-const NO_TLS: &str = "this build has no TLS yet, and a listener meant to be encrypted must not open as a plain one: \
-     remove the TLS directives of this listener, or wait for TLS";
-const NO_PSK: &str = "pre-shared keys are not supported, and ignoring them would open the listener: \
-     use password_file";
+const NO_TLS: &str = "this build has no TLS yet, and a listener meant to be encrypted must not \
+                      open as a plain one: remove the TLS directives of this listener, or wait \
+                      for TLS";
+const NO_PSK: &str = "pre-shared keys are not supported, and ignoring them would open the \
+                      listener: use password_file";
 const NO_ENGINE: &str = "engines of OpenSSL are not supported: keep the key in a PEM file";
 const UNUSED: Status = Status::Harmless("this build has no TLS yet, so it has no effect");
 
