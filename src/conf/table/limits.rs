@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// A limit that old files also turn off by -1; Mosquitto takes that for 0.
+const OR_LESS: Kind = int(-1, i64::MAX);
+
 pub(super) const DIRECTIVES: &[Directive] = &[
     global(
         "connect_timeout",
@@ -30,14 +33,14 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     ),
     global(
         "max_inflight_bytes",
-        COUNT,
+        OR_LESS,
         "0",
         "Have at most so many bytes of QoS 1 and 2 messages under way to one client; 0 sets no \
          limit.",
     ),
     global(
         "max_inflight_messages",
-        U16,
+        int(-1, 65_535),
         "20",
         "Have at most so many QoS 1 and 2 messages under way to one client; 0 sets no limit, 1 \
          keeps strict order.",
@@ -62,13 +65,13 @@ pub(super) const DIRECTIVES: &[Directive] = &[
     ),
     global(
         "max_queued_bytes",
-        COUNT,
+        OR_LESS,
         "0",
         "Queue at most so many bytes of QoS 1 and 2 messages for one client; 0 sets no limit.",
     ),
     global(
         "max_queued_messages",
-        COUNT,
+        OR_LESS,
         "1000",
         "Queue at most so many QoS 1 and 2 messages for one client beyond those under way; 0 \
          sets no limit.",

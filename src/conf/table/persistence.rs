@@ -10,7 +10,7 @@ pub const PERSISTENCE: Status = Status::Later("nothing is stored on disk yet, th
 pub(super) const DIRECTIVES: &[Directive] = &[
     global(
         "autosave_interval",
-        COUNT,
+        int(-1, i64::MAX),
         "1800",
         "Save the database after so many seconds, or so many changes with autosave_on_changes; 0 \
          saves at the end only.",

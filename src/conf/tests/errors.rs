@@ -186,8 +186,8 @@ const GOLDEN: &[(&str, &str)] = &[
              expected a number from 20 to 4294967295",
     ),
     (
-        "max_queued_messages many",
-        "m.conf:1: max_queued_messages: 'many' does not fit: expected a number, 0 or more",
+        "memory_limit much",
+        "m.conf:1: memory_limit: 'much' does not fit: expected a number, 0 or more",
     ),
     (
         "sys_interval 10s",

@@ -46,10 +46,10 @@ fn good_value(directive: &Directive) -> String {
     match directive.kind {
         Kind::Bool => (usual != Some(Value::Bool(true))).to_string(),
         Kind::Int { min, max } => {
-            let other = if usual == Some(Value::Int(min)) {
-                max
-            } else {
+            let other = if usual == Some(Value::Int(max)) {
                 min
+            } else {
+                max
             };
             other.to_string()
         }

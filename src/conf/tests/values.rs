@@ -70,6 +70,10 @@ fn zero_and_minus_one_mean_no_limit() {
     assert_eq!(config.persistence.autosave_interval, None);
     assert_eq!(config.limits.global_max_clients, None);
     assert_eq!(config.listeners[0].max_connections, None);
+    let config = good("max_queued_messages -1\nmax_inflight_messages -1\nmax_queued_bytes -1");
+    assert_eq!(config.limits.max_queued_messages, None);
+    assert_eq!(config.limits.max_inflight_messages, None);
+    assert_eq!(config.limits.max_queued_bytes, None);
     let config = good("listener 1\nmax_connections 0\nglobal_max_connections 0");
     assert_eq!(config.listeners[0].max_connections, Some(0));
     assert_eq!(config.limits.global_max_connections, Some(0));
