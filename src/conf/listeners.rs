@@ -1,0 +1,272 @@
+//! How listeners come to be.
+//!
+//! 1. Without any `listener`, `port` or `bind_address`: local only mode. Listener options are
+//!    dropped, the addresses 127.0.0.1 and ::1 are served on 1883 or on the ports of `-p`, and
+//!    anonymous clients are welcome unless a file says `allow_anonymous false`.
+//! 2. Else each `listener` line is one, and options in front of any `listener` line belong to the
+//!    default listener. It exists only when one of them differs from its default, and then stands
+//!    last.
+//! 3. Security directives are the broker's, or the listener's own with `per_listener_settings`.
+
+use std::path::{Path, PathBuf};
+
+use super::config::{Bind, Listener, ProtocolVersions, SocketDomain};
+use super::report::{Error, Level, Message, Place};
+use super::resolve::{security, unless_negative};
+use super::table::{self, Scope};
+use super::value::{Endpoint, Value, default};
+use super::written::{Block, Draft, Setting, View, Written};
+
+/// The most ports that `-p` may name, as in Mosquitto.
+const PORTS_MAX: usize = 10;
+
+/// The listeners, and whether this is local only mode.
+pub(super) fn resolve(
+    written: &Written,
+    ports: &[u16],
+    messages: &mut Vec<Message>,
+) -> Result<(Vec<Listener>, bool), Error> {
+    check_ports(ports)?;
+    let options = &written.default_listener.options;
+    let old_style = options.get("port").is_some() || options.get("bind_address").is_some();
+    if written.listeners.is_empty() && !old_style {
+        return Ok((local_only(written, ports, messages), true));
+    }
+    for port in ports {
+        messages.push(Message {
+            level: Level::Warning,
+            text: format!("-p {port} is ignored: the configuration file defines listeners"),
+        });
+    }
+    let mut listeners: Vec<Listener> = Vec::with_capacity(written.listeners.len() + 1);
+    for (endpoint, draft) in &written.listeners {
+        let listener = make(bind(endpoint), draft, written, false);
+        refuse_twice(&listeners, &listener, draft.at.as_ref(), "listener")?;
+        listeners.push(listener);
+    }
+    if let Some((name, setting)) = reason_for_default(written) {
+        if !old_style {
+            let what = "stands before any listener line of its file, so it belongs to the default \
+                        listener, which opens port 1883 on all addresses";
+            messages.push(setting.at.message(Level::Warning, name, what));
+        }
+        let listener = default_listener(written);
+        refuse_twice(&listeners, &listener, Some(&setting.at), name)?;
+        listeners.push(listener);
+    } else {
+        warn_of_lost(written, messages);
+    }
+    Ok((listeners, false))
+}
+
+fn check_ports(ports: &[u16]) -> Result<(), Error> {
+    let wrong = |what: String| {
+        Err(Error {
+            file: PathBuf::from("command line"),
+            line: 0,
+            directive: "-p".to_owned(),
+            what,
+        })
+    };
+    if ports.len() > PORTS_MAX {
+        let many = ports.len();
+        return wrong(format!("{many} ports: expected at most {PORTS_MAX}"));
+    }
+    if ports.contains(&0) {
+        return wrong("port 0: expected a number from 1 to 65535".to_owned());
+    }
+    Ok(())
+}
+
+fn local_only(written: &Written, ports: &[u16], messages: &mut Vec<Message>) -> Vec<Listener> {
+    let options = &written.default_listener.options;
+    let mut kept = Draft {
+        security: written.default_listener.security.clone(),
+        ..Draft::default()
+    };
+    for (name, setting) in options.iter() {
+        if is_security(name) {
+            kept.options.set(name, setting.clone());
+            continue;
+        }
+        let what = "has no effect: in local only mode options of listeners are dropped";
+        messages.push(setting.at.message(Level::Warning, name, what));
+    }
+    for text in [
+        "Starting in local only mode. Only clients on this machine can connect.",
+        "To let other machines connect, write a listener line into the configuration file, \
+         for example: listener 1883",
+        "With a listener line, clients need a user name and a password (password_file) \
+         unless allow_anonymous is true.",
+    ] {
+        messages.push(Message {
+            level: Level::Warning,
+            text: text.to_owned(),
+        });
+    }
+    let ports = if ports.is_empty() { &[1883] } else { ports };
+    let mut listeners = Vec::with_capacity(2 * ports.len());
+    for (index, &port) in ports.iter().enumerate() {
+        if ports[..index].contains(&port) {
+            continue;
+        }
+        for host in ["127.0.0.1", "::1"] {
+            let host = Some(host.to_owned());
+            let mut listener = make(Bind::Tcp { host, port }, &kept, written, true);
+            "local only mode".clone_into(&mut listener.origin);
+            listeners.push(listener);
+        }
+    }
+    listeners
+}
+
+/// The first setting because of which the default listener exists.
+fn reason_for_default(written: &Written) -> Option<(&'static str, &Setting)> {
+    let draft = &written.default_listener;
+    let old_style = ["port", "bind_address"]
+        .into_iter()
+        .find_map(|name| Some((name, draft.options.get(name)?)));
+    let differs = |name: &str, setting: &Setting| {
+        let directive = table::find(name);
+        directive.and_then(default).as_ref() != Some(&setting.value)
+    };
+    old_style
+        .or_else(|| {
+            let mut options = draft.options.iter();
+            options.find(|(name, setting)| !is_security(name) && differs(name, setting))
+        })
+        .or_else(|| {
+            let reasons = ["password_file", "allow_zero_length_clientid"];
+            let mut settings = draft.security.iter();
+            settings.find(|(name, setting)| reasons.contains(name) && differs(name, setting))
+        })
+}
+
+/// Warns of security directives of a default listener that does not exist.
+fn warn_of_lost(written: &Written, messages: &mut Vec<Message>) {
+    let draft = &written.default_listener;
+    let options = draft.options.iter().filter(|(name, _)| is_security(name));
+    for (name, setting) in draft.security.iter().chain(options) {
+        let what = "has no effect: it stands before any listener line of its file, and belongs to \
+                    none of the listeners";
+        messages.push(setting.at.message(Level::Warning, name, what));
+    }
+}
+
+fn default_listener(written: &Written) -> Listener {
+    let draft = &written.default_listener;
+    let view = View(vec![&draft.options]);
+    let bind = Bind::Tcp {
+        host: view.text("bind_address"),
+        port: view.int("port"),
+    };
+    make(bind, draft, written, false)
+}
+
+fn bind(endpoint: &Endpoint) -> Bind {
+    match (&endpoint.host, endpoint.port) {
+        (Some(path), 0) => Bind::Unix(PathBuf::from(path)),
+        (host, port) => Bind::Tcp {
+            host: host.clone(),
+            port,
+        },
+    }
+}
+
+fn make(bind: Bind, draft: &Draft, written: &Written, local_only: bool) -> Listener {
+    let own = written.per_listener_settings();
+    // With settings of its own, the global block only holds what global_plugin asked for.
+    let blocks = if own {
+        vec![&draft.options, &draft.security, &written.global]
+    } else {
+        vec![&draft.options, &written.global]
+    };
+    let view = View(blocks);
+    let versions = view.text("accept_protocol_versions").unwrap_or_default();
+    let socket_domain = view.text("socket_domain").map(|word| match word.as_str() {
+        "ipv4" => SocketDomain::Ipv4,
+        _ => SocketDomain::Ipv6,
+    });
+    Listener {
+        bind,
+        origin: match &draft.at {
+            Some(at) => at.to_string(),
+            None => "default listener".to_owned(),
+        },
+        bind_interface: view.text("bind_interface"),
+        socket_domain,
+        max_connections: unless_negative(&view, "max_connections"),
+        max_qos: view.int("max_qos"),
+        max_topic_alias: view.int("max_topic_alias"),
+        max_topic_alias_broker: view.int("max_topic_alias_broker"),
+        mount_point: view.text("mount_point"),
+        accept_protocol_versions: ProtocolVersions {
+            v31: versions.contains('3'),
+            v311: versions.contains('4'),
+            v5: versions.contains('5'),
+        },
+        use_username_as_clientid: view.bool("use_username_as_clientid"),
+        security: security(&view, local_only),
+        written: settings(&view, local_only),
+    }
+}
+
+/// All settings that hold for a listener in one block, for the comparison at a reload.
+fn settings(view: &View<'_>, local_only: bool) -> Block {
+    let mut block = Block::default();
+    let scopes = [Scope::Listener, Scope::Security];
+    for directive in table::directives().filter(|entry| scopes.contains(&entry.scope)) {
+        if let Some(setting) = view.setting(directive.name) {
+            block.set(directive.name, setting.clone());
+        }
+    }
+    with_anonymous(block, local_only)
+}
+
+/// The block with the value of `allow_anonymous`, which has no fixed default.
+pub(super) fn with_anonymous(mut block: Block, local_only: bool) -> Block {
+    if block.get("allow_anonymous").is_none() {
+        let file: &Path = "".as_ref();
+        let at = Place {
+            file: file.into(),
+            line: 0,
+        };
+        let value = Value::Bool(local_only);
+        block.set("allow_anonymous", Setting { value, at });
+    }
+    block
+}
+
+/// Refuses two listeners that cannot be told apart.
+fn refuse_twice(
+    listeners: &[Listener],
+    new: &Listener,
+    at: Option<&Place>,
+    directive: &str,
+) -> Result<(), Error> {
+    let same = |old: &&Listener| {
+        old.bind == new.bind
+            && old.bind_interface == new.bind_interface
+            && old.socket_domain == new.socket_domain
+    };
+    let (Some(old), Some(at)) = (listeners.iter().find(same), at) else {
+        return Ok(());
+    };
+    let what = match directive {
+        "listener" => format!(
+            "{} is opened already at {}: expected another port or address",
+            new.bind, old.origin
+        ),
+        _ => format!(
+            "stands before any listener line of its file, so it would open {} a second time, \
+             after {}: expected below that line",
+            new.bind, old.origin
+        ),
+    };
+    Err(at.error(directive, what))
+}
+
+/// Whether a listener option is about security, so that it holds in local only mode, too.
+fn is_security(name: &str) -> bool {
+    matches!(name, "listener_allow_anonymous" | "listener_auto_id_prefix")
+}

@@ -1,0 +1,42 @@
+//! Directives of the log.
+
+use super::*;
+
+pub(super) const DIRECTIVES: &[Directive] = &[
+    global(
+        "connection_messages",
+        Kind::Bool,
+        "true",
+        "Log clients that come and go.",
+    ),
+    global(
+        "log_dest",
+        Kind::LogDest,
+        "stderr",
+        "Where log lines go; every line adds a destination, and `none` takes back those before it.",
+    ),
+    global(
+        "log_facility",
+        int(0, 7),
+        "",
+        "Use syslog's facility local0 to local7 instead of daemon.",
+    ),
+    global(
+        "log_timestamp",
+        Kind::Bool,
+        "true",
+        "Begin each log line with the time.",
+    ),
+    global(
+        "log_timestamp_format",
+        TEXT,
+        "",
+        "How that time is written, in strftime's terms; when missing, seconds since 1970.",
+    ),
+    global(
+        "log_type",
+        Kind::LogType,
+        "error warning notice information",
+        "Which lines are logged; every line adds a kind.",
+    ),
+];
