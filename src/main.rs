@@ -4,5 +4,10 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    // Arguments that are not UTF-8 can only be file names; they come out with replacements and are
+    // told to be missing.
+    let argv: Vec<String> = std::env::args_os()
+        .map(|arg| arg.to_string_lossy().into_owned())
+        .collect();
+    ExitCode::from(midge::cmd::run(&argv))
 }

@@ -151,6 +151,21 @@ impl Broker {
         Some(id)
     }
 
+    /// Whether [`Broker::poll_writable`] has something.
+    pub fn has_writable(&self) -> bool {
+        !self.outputs.writable.is_empty()
+    }
+
+    /// How many connections [`Broker::poll_writable`] has at present.
+    pub fn writable_count(&self) -> usize {
+        self.outputs.writable.len()
+    }
+
+    /// The network takes output of this connection again: lists it, should it have any.
+    pub fn writable(&mut self, id: ConnId) {
+        self.mark_writable(id);
+    }
+
     /// A connection that takes input again: present what was not consumed, then read on.
     pub fn poll_resume(&mut self) -> Option<ConnId> {
         self.outputs.resume.pop_front()

@@ -206,7 +206,7 @@ impl Broker {
         self.publish_now(Publisher::Broker, b"$SYS/broker/", &publish);
     }
 
-    /// Publishes a log line below `$SYS/broker/log/`, for `log_dest topic`.
+    /// Publishes a log line on a topic below `$SYS/broker/log/`, for `log_dest topic`.
     pub fn publish_log(&mut self, topic: &str, line: &str, now: Now) {
         self.now = now;
         let publish = Publish {
@@ -216,6 +216,6 @@ impl Broker {
             expiry_s: Some(20),
             ..Publish::default()
         };
-        self.publish_now(Publisher::Broker, b"$SYS/broker/log/", &publish);
+        self.publish_now(Publisher::Broker, b"", &publish);
     }
 }

@@ -1,3 +1,49 @@
-//! (to be written)
+//! Commands: flags, and the glue of one command each.
 
+pub mod broker;
 pub mod passwd;
+
+/// How Mosquitto's programs are called, and which of our commands they are.
+const LINK_NAMES: [(&str, &str); 5] = [
+    ("mosquitto", "broker"),
+    ("mosquitto_pub", "pub"),
+    ("mosquitto_sub", "sub"),
+    ("mosquitto_rr", "rr"),
+    ("mosquitto_passwd", "passwd"),
+];
+
+/// Runs the command that the arguments name, and returns the exit code.
+///
+/// `midge pub ...` is a command; so is a link to the program with the name of one of Mosquitto's.
+/// Everything else is the broker.
+pub fn run(argv: &[String]) -> u8 {
+    let called = argv.first().map_or("midge", String::as_str);
+    let name = called.rsplit('/').next().unwrap_or(called);
+    let linked = LINK_NAMES
+        .iter()
+        .find(|(link, _)| *link == name)
+        .map(|(_, command)| *command);
+    let args = argv.get(1..).unwrap_or_default();
+    if let Some(command) = linked {
+        return run_command(command, name, args);
+    }
+    match args.split_first() {
+        Some((command, rest)) if is_command(command) => {
+            run_command(command, &format!("midge {command}"), rest)
+        }
+        _ => broker::run("midge", args),
+    }
+}
+
+fn is_command(word: &str) -> bool {
+    LINK_NAMES
+        .iter()
+        .any(|(_, command)| *command == word && word != "broker")
+}
+
+fn run_command(command: &str, program: &str, args: &[String]) -> u8 {
+    match command {
+        "passwd" => passwd::run(program, args),
+        _ => broker::run(program, args),
+    }
+}

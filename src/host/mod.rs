@@ -1,8 +1,19 @@
-//! (to be written)
+//! The operating system: everything that the other rooms must not know.
+//!
+//! - [`poll`] is the loop: it feeds bytes and time to the broker and carries out what it asks;
+//! - [`link`], [`listen`] and [`ring`] are its sockets and buffers;
+//! - [`access`] reads password and ACL files;
+//! - [`worker`] hashes passwords beside the loop;
+//! - [`signal`], [`daemon`], [`clock`] and [`log`] are what their names say.
 
+pub mod access;
 pub mod clock;
 pub mod daemon;
+pub mod link;
+pub mod listen;
 pub mod log;
+pub mod poll;
+pub mod ring;
 pub mod signal;
 pub mod worker;
 

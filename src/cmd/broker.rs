@@ -1,0 +1,319 @@
+//! `midge`, also called `mosquitto`: the broker as a process.
+//!
+//! The start has an order: flags, into the background, configuration, files and sockets that root
+//! may have to open, another user, pid file, log, loop. What goes wrong before the log is
+//! configured is told on standard error. Exit codes are Mosquitto's: 0 for a stop, 1 for a start
+//! that failed, 3 for wrong arguments or configuration, 13 for a password or ACL file that cannot
+//! be used.
+
+mod setup;
+
+use crate::conf::{Config, Disk, Reload};
+use crate::host::daemon::{self, Detached, Notifier, PidFile, Readiness, UserSettings};
+use crate::host::listen::Listening;
+use crate::host::poll::{Loop, Owner, Setup};
+use crate::host::signal::Signals;
+use crate::host::{daemon::Identity, log as host_log};
+use getopts::{Options, ParsingStyle};
+use std::path::PathBuf;
+
+const FAILED: u8 = 1;
+const MISUSED: u8 = 3;
+const UNREADABLE: u8 = 13;
+
+/// A start that ended, and what to say about it.
+struct Failure {
+    code: u8,
+    what: String,
+}
+
+fn failed(code: u8, what: impl std::fmt::Display) -> Failure {
+    Failure {
+        code,
+        what: what.to_string(),
+    }
+}
+
+/// What the command line asks for.
+#[derive(Clone, Debug, Default)]
+struct Flags {
+    config_file: Option<PathBuf>,
+    ports: Vec<u16>,
+    verbose: bool,
+    quiet: bool,
+    daemon: bool,
+    test_config: bool,
+}
+
+/// Runs the broker until it is told to stop; returns the exit code.
+pub fn run(program: &str, args: &[String]) -> u8 {
+    host_log::install();
+    let flags = match parse(program, args) {
+        Ok(flags) => flags,
+        Err(code) => return code,
+    };
+    match start(program, &flags) {
+        Ok(code) => code,
+        Err(failure) => {
+            log::error!("Error: {}", failure.what);
+            failure.code
+        }
+    }
+}
+
+fn options() -> Options {
+    let mut options = Options::new();
+    options.parsing_style(ParsingStyle::StopAtFirstFree);
+    options.optopt("c", "config-file", "read this configuration file", "FILE");
+    options.optflag("d", "daemon", "run in the background");
+    options.optflag("h", "help", "show this text");
+    let port = "listen on this port of 127.0.0.1 and ::1; only without a listener in the \
+                configuration (up to ten times)";
+    options.optmulti("p", "port", port, "PORT");
+    options.optflag("q", "quiet", "log nothing; beats the configuration");
+    options.optflag("v", "verbose", "log everything; beats the configuration");
+    options.optflag(
+        "",
+        "test-config",
+        "read the configuration, say what is wrong, and end",
+    );
+    options.optflag("", "version", "show the version");
+    options
+}
+
+/// The flags, or the exit code where they already say everything.
+fn parse(program: &str, args: &[String]) -> Result<Flags, u8> {
+    let usage = || {
+        let brief = format!(
+            "midge version {}\n\nUsage: {program} [-c FILE] [-d] [-p PORT]... [-q | -v]\n       \
+             midge pub|sub|rr|passwd --help",
+            env!("CARGO_PKG_VERSION")
+        );
+        options().usage(&brief)
+    };
+    let misused = |what: &str| {
+        eprintln!("Error: {what}\n\n{}", usage());
+        MISUSED
+    };
+    let matches = options().parse(args).map_err(|fail| match fail {
+        getopts::Fail::UnrecognizedOption(option) => {
+            misused(&format!("Unknown option '{option}'."))
+        }
+        other => misused(&format!("{other}.")),
+    })?;
+    if matches.opt_present("help") {
+        println!("{}", usage());
+        return Err(MISUSED);
+    }
+    if matches.opt_present("version") {
+        println!("midge version {}", env!("CARGO_PKG_VERSION"));
+        return Err(0);
+    }
+    if let Some(word) = matches.free.first() {
+        return Err(misused(&format!("Unknown option '{word}'.")));
+    }
+    let mut ports = Vec::new();
+    for text in matches.opt_strs("port") {
+        match text.parse::<u16>() {
+            Ok(port) if port > 0 => ports.push(port),
+            _ => {
+                return Err(misused(&format!(
+                    "Invalid port '{text}': give a number from 1 to 65535."
+                )));
+            }
+        }
+    }
+    Ok(Flags {
+        config_file: matches.opt_str("config-file").map(PathBuf::from),
+        ports,
+        verbose: matches.opt_present("verbose"),
+        quiet: matches.opt_present("quiet"),
+        daemon: matches.opt_present("daemon"),
+        test_config: matches.opt_present("test-config"),
+    })
+}
+
+fn start(program: &str, flags: &Flags) -> Result<u8, Failure> {
+    let readiness = match flags.daemon && !flags.test_config {
+        false => None,
+        true => match daemon::detach().map_err(|e| failed(FAILED, e))? {
+            Detached::Parent(code) => return Ok(code),
+            Detached::Child(readiness) => Some(readiness),
+        },
+    };
+    let config = load(flags)?;
+    if flags.test_config {
+        config.messages.iter().for_each(crate::conf::Message::log);
+        return Ok(0);
+    }
+    serve(program, flags, config, readiness)
+}
+
+fn load(flags: &Flags) -> Result<Config, Failure> {
+    Config::load(flags.config_file.as_deref(), &flags.ports, &Disk)
+        .map_err(|error| failed(MISUSED, error))
+}
+
+fn serve(
+    program: &str,
+    flags: &Flags,
+    config: Config,
+    readiness: Option<Readiness>,
+) -> Result<u8, Failure> {
+    daemon::tighten_umask();
+    if let Err(error) = daemon::raise_file_limit() {
+        log::warn!("Warning: the limit of open files stays as it is: {error}");
+    }
+    let mut access = setup::Access::default();
+    let setup = access
+        .setup(&config)
+        .map_err(|what| failed(UNREADABLE, what))?;
+    let version = env!("CARGO_PKG_VERSION");
+    let listening = open_listeners(&config)?;
+    let pid_file = match &config.pid_file {
+        None => None,
+        Some(path) => Some(
+            PidFile::create(path)
+                .map_err(|error| failed(FAILED, format!("pid_file {}: {error}", path.display())))?,
+        ),
+    };
+    let identity = become_user(&config)?;
+    host_log::configure(&setup::log_settings(
+        &config.logging,
+        program,
+        flags.verbose,
+        flags.quiet,
+    ));
+    log::info!("midge version {version} starting");
+    match config.files.first() {
+        Some(file) => log::info!("Config loaded from {}.", file.display()),
+        None => log::info!("Using default config."),
+    }
+    config.messages.iter().for_each(crate::conf::Message::log);
+    log::info!("Running as {identity}.");
+    setup::describe_listeners(&config, &setup);
+    let signals = Signals::new().map_err(|e| failed(FAILED, format!("signals: {e}")))?;
+    let seed = getrandom::u64().map_err(|e| failed(FAILED, format!("no random numbers: {e}")))?;
+    let mut event_loop = Loop::new(setup, listening, Some(signals), seed)
+        .map_err(|e| failed(FAILED, format!("the event loop: {e}")))?;
+    log::info!("midge version {version} running");
+    let mut process = Process {
+        program: program.to_string(),
+        flags: flags.clone(),
+        config,
+        access,
+        notifier: Notifier::from_env(),
+    };
+    process.notifier.ready();
+    if let Some(readiness) = readiness {
+        readiness.report().map_err(|e| failed(FAILED, e))?;
+    }
+    let result = event_loop.run(&mut process, &|| false);
+    log::info!("midge version {version} terminating");
+    drop(pid_file);
+    result
+        .map(|()| 0)
+        .map_err(|e| failed(FAILED, format!("the event loop: {e}")))
+}
+
+/// Opens the sockets of all listeners. In local only mode one address of a port is enough.
+fn open_listeners(config: &Config) -> Result<Vec<(u16, Listening)>, Failure> {
+    let mut opened = Vec::new();
+    let mut errors = Vec::new();
+    for (number, listener) in config.listeners.iter().enumerate() {
+        match setup::address(listener).open() {
+            Ok(sockets) => opened.extend(sockets.into_iter().map(|s| (number as u16, s))),
+            Err(error) => errors.push(format!("cannot listen on {}: {error}", listener.bind)),
+        }
+    }
+    let is_enough = config.local_only && !opened.is_empty();
+    match errors.first() {
+        Some(error) if !is_enough => Err(failed(FAILED, error)),
+        _ => Ok(opened),
+    }
+}
+
+fn become_user(config: &Config) -> Result<Identity, Failure> {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|value| value.parse().ok())
+    };
+    let settings = UserSettings {
+        user: Some(&config.user),
+        uid: number("PUID"),
+        gid: number("PGID"),
+    };
+    daemon::drop_privileges(&settings).map_err(|e| failed(FAILED, e))
+}
+
+/// What the running broker's signals are answered with.
+struct Process {
+    program: String,
+    flags: Flags,
+    config: Config,
+    access: setup::Access,
+    notifier: Notifier,
+}
+
+impl Process {
+    fn try_reload(&mut self) -> Result<Setup, String> {
+        let mut config = load(&self.flags).map_err(|failure| failure.what)?;
+        let restart: Vec<&str> = (self.config.differences(&config).iter())
+            .filter(|difference| difference.reload == Reload::Restart)
+            .map(|difference| difference.directive)
+            .collect();
+        setup::keep_listeners(&self.config, &mut config);
+        // Everything is read and checked before anything changes.
+        let mut access = setup::Access::default();
+        let setup = access.setup(&config)?;
+        config.messages.iter().for_each(crate::conf::Message::log);
+        if !restart.is_empty() {
+            let names = restart.join(", ");
+            log::info!(target: "notice", "A restart is needed before these take effect: {names}.");
+        }
+        let Flags { verbose, quiet, .. } = self.flags;
+        host_log::configure(&setup::log_settings(
+            &config.logging,
+            &self.program,
+            verbose,
+            quiet,
+        ));
+        self.access = access;
+        self.config = config;
+        Ok(setup)
+    }
+}
+
+impl Owner for Process {
+    fn reload(&mut self) -> Option<Setup> {
+        self.notifier.reloading();
+        log::info!("Reloading config.");
+        let setup = self.try_reload();
+        self.notifier.ready();
+        setup
+            .map_err(|what| {
+                log::error!("Error: {what}");
+                log::error!("Error: nothing was reloaded: the configuration of before stays.");
+            })
+            .ok()
+    }
+
+    fn reopen_logs(&mut self) {
+        host_log::reopen();
+    }
+
+    fn save(&mut self) {
+        log::info!("Nothing is waiting to be saved.");
+    }
+
+    fn stopping(&mut self) {
+        self.notifier.stopping();
+    }
+
+    fn alive(&mut self) -> Option<u64> {
+        let interval_ms = self.notifier.watchdog_interval_ms()?;
+        self.notifier.alive();
+        Some(interval_ms)
+    }
+}

@@ -1,0 +1,240 @@
+//! From the configuration to what the broker, the loop and the log are told.
+
+use crate::auth::{Acl, Passwords};
+use crate::broker::{ListenerSettings, Settings};
+use crate::conf::{Bind, Config, Listener, Logging, SocketDomain};
+use crate::host::listen::{self, Address};
+use crate::host::log::{self as host_log, Facility, LogType, Syslog, Timestamp, Types};
+use crate::host::{access, poll::Setup};
+use crate::wire::QoS;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The password and ACL files of one reading of the configuration, each read once.
+#[derive(Default)]
+pub(super) struct Access {
+    passwords: HashMap<PathBuf, Arc<Passwords>>,
+    acls: HashMap<PathBuf, Arc<Acl>>,
+}
+
+impl Access {
+    /// Everything that the loop is told.
+    ///
+    /// # Errors
+    /// What is wrong with a password or ACL file.
+    pub(super) fn setup(&mut self, config: &Config) -> Result<Setup, String> {
+        let mut passwords = Vec::new();
+        let mut listeners = Vec::new();
+        for listener in &config.listeners {
+            let table = self.passwords_of(listener)?;
+            let acl = self.acl_of(listener)?;
+            listeners.push(listener_settings(config, listener, table.is_some(), acl));
+            passwords.push(table);
+        }
+        let settings = settings(config, listeners);
+        Ok(Setup {
+            settings,
+            passwords,
+            nodelay: config.set_tcp_nodelay,
+        })
+    }
+
+    fn passwords_of(&mut self, listener: &Listener) -> Result<Option<Arc<Passwords>>, String> {
+        let Some(path) = &listener.security.password_file else {
+            return Ok(None);
+        };
+        if let Some(known) = self.passwords.get(path) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let table = Arc::new(access::passwords(path)?);
+        self.passwords.insert(path.clone(), Arc::clone(&table));
+        Ok(Some(table))
+    }
+
+    fn acl_of(&mut self, listener: &Listener) -> Result<Option<Arc<Acl>>, String> {
+        let Some(path) = &listener.security.acl_file else {
+            return Ok(None);
+        };
+        if let Some(known) = self.acls.get(path) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let acl = Arc::new(access::acl(path)?);
+        self.acls.insert(path.clone(), Arc::clone(&acl));
+        Ok(Some(acl))
+    }
+}
+
+fn settings(config: &Config, listeners: Vec<ListenerSettings>) -> Settings {
+    let limits = &config.limits;
+    let count = |limit: Option<u32>| limit.map(|limit| limit as usize);
+    Settings {
+        listeners,
+        allow_duplicate_messages: config.allow_duplicate_messages,
+        check_retain_source: config.check_retain_source,
+        acl_suback_deny: config.acl_suback_deny,
+        connection_messages: config.logging.connection_messages,
+        max_inflight_messages: limits.max_inflight_messages.unwrap_or(0),
+        max_inflight_bytes: limits.max_inflight_bytes.unwrap_or(0),
+        max_queued_messages: count(limits.max_queued_messages).unwrap_or(0),
+        max_queued_bytes: limits.max_queued_bytes.unwrap_or(0),
+        queue_qos0_messages: config.queue_qos0_messages,
+        max_keepalive: limits.max_keepalive.unwrap_or(0),
+        max_packet_size: limits.max_packet_size as usize,
+        message_size_limit: count(limits.message_size_limit).unwrap_or(0),
+        upgrade_outgoing_qos: config.upgrade_outgoing_qos,
+        retain_available: config.retain_available,
+        retain_expiry_interval: config.retain_expiry_interval.unwrap_or(0),
+        sys_interval: config.sys_interval.unwrap_or(0).into(),
+        persistent_client_expiration: limits.persistent_client_expiration,
+        global_max_clients: count(limits.global_max_clients),
+        global_max_connections: count(limits.global_max_connections),
+        max_subscriptions_per_client: limits.max_subscriptions_per_client as usize,
+        max_topic_levels: limits.max_topic_levels.into(),
+        max_output_bytes: limits.max_output_bytes,
+        connect_timeout: limits.connect_timeout.into(),
+        max_inbound_qos2: limits.max_inbound_qos2.into(),
+        ..Settings::default()
+    }
+}
+
+fn listener_settings(
+    config: &Config,
+    listener: &Listener,
+    has_passwords: bool,
+    acl: Option<Arc<Acl>>,
+) -> ListenerSettings {
+    let versions = listener.accept_protocol_versions;
+    let name = match &listener.bind {
+        Bind::Tcp { port, .. } => port.to_string(),
+        Bind::Unix(path) => path.display().to_string(),
+    };
+    ListenerSettings {
+        name,
+        max_connections: listener.max_connections.map(|max| max as usize),
+        max_qos: QoS::from_bits(listener.max_qos).unwrap_or(QoS::ExactlyOnce),
+        max_topic_alias: listener.max_topic_alias,
+        max_topic_alias_broker: listener.max_topic_alias_broker,
+        mount_point: listener.mount_point.clone().unwrap_or_default(),
+        use_username_as_clientid: listener.use_username_as_clientid,
+        accept_protocol_versions: [versions.v31, versions.v311, versions.v5],
+        allow_anonymous: listener.security.allow_anonymous,
+        has_passwords,
+        acl,
+        allow_zero_length_clientid: listener.security.allow_zero_length_clientid,
+        auto_id_prefix: listener.security.auto_id_prefix.clone(),
+        clientid_prefixes: config.clientid_prefixes.clone(),
+    }
+}
+
+/// Where a listener listens.
+pub(super) fn address(listener: &Listener) -> Address {
+    let bind = match &listener.bind {
+        Bind::Tcp { host, port } => listen::Bind::Tcp {
+            host: host.clone(),
+            port: *port,
+        },
+        Bind::Unix(path) => listen::Bind::Unix(path.clone()),
+    };
+    let only_ipv6 = listener
+        .socket_domain
+        .map(|domain| domain == SocketDomain::Ipv6);
+    Address {
+        bind,
+        interface: listener.bind_interface.clone(),
+        only_ipv6,
+    }
+}
+
+/// Until listeners can come and go with a reload, the old ones stay, with what the new
+/// configuration says about each of them that it still has.
+pub(super) fn keep_listeners(old: &Config, new: &mut Config) {
+    let kept = old.listeners.iter().map(|listener| {
+        let same = new
+            .listeners
+            .iter()
+            .find(|other| other.bind == listener.bind);
+        same.unwrap_or(listener).clone()
+    });
+    new.listeners = kept.collect();
+}
+
+/// One plain line for each listener: where, and who may come in.
+pub(super) fn describe_listeners(config: &Config, setup: &Setup) {
+    for (listener, passwords) in config.listeners.iter().zip(&setup.passwords) {
+        let anonymous = if listener.security.allow_anonymous {
+            "allowed"
+        } else {
+            "refused"
+        };
+        let users = match (passwords, &listener.security.password_file) {
+            (Some(table), Some(path)) => format!("{} users from {}", table.users(), path.display()),
+            _ => "not checked".to_string(),
+        };
+        let rights = match &listener.security.acl_file {
+            Some(path) => format!("from {}", path.display()),
+            None => "everything".to_string(),
+        };
+        log::info!(
+            "Listener {} ({}): plain, anonymous {anonymous}, passwords {users}, rights {rights}.",
+            listener.bind,
+            listener.origin,
+        );
+    }
+}
+
+/// What the log is told; `verbose` and `quiet` beat the configuration.
+pub(super) fn log_settings(
+    logging: &Logging,
+    program: &str,
+    verbose: bool,
+    quiet: bool,
+) -> host_log::Settings {
+    let types = match (verbose, quiet) {
+        (_, true) => Types::NONE,
+        (true, false) => Types::ALL,
+        (false, false) => chosen_types(logging),
+    };
+    let facility = logging
+        .log_facility
+        .map_or(Facility::Daemon, Facility::Local);
+    let syslog = logging.log_dest.syslog.then(|| Syslog {
+        facility,
+        tag: program.to_string(),
+        ..Syslog::default()
+    });
+    let timestamp = match (&logging.log_timestamp_format, logging.log_timestamp) {
+        (_, false) => Timestamp::None,
+        (None, true) => Timestamp::Unix,
+        (Some(format), true) => Timestamp::Format(format.clone()),
+    };
+    host_log::Settings {
+        types,
+        stderr: logging.log_dest.stderr,
+        stdout: logging.log_dest.stdout,
+        topic: logging.log_dest.topic,
+        syslog,
+        file: logging.log_dest.file.clone(),
+        file_bytes_max: 0,
+        timestamp,
+    }
+}
+
+fn chosen_types(logging: &Logging) -> Types {
+    let on = logging.log_type;
+    let all = [
+        (on.error, LogType::Error),
+        (on.warning, LogType::Warning),
+        (on.notice, LogType::Notice),
+        (on.information, LogType::Information),
+        (on.debug, LogType::Debug),
+        (on.subscribe, LogType::Subscribe),
+        (on.unsubscribe, LogType::Unsubscribe),
+        (on.websockets, LogType::Websockets),
+        (on.internal, LogType::Internal),
+    ];
+    all.into_iter()
+        .filter(|(is_on, _)| *is_on)
+        .map(|(_, class)| class)
+        .collect()
+}

@@ -1,0 +1,52 @@
+//! Password and ACL files, from disk to the tables of the auth room.
+
+use super::daemon::explain_denied;
+use crate::auth::{Acl, Passwords};
+use std::io;
+use std::path::Path;
+
+/// Files beyond this are refused: a password file of a million users has 100 MB.
+const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Reads a password file; lines that are no good are told to the log and left out.
+///
+/// # Errors
+/// What to tell the owner when the file cannot be read.
+pub fn passwords(path: &Path) -> Result<Passwords, String> {
+    let text = read("password_file", path)?;
+    let (passwords, problems) = Passwords::parse(&text, &path.display().to_string());
+    for problem in problems {
+        log::warn!("Warning: {problem}");
+    }
+    Ok(passwords)
+}
+
+/// Reads an ACL file.
+///
+/// # Errors
+/// What to tell the owner when the file cannot be read or a line of it is wrong.
+pub fn acl(path: &Path) -> Result<Acl, String> {
+    let text = read("acl_file", path)?;
+    let (acl, problems) =
+        Acl::parse(&text, &path.display().to_string()).map_err(|error| error.to_string())?;
+    for problem in problems {
+        log::warn!("Warning: {problem}");
+    }
+    Ok(acl)
+}
+
+fn read(directive: &str, path: &Path) -> Result<Vec<u8>, String> {
+    let explain = |error: &io::Error| match error.kind() {
+        io::ErrorKind::PermissionDenied => explain_denied(path, error),
+        _ => format!("{}: {error}", path.display()),
+    };
+    let size =
+        std::fs::metadata(path).map_err(|error| format!("{directive}: {}", explain(&error)))?;
+    if size.len() > FILE_BYTES_MAX {
+        return Err(format!(
+            "{directive}: {}: larger than 256 MiB",
+            path.display()
+        ));
+    }
+    std::fs::read(path).map_err(|error| format!("{directive}: {}", explain(&error)))
+}

@@ -1,0 +1,244 @@
+//! Listening sockets: from addresses to sockets that accept.
+//!
+//! A listener without a host gets a socket for each address family, the IPv6 one for IPv6 only. A
+//! socket file that nobody serves any more is replaced; ours is gone after a stop.
+
+use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+
+/// What to listen on.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// Where.
+    pub bind: Bind,
+    /// Only through this network interface.
+    pub interface: Option<String>,
+    /// Only IPv4 (`Some(false)`) or only IPv6 (`Some(true)`).
+    pub only_ipv6: Option<bool>,
+}
+
+/// The kind of place.
+#[derive(Clone, Debug)]
+pub enum Bind {
+    /// A TCP port, on one host or on all addresses.
+    Tcp {
+        /// Name or address.
+        host: Option<String>,
+        /// Port.
+        port: u16,
+    },
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// A socket that accepts connections.
+pub enum Listening {
+    /// TCP.
+    Tcp(TcpListener),
+    /// Unix, with the path to remove at the end.
+    Unix(UnixListener, PathBuf),
+}
+
+/// A connection, of either kind.
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// Unix.
+    Unix(UnixStream),
+}
+
+/// Connections that the kernel completes before we accept them.
+const BACKLOG: i32 = 1024;
+
+impl Address {
+    /// Opens the sockets of this address.
+    ///
+    /// Fails with the first error if none could be opened; errors of single addresses of a host
+    /// that has several are logged.
+    pub fn open(&self) -> io::Result<Vec<Listening>> {
+        let (host, port) = match &self.bind {
+            Bind::Unix(path) => return Ok(vec![open_unix(path)?]),
+            Bind::Tcp { host, port } => (host, *port),
+        };
+        let mut addresses = resolve(host.as_deref(), port)?;
+        addresses.retain(|a| {
+            self.only_ipv6
+                .is_none_or(|only_ipv6| a.is_ipv6() == only_ipv6)
+        });
+        let mut opened = Vec::new();
+        let mut first_error = None;
+        for address in addresses {
+            match self.open_tcp(address) {
+                Ok(listener) => {
+                    let family = if address.is_ipv6() { "ipv6" } else { "ipv4" };
+                    log::info!("Opening {family} listen socket on port {port}.");
+                    opened.push(Listening::Tcp(listener));
+                }
+                // A kernel without IPv6 is no reason to complain where nobody asked for it.
+                Err(error) if host.is_none() && is_unsupported(&error) => {}
+                Err(error) => {
+                    let what = io::Error::new(error.kind(), format!("{address}: {error}"));
+                    first_error.get_or_insert(what);
+                }
+            }
+        }
+        match (opened.is_empty(), first_error) {
+            (true, Some(error)) => Err(error),
+            (true, None) => Err(io::Error::new(
+                io::ErrorKind::AddrNotAvailable,
+                "no address to listen on",
+            )),
+            (false, Some(error)) if host.is_none() => Err(error),
+            (false, Some(error)) => {
+                log::warn!("Warning: cannot listen on {error}");
+                Ok(opened)
+            }
+            (false, None) => Ok(opened),
+        }
+    }
+
+    fn open_tcp(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        if let Some(interface) = &self.interface {
+            socket.bind_device(Some(interface.as_bytes()))?;
+        }
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        Ok(TcpListener::from_std(socket.into()))
+    }
+}
+
+fn is_unsupported(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let code = error.raw_os_error().map(Errno::from_raw);
+    matches!(code, Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL))
+}
+
+fn resolve(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let Some(host) = host else {
+        return Ok(vec![
+            (Ipv4Addr::UNSPECIFIED, port).into(),
+            (Ipv6Addr::UNSPECIFIED, port).into(),
+        ]);
+    };
+    let error = |e: io::Error| io::Error::new(e.kind(), format!("{host}: {e}"));
+    Ok((host, port).to_socket_addrs().map_err(error)?.collect())
+}
+
+fn open_unix(path: &Path) -> io::Result<Listening> {
+    if let Ok(metadata) = std::fs::symlink_metadata(path) {
+        let is_free = metadata.file_type().is_socket()
+            && std::os::unix::net::UnixStream::connect(path).is_err();
+        if is_free {
+            std::fs::remove_file(path)?;
+        }
+    }
+    let listener = UnixListener::bind(path)
+        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+    log::info!("Opening unix listen socket on path {}.", path.display());
+    Ok(Listening::Unix(listener, path.to_path_buf()))
+}
+
+impl Listening {
+    /// The next connection, and the name of its other end for log lines.
+    pub fn accept(&self) -> io::Result<(Stream, String)> {
+        match self {
+            Listening::Tcp(listener) => {
+                let (stream, address) = listener.accept()?;
+                let ip = address.ip().to_canonical();
+                Ok((Stream::Tcp(stream), format!("{ip}:{}", address.port())))
+            }
+            Listening::Unix(listener, path) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Stream::Unix(stream), path.display().to_string()))
+            }
+        }
+    }
+
+    /// The part that a poll can watch.
+    pub fn source(&mut self) -> &mut dyn mio::event::Source {
+        match self {
+            Listening::Tcp(listener) => listener,
+            Listening::Unix(listener, _) => listener,
+        }
+    }
+
+    /// The port that was bound, for a TCP listener.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Listening::Tcp(listener) => listener.local_addr().ok().map(|a| a.port()),
+            Listening::Unix(..) => None,
+        }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if let Listening::Unix(_, path) = self {
+            // It may be gone already, or not ours to remove.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+impl Stream {
+    /// The part that a poll can watch.
+    pub fn source(&mut self) -> &mut dyn mio::event::Source {
+        match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(stream) => stream,
+        }
+    }
+
+    /// Sends small packets at once (`set_tcp_nodelay`).
+    pub fn set_nodelay(&self) {
+        if let Stream::Tcp(stream) = self {
+            // Speed, not correctness: a socket that cannot do it works all the same.
+            let _ = stream.set_nodelay(true);
+        }
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn finish(&self) {
+        // The other end may have closed before; then there is nobody to tell.
+        let _ = match self {
+            Stream::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
+        };
+    }
+}
+
+impl io::Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.read(buffer),
+            Stream::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl io::Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.write(bytes),
+            Stream::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,502 @@
+//! The loop: one thread, one poll, all sockets in a slab.
+//!
+//! A turn has a fixed order: wait; read what is readable, each link once; let the broker's time
+//! pass; give verdicts; let each connection with output write once; close what is to be closed;
+//! free what is gone. Nothing in it calls back into an earlier step.
+
+use super::clock;
+use super::link::{Life, Link};
+use super::listen::{Listening, Stream};
+use super::ring::Rings;
+use super::signal::{Signal, Signals};
+use super::worker::Worker;
+use crate::auth::{Passwords, SignIn};
+use crate::broker::{AuthRequest, Broker, ConnId, Now, Peer, Settings};
+use mio::{Events, Interest, Poll, Token, Waker};
+use slab::Slab;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Everything that a start or a reload brings.
+pub struct Setup {
+    /// What the broker is told.
+    pub settings: Settings,
+    /// The password file of each listener that has one.
+    pub passwords: Vec<Option<Arc<Passwords>>>,
+    /// `set_tcp_nodelay`.
+    pub nodelay: bool,
+}
+
+/// Who decides what signals mean.
+pub trait Owner {
+    /// SIGHUP: reads everything anew; `None` keeps what was before.
+    fn reload(&mut self) -> Option<Setup>;
+    /// SIGRTMIN, and SIGHUP after [`Owner::reload`].
+    fn reopen_logs(&mut self);
+    /// SIGUSR1.
+    fn save(&mut self);
+    /// The broker is about to end.
+    fn stopping(&mut self);
+    /// The loop is alive; called at least as often as this asks for, in milliseconds.
+    fn alive(&mut self) -> Option<u64>;
+}
+
+/// A password to check: for whom, against what.
+struct Check {
+    request: AuthRequest,
+    passwords: Arc<Passwords>,
+}
+
+type Checked = (ConnId, SignIn);
+
+/// The loop and all that it owns.
+pub struct Loop {
+    poll: Poll,
+    events: Events,
+    signals: Option<Signals>,
+    waker: Arc<Waker>,
+    worker: Worker<Check, Checked>,
+    /// Requests that the worker has no room for yet.
+    waiting: VecDeque<Check>,
+    /// The listening sockets, each with the number of its listener.
+    listening: Vec<(u16, Listening)>,
+    /// Listening sockets with more connections than a turn takes, or without descriptors for them.
+    accept_again: Vec<usize>,
+    accept_paused_until: Option<u64>,
+    links: Slab<Link>,
+    /// The link of each connection, by the connection's slot.
+    by_conn: Vec<usize>,
+    readable: Vec<usize>,
+    gone: Vec<usize>,
+    lingering: Vec<usize>,
+    inbound: Box<[u8]>,
+    outbound: Box<[u8]>,
+    rings: Rings,
+    passwords: Vec<Option<Arc<Passwords>>>,
+    nodelay: bool,
+    broker: Broker,
+}
+
+const WAKER: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const FIRST_LISTENING: usize = 2;
+const FIRST_LINK: usize = 1 << 16;
+
+/// The shared buffers: what one link may read or write in one go.
+const BUFFER_BYTES: usize = 64 * 1024;
+const EVENTS: usize = 1024;
+/// Connections that one listening socket gives us in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+/// How long to wait before accepting again when there are no descriptors.
+const ACCEPT_PAUSE_MS: u64 = 500;
+/// Passwords under way at the worker.
+const CHECKS_MAX: usize = 64;
+/// Links that linger at a time; one more closes at once.
+const LINGERING_MAX: usize = 256;
+
+/// The time now, as the broker has it.
+pub fn now() -> Now {
+    let (mono_ms, wall_ms) = clock::now();
+    Now { mono_ms, wall_ms }
+}
+
+impl Loop {
+    /// A loop with its broker and these listening sockets; `seed` is the broker's randomness.
+    ///
+    /// `signals` is `None` where the process is not the loop's own.
+    pub fn new(
+        setup: Setup,
+        listening: Vec<(u16, Listening)>,
+        signals: Option<Signals>,
+        seed: u64,
+    ) -> io::Result<Loop> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+        let worker = Worker::new(
+            "passwords",
+            CHECKS_MAX,
+            Arc::clone(&waker),
+            |check: Check| {
+                let AuthRequest {
+                    conn,
+                    username,
+                    password,
+                    ..
+                } = &check.request;
+                (*conn, check.passwords.check(username, password.as_deref()))
+            },
+        )?;
+        let mut this = Loop {
+            poll,
+            events: Events::with_capacity(EVENTS),
+            signals,
+            waker,
+            worker,
+            waiting: VecDeque::new(),
+            listening,
+            accept_again: Vec::new(),
+            accept_paused_until: None,
+            links: Slab::new(),
+            by_conn: Vec::new(),
+            readable: Vec::new(),
+            gone: Vec::new(),
+            lingering: Vec::new(),
+            inbound: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            outbound: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            rings: Rings::default(),
+            passwords: setup.passwords,
+            nodelay: setup.nodelay,
+            broker: Broker::new(setup.settings, seed, now()),
+        };
+        let registry = this.poll.registry();
+        if let Some(signals) = &mut this.signals {
+            registry.register(signals, SIGNALS, Interest::READABLE)?;
+        }
+        for (at, (_, listening)) in this.listening.iter_mut().enumerate() {
+            let token = Token(FIRST_LISTENING + at);
+            registry.register(listening.source(), token, Interest::READABLE)?;
+        }
+        Ok(this)
+    }
+
+    /// Runs until SIGTERM or SIGINT, or until `stop` says so between two turns.
+    pub fn run(&mut self, owner: &mut dyn Owner, stop: &dyn Fn() -> bool) -> io::Result<()> {
+        while !stop() {
+            if self.turn(owner)? {
+                break;
+            }
+        }
+        owner.stopping();
+        self.broker.shutdown(now());
+        self.write_all(now());
+        self.close_all(now());
+        Ok(())
+    }
+
+    /// Wakes the loop from another thread, so that it looks at `stop` again.
+    pub fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
+    }
+
+    /// One turn; `true` when it is time to stop.
+    fn turn(&mut self, owner: &mut dyn Owner) -> io::Result<bool> {
+        let timeout = self.timeout(owner.alive());
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
+            _ => {}
+        }
+        let now = now();
+        let has_signals = self.sort_events();
+        self.accept_all(now);
+        self.read_all(now);
+        self.broker.timeout(now);
+        self.judge_passwords(now);
+        self.publish_log_lines(now);
+        self.write_all(now);
+        self.close_all(now);
+        self.free_all(now);
+        if has_signals {
+            return Ok(self.obey_signals(owner, now));
+        }
+        Ok(false)
+    }
+
+    /// How long the next poll may wait.
+    fn timeout(&self, alive_ms: Option<u64>) -> Option<Duration> {
+        let is_busy = !self.readable.is_empty()
+            || self.broker.has_writable()
+            || !self.accept_again.is_empty() && self.accept_paused_until.is_none();
+        if is_busy {
+            return Some(Duration::ZERO);
+        }
+        let now_ms = now().mono_ms;
+        let linger = self
+            .lingering
+            .iter()
+            .filter_map(|&key| match self.links.get(key)?.life {
+                Life::Lingering(until) => Some(until),
+                _ => None,
+            });
+        let alive = alive_ms.map(|ms| now_ms + ms);
+        let moments = [self.broker.poll_timeout(), self.accept_paused_until, alive];
+        let next = moments.into_iter().flatten().chain(linger).min()?;
+        Some(Duration::from_millis(next.saturating_sub(now_ms)))
+    }
+
+    /// Notes who is readable and writable; whether there are signals.
+    fn sort_events(&mut self) -> bool {
+        let mut has_signals = false;
+        for event in &self.events {
+            match event.token() {
+                WAKER => {}
+                SIGNALS => has_signals = true,
+                Token(token) if token < FIRST_LINK => {
+                    self.accept_again.push(token - FIRST_LISTENING);
+                }
+                Token(token) => {
+                    let key = token - FIRST_LINK;
+                    let Some(link) = self.links.get_mut(key) else {
+                        continue;
+                    };
+                    if event.is_writable() {
+                        link.unblock();
+                        if let Life::Open(conn) = link.life {
+                            self.broker.writable(conn);
+                        }
+                    }
+                    if event.is_readable() {
+                        link.may_have_more = true;
+                        if !link.is_listed {
+                            link.is_listed = true;
+                            self.readable.push(key);
+                        }
+                    }
+                }
+            }
+        }
+        has_signals
+    }
+
+    fn accept_all(&mut self, now: Now) {
+        if self
+            .accept_paused_until
+            .is_some_and(|until| until > now.mono_ms)
+        {
+            return;
+        }
+        self.accept_paused_until = None;
+        let mut again = std::mem::take(&mut self.accept_again);
+        again.sort_unstable();
+        again.dedup();
+        again.retain(|&at| self.accept(at, now));
+        self.accept_again = again;
+    }
+
+    /// Accepts from one socket; whether there may be more.
+    fn accept(&mut self, at: usize, now: Now) -> bool {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some((listener, listening)) = self.listening.get(at) else {
+                return false;
+            };
+            match listening.accept() {
+                Ok((stream, address)) => {
+                    let peer = Peer {
+                        address,
+                        listener: *listener,
+                    };
+                    if let Err(error) = self.open(stream, peer, now) {
+                        log::warn!("Warning: a connection could not be served: {error}");
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(e) if is_out_of_descriptors(&e) => {
+                    log::warn!("Warning: no new connections for now: {e}");
+                    self.accept_paused_until = Some(now.mono_ms + ACCEPT_PAUSE_MS);
+                    return true;
+                }
+                // The other end gave up before it was its turn.
+                Err(_) => {}
+            }
+        }
+        true
+    }
+
+    fn open(&mut self, mut stream: Stream, peer: Peer, now: Now) -> io::Result<()> {
+        let key = self.links.vacant_key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll
+            .registry()
+            .register(stream.source(), Token(FIRST_LINK + key), interest)?;
+        if self.nodelay {
+            stream.set_nodelay();
+        }
+        let Some(conn) = self.broker.accept(peer, now) else {
+            return Ok(());
+        };
+        if self.by_conn.len() <= conn.index() {
+            self.by_conn.resize(conn.index() + 1, usize::MAX);
+        }
+        self.by_conn[conn.index()] = key;
+        let mut link = Link::new(stream, conn);
+        link.is_listed = true;
+        self.links.insert(link);
+        self.readable.push(key);
+        Ok(())
+    }
+
+    /// The link that carries a connection.
+    fn key_of(&self, conn: ConnId) -> Option<usize> {
+        let &key = self.by_conn.get(conn.index())?;
+        (self.links.get(key)?.life == Life::Open(conn)).then_some(key)
+    }
+
+    fn read_all(&mut self, now: Now) {
+        let mut readable = std::mem::take(&mut self.readable);
+        readable.retain(|&key| {
+            let Some(link) = self.links.get_mut(key) else {
+                return false;
+            };
+            match link.life {
+                Life::Open(conn) if self.broker.takes_input(conn) => {
+                    link.receive(&mut self.broker, &mut self.inbound, &mut self.rings, now);
+                }
+                Life::Open(_) | Life::Gone => {}
+                Life::Lingering(_) => link.discard(&mut self.inbound, now),
+            }
+            if link.life == Life::Gone {
+                self.gone.push(key);
+            }
+            let takes_input = match link.life {
+                Life::Open(conn) => self.broker.takes_input(conn),
+                Life::Lingering(_) => true,
+                Life::Gone => false,
+            };
+            link.is_listed = link.may_have_more && takes_input;
+            link.is_listed
+        });
+        self.readable = readable;
+        self.resume_all(now);
+    }
+
+    /// Connections that take input again get what they left, and are read on in the next turn.
+    fn resume_all(&mut self, now: Now) {
+        while let Some(conn) = self.broker.poll_resume() {
+            let Some(key) = self.key_of(conn) else {
+                continue;
+            };
+            let link = &mut self.links[key];
+            link.resume(&mut self.broker, &mut self.rings, now);
+            if link.may_have_more && !link.is_listed {
+                link.is_listed = true;
+                self.readable.push(key);
+            }
+        }
+    }
+
+    /// Gives the broker's questions to the worker, and the worker's answers to the broker.
+    fn judge_passwords(&mut self, now: Now) {
+        while let Some(request) = self.broker.poll_auth() {
+            let passwords = self
+                .passwords
+                .get(usize::from(request.listener))
+                .cloned()
+                .flatten();
+            match passwords {
+                Some(passwords) => self.waiting.push_back(Check { request, passwords }),
+                None => self.broker.verdict(request.conn, SignIn::UnknownUser, now),
+            }
+        }
+        while let Some((conn, sign_in)) = self.worker.try_recv() {
+            self.broker.verdict(conn, sign_in, now);
+        }
+        while let Some(check) = self.waiting.pop_front() {
+            if let Err(check) = self.worker.try_submit(check) {
+                self.waiting.push_front(check);
+                break;
+            }
+        }
+        self.resume_all(now);
+    }
+
+    fn publish_log_lines(&mut self, now: Now) {
+        let broker = &mut self.broker;
+        super::log::drain_topic_lines(&mut |class, line| {
+            if let Some(topic) = class.topic() {
+                broker.publish_log(topic, line, now);
+            }
+        });
+    }
+
+    /// Each connection with output writes once.
+    fn write_all(&mut self, now: Now) {
+        for _ in 0..self.broker.writable_count() {
+            let Some(conn) = self.broker.poll_writable() else {
+                break;
+            };
+            let Some(key) = self.key_of(conn) else {
+                continue;
+            };
+            let link = &mut self.links[key];
+            link.transmit(&mut self.broker, &mut self.outbound, &mut self.rings, now);
+            if link.life == Life::Gone {
+                self.gone.push(key);
+            }
+        }
+        self.resume_all(now);
+    }
+
+    fn close_all(&mut self, now: Now) {
+        while let Some(conn) = self.broker.poll_close() {
+            let Some(key) = self.key_of(conn) else {
+                continue;
+            };
+            let link = &mut self.links[key];
+            link.close(&mut self.broker, &mut self.outbound, &mut self.rings, now);
+            if self.lingering.len() >= LINGERING_MAX {
+                link.life = Life::Gone;
+            }
+            match link.life {
+                Life::Gone => self.gone.push(key),
+                _ => self.lingering.push(key),
+            }
+        }
+    }
+
+    /// Frees the links that are gone; the slots are used again from the next turn on.
+    fn free_all(&mut self, now: Now) {
+        let (links, gone) = (&mut self.links, &mut self.gone);
+        self.lingering.retain(|&key| match links.get_mut(key) {
+            Some(Link {
+                life: Life::Lingering(until),
+                ..
+            }) if *until > now.mono_ms => true,
+            Some(link) => {
+                link.life = Life::Gone;
+                gone.push(key);
+                false
+            }
+            None => false,
+        });
+        for key in gone.drain(..) {
+            if let Some(mut link) = links.try_remove(key) {
+                // Closing the socket takes it out of the poll as well.
+                let _ = self.poll.registry().deregister(link.stream.source());
+            }
+        }
+    }
+
+    fn obey_signals(&mut self, owner: &mut dyn Owner, now: Now) -> bool {
+        let Some(signals) = &mut self.signals else {
+            return false;
+        };
+        let pending: Vec<Signal> = signals.pending().collect();
+        for signal in pending {
+            match signal {
+                Signal::Stop => return true,
+                Signal::Reload => {
+                    if let Some(setup) = owner.reload() {
+                        self.passwords = setup.passwords;
+                        self.nodelay = setup.nodelay;
+                        self.broker.reload(setup.settings, now);
+                    }
+                    owner.reopen_logs();
+                }
+                Signal::ReopenLogs => owner.reopen_logs(),
+                Signal::Save => owner.save(),
+                Signal::Dump => println!("{}", self.broker.dump()),
+            }
+        }
+        false
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let code = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        code,
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
+    )
+}
