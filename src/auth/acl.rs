@@ -109,10 +109,10 @@ impl Acl {
         &self.file
     }
 
-    /// Looks up a client's own lines, once per CONNECT and again after a reload. `None` is a
-    /// client without a user name, which is another one than a user whose name is empty.
+    /// Looks up a client's own lines, once per CONNECT and again after a reload. An empty user
+    /// name counts as none, here and in [`Acl::check`], as with Mosquitto.
     pub fn rules_for(&self, username: Option<&str>) -> UserRules {
-        let list = match username {
+        let list = match username.filter(|name| !name.is_empty()) {
             None => ANONYMOUS as u32,
             Some(name) => self.users.get(name).copied().unwrap_or(NO_LIST),
         };
@@ -147,6 +147,7 @@ impl Acl {
         if self.patterns.is_empty() || self.patterns_closed(client_id, username).is_some() {
             return Decision::NONE;
         }
+        let username = username.filter(|name| !name.is_empty());
         let names = Names {
             client_id: client_id.as_bytes(),
             username: username.map(str::as_bytes),
@@ -284,7 +285,14 @@ impl<'a> Parser<'a> {
             return Err("user without a name, expected user NAME".to_owned());
         }
         let Ok(name) = std::str::from_utf8(name) else {
-            return Err(format!("the user name {} is not UTF-8", quoted(name)));
+            // A list that nobody finds. It is no error because Mosquitto starts with such a file.
+            let name = quoted(name);
+            let what = format!("the user name {name} is not UTF-8: no client can have it");
+            self.problems.add(line, what);
+            self.current = self.lists.len();
+            self.lists.push(Vec::new());
+            self.named_in.push(line);
+            return Ok(());
         };
         if name.contains('\0') {
             let name = quoted(name.as_bytes());
@@ -306,6 +314,12 @@ impl<'a> Parser<'a> {
         let (grant, filter) = parse_grant(keyword, rest)?;
         if let Err(what) = filter::check(filter) {
             return Err(format!("invalid filter {}: {what}", quoted(filter)));
+        }
+        if std::str::from_utf8(filter).is_err() {
+            // Kept all the same, as Mosquitto does: it matches nothing.
+            let filter = quoted(filter);
+            let what = format!("the filter {filter} is not UTF-8: no topic can match it");
+            self.problems.add(line, what);
         }
         let contains = |name: &[u8]| memchr::memmem::find(filter, name).is_some();
         let needs_username = contains(b"%u");

@@ -14,16 +14,14 @@ pub(super) struct Names<'a> {
     pub(super) username: Option<&'a [u8]>,
 }
 
-/// Refuses what is no filter, with what is wrong. [MQTT-4.7.1-1] to [MQTT-4.7.3-3]
+/// Refuses what is no filter, with what is wrong; whether it is UTF-8 is not looked at.
+/// [MQTT-4.7.1-1] to [MQTT-4.7.3-3]
 pub(super) fn check(filter: &[u8]) -> Result<(), &'static str> {
     if filter.is_empty() {
         return Err("it is empty");
     }
     if filter.len() > 65_535 {
         return Err("it is longer than 65535 bytes");
-    }
-    if std::str::from_utf8(filter).is_err() {
-        return Err("it is not UTF-8");
     }
     if filter.contains(&0) {
         return Err("it contains a NUL");
@@ -107,7 +105,6 @@ mod tests {
         ] {
             assert!(check(bad.as_bytes()).is_err(), "{bad}");
         }
-        assert!(check(b"a\xff").is_err());
         assert_eq!(check("/".repeat(199).as_bytes()), Ok(()));
         assert!(check("/".repeat(200).as_bytes()).is_err());
         assert!(check(&vec![b'a'; 65_536]).is_err());

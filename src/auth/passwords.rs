@@ -65,7 +65,7 @@ impl Passwords {
             problems.add(
                 line,
                 format!(
-                    "user {} has a password in line {} already; this line holds, that one no more",
+                    "user {} has a password in line {} already; this line holds, that one does not",
                     quoted(name.as_bytes()),
                     earlier.line
                 ),
@@ -284,7 +284,8 @@ mod tests {
         assert_eq!(
             problems,
             [
-                "pw:3: user 'bob' has a password in line 1 already; this line holds, that one no more"
+                "pw:3: user 'bob' has a password in line 1 already; this line holds, \
+                 that one does not"
             ]
         );
     }

@@ -42,7 +42,7 @@ fn topic_lines_before_any_user_are_for_clients_without_a_user_name() {
     assert_eq!(ask(&acl, "c", Some("bob"), Write, "work"), 3);
     assert_eq!(ask(&acl, "c", Some("bob"), Read, "news"), 0);
     assert_eq!(ask(&acl, "c", Some("eve"), Read, "news"), 0);
-    assert_eq!(ask(&acl, "c", Some(""), Read, "news"), 0);
+    assert_eq!(ask(&acl, "c", Some(""), Read, "news"), 1);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn patterns_with_a_user_name_are_nothing_to_the_anonymous() {
     let (acl, _) = parse("pattern deny a/%u\npattern read a/#\npattern write w/%u/%c\n");
     assert_eq!(ask(&acl, "c", None, Read, "a/%u"), 2);
     assert_eq!(ask(&acl, "c", None, Read, "a/"), 2);
-    assert_eq!(ask(&acl, "c", Some(""), Read, "a/"), -1);
+    assert_eq!(ask(&acl, "c", Some(""), Read, "a/"), 2);
     assert_eq!(ask(&acl, "c", Some("bob"), Write, "w/bob/c"), 3);
     assert_eq!(ask(&acl, "c", None, Write, "w//c"), 0);
 }
@@ -251,10 +251,30 @@ fn errors_name_the_line_the_fault_and_what_was_expected() {
     ] {
         assert_eq!(error(text), expected);
     }
-    let bytes = Acl::parse(b"user b\xff\n", "acl").expect_err("refused");
-    assert_eq!(bytes.what, "the user name 'b\u{fffd}' is not UTF-8");
-    let bytes = Acl::parse(b"topic b\xff\n", "acl").expect_err("refused");
-    assert_eq!(bytes.what, "invalid filter 'b\u{fffd}': it is not UTF-8");
+}
+
+#[test]
+fn text_that_is_not_utf8_holds_for_nobody() {
+    let text = b"topic k\xfcche\nuser J\xfcrgen\ntopic a\nuser bob\ntopic b\n";
+    let (acl, problems) = Acl::parse(text, "acl").expect("a good file");
+    let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        problems,
+        [
+            "acl:1: the filter 'k\u{fffd}che' is not UTF-8: no topic can match it",
+            "acl:2: the user name 'J\u{fffd}rgen' is not UTF-8: no client can have it",
+        ]
+    );
+    for username in [
+        None,
+        Some("bob"),
+        Some("J\u{fffd}rgen"),
+        Some("J\u{fc}rgen"),
+    ] {
+        assert_eq!(ask(&acl, "c", username, Read, "a"), 0);
+        assert_eq!(ask(&acl, "c", username, Read, "k\u{fffd}che"), 0);
+    }
+    assert_eq!(ask(&acl, "c", Some("bob"), Read, "b"), 5);
 }
 
 #[test]
@@ -291,15 +311,13 @@ struct Line {
     number: u32,
 }
 
-/// The twin: the rules of the manual, one after the other, with strings.
-fn slow_check(
-    file: &[Line],
+/// The lines that have a say for this client, in their order: number, access word and filter.
+fn candidates<'f>(
+    file: &'f [Line],
     id: &str,
     username: Option<&str>,
-    access: Access,
-    topic: &str,
-) -> Decision {
-    let mut candidates: Vec<(u32, &str, String)> = Vec::new();
+) -> Vec<(u32, &'f str, String)> {
+    let mut candidates = Vec::new();
     for deny in [true, false] {
         for line in file
             .iter()
@@ -330,7 +348,19 @@ fn slow_check(
             }
         }
     }
-    for (number, word, filter) in candidates {
+    candidates
+}
+
+/// The twin: the rules of the manual, one after the other, with strings.
+fn slow_check(
+    file: &[Line],
+    id: &str,
+    username: Option<&str>,
+    access: Access,
+    topic: &str,
+) -> Decision {
+    let username = if username == Some("") { None } else { username };
+    for (number, word, filter) in candidates(file, id, username) {
         let filter: Vec<&str> = filter.split('/').collect();
         let levels: Vec<&str> = topic.split('/').collect();
         // A dollar that a name brings along is none: what the file says counts.

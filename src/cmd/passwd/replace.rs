@@ -5,8 +5,9 @@
 //! part. Symbolic links are followed first, so that the link stays and what it points to changes.
 //! A lock on the old file keeps two runs of this command from losing each other's change.
 //!
-//! A file that is a mount point (a single file given to a container) cannot be renamed over. It is
-//! written in place, and the finished copy beside it goes only when that is done.
+//! Two kinds of file are written in place instead, with the finished copy beside it until that is
+//! done: a mount point (a single file given to a container), which cannot be renamed over, and a
+//! file of another owner, whom only root could give the copy to.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -108,19 +109,18 @@ impl Target {
             format!("cannot {what} for the password file {}: {error}", self.name)
         };
         let mut copy = Copy::create(folder).map_err(|error| told("write a new copy", error))?;
-        copy.fill(text, self.metadata.as_ref())
+        let same_owner = copy
+            .fill(text, self.metadata.as_ref())
             .map_err(|error| told("write a new copy", error))?;
-        match fs::rename(&copy.path, &self.path) {
+        let renamed = if same_owner {
+            fs::rename(&copy.path, &self.path)
+        } else {
+            Err(ErrorKind::ResourceBusy.into())
+        };
+        match renamed {
             Ok(()) => copy.keep = true,
             Err(error) if error.kind() == ErrorKind::ResourceBusy => {
-                if let Err(error) = write_in_place(&self.path, text) {
-                    copy.keep = true;
-                    return Err(format!(
-                        "cannot write the password file {}: {error}; its new content is in {}.",
-                        self.name,
-                        copy.path.display()
-                    ));
-                }
+                self.write_in_place(text, &mut copy)?;
             }
             Err(error) => return Err(told("put the new copy in place", error)),
         }
@@ -132,6 +132,27 @@ impl Target {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The copy stays where this fails half way.
+    fn write_in_place(&self, text: &[u8], copy: &mut Copy) -> Result<(), String> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .open(&self.path)
+            .map_err(|error| format!("cannot write the password file {}: {error}", self.name))?;
+        copy.keep = true;
+        file.set_len(0)
+            .and_then(|()| file.write_all(text))
+            .and_then(|()| file.sync_all())
+            .map_err(|error| {
+                format!(
+                    "cannot write the password file {}: {error}; what it should hold is in {}.",
+                    self.name,
+                    copy.path.display()
+                )
+            })?;
+        copy.keep = false;
+        Ok(())
     }
 }
 
@@ -166,19 +187,23 @@ impl Copy {
         }
     }
 
-    fn fill(&mut self, text: &[u8], old: Option<&Metadata>) -> io::Result<()> {
+    /// `false`: all was written, but the copy cannot have the old file's owner.
+    fn fill(&mut self, text: &[u8], old: Option<&Metadata>) -> io::Result<bool> {
         self.file.write_all(text)?;
         if let Some(old) = old {
             let new = self.file.metadata()?;
             if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-                fchown(&self.file, Some(old.uid()), Some(old.gid())).map_err(|error| {
-                    io::Error::new(error.kind(), format!("cannot keep its owner: {error}"))
-                })?;
+                match fchown(&self.file, Some(old.uid()), Some(old.gid())) {
+                    Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+                        return self.file.sync_all().map(|()| false);
+                    }
+                    given => given?,
+                }
             }
             let mode = Permissions::from_mode(old.mode() & 0o7777);
             self.file.set_permissions(mode)?;
         }
-        self.file.sync_all()
+        self.file.sync_all().map(|()| true)
     }
 }
 
@@ -189,12 +214,6 @@ impl Drop for Copy {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-fn write_in_place(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).truncate(true).open(path)?;
-    file.write_all(text)?;
-    file.sync_all()
 }
 
 fn check_regular(name: &str, metadata: &Metadata) -> Result<(), String> {

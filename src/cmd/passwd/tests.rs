@@ -188,6 +188,10 @@ fn wrong_flags_are_told() {
             "{line:?}"
         );
     }
+}
+
+#[test]
+fn a_wrong_number_of_arguments_shows_the_usage() {
     for line in [
         &[][..],
         &["f"],
