@@ -173,8 +173,8 @@ fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     text.match_indices(word)
         .map(|(at, _)| at)
         .filter(move |&at| {
-            !text[..at].ends_with(part)
-                && !(word.ends_with(part) && text[at + word.len()..].starts_with(part))
+            let grows = word.ends_with(part) && text[at + word.len()..].starts_with(part);
+            !grows && !text[..at].ends_with(part)
         })
 }
 
