@@ -1,0 +1,12 @@
+//! Midge from outside: the real binary, real sockets and files, Debian's mosquitto clients and
+//! broker beside it, tshark's reading of the frames, and client libraries of the ecosystem.
+//!
+//! The modules `walk_*` go through the walk-through that Midge is made for, step by step; most
+//! steps in three constellations (`constellations!`). The others take one chapter of the manual
+//! each. `bash tests/setup.sh` brings what is needed; see `harness` for running the suite against
+//! a peer.
+
+mod harness;
+mod wait;
+mod walk_basic;
+mod walk_frames;
