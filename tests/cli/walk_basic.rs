@@ -24,7 +24,7 @@ constellations! {
                 .ok();
                 sub.expect(text);
             }
-            let ended = sub.process.stop(Signal::SIGINT);
+            let ended = sub.stop(Signal::SIGINT);
             assert_eq!((ended.code, ended.out.as_str()), (0, "test\ntest2\n"));
         }
     }

@@ -84,14 +84,14 @@ constellations! {
             return;
         }
         let broker = Broker::open(pair.broker);
-        let sub = pair.sub(&broker, &["-i", LONG_ID, "-t", "usr/test/", "-q", "0"]);
+        let mut sub = pair.sub(&broker, &["-i", LONG_ID, "-t", "usr/test/", "-q", "0"]);
         let frames = decode(&sub.proxy);
         assert_sign_in(&frames, LONG_ID);
         assert_eq!(frames[0].get("mqtt.len"), "32");
         frames[2].has(&[("mqtt.hdrflags", "0x82"), ("mqtt.len", "14"), ("mqtt.topic_len", "9")]);
         frames[3].has(&[("mqtt.hdrflags", "0x90"), ("mqtt.len", "3"), ("mqtt.suback.qos", "0")]);
         // Ctrl-C says goodbye.
-        assert_eq!(sub.process.stop(Signal::SIGINT).code, 0);
+        assert_eq!(sub.stop(Signal::SIGINT).code, 0);
         let last = sub.proxy.frames().pop().unwrap();
         assert_eq!(last.bytes, [0xe0, 0]);
     }

@@ -4,9 +4,12 @@ use std::env;
 use std::ffi::OsString;
 use std::process::Command;
 
+use nix::sys::signal::Signal;
+
 use super::frame::From;
 use super::tools::{self, Tool};
 use super::{Broker, Ended, Kind, Process, Proxy};
+use crate::wait;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Clients {
@@ -101,7 +104,11 @@ impl Pair {
     pub fn sub_unready(self, host: &str, broker: &Broker, args: &[&str]) -> Sub {
         let proxy = Proxy::new(host, broker.port());
         let process = Process::spawn(&mut self.command("sub", host, proxy.port(), args));
-        Sub { process, proxy }
+        Sub {
+            process,
+            proxy,
+            is_peer: self.clients.is_peer(),
+        }
     }
 
     /// Publishes and waits for a good end.
@@ -137,9 +144,26 @@ impl Pair {
 pub struct Sub {
     pub process: Process,
     pub proxy: Proxy,
+    is_peer: bool,
 }
 
 impl Sub {
+    /// Ends it with a signal that it handles. Mosquitto's `sub` says goodbye inside its signal
+    /// handler, and locks up for good when it was just then at work on a packet: a peer is told
+    /// while it sleeps. Midge has to hear it at any time.
+    #[track_caller]
+    pub fn stop(&mut self, signal: Signal) -> Ended {
+        if self.is_peer {
+            for _ in 0..3 {
+                wait::until_true("a quiet subscriber", || {
+                    self.proxy.is_quiet() && self.process.is_asleep()
+                });
+            }
+        }
+        self.process.signal(signal);
+        self.process.ended()
+    }
+
     #[track_caller]
     pub fn expect(&mut self, line: &str) {
         self.process.expect(line);

@@ -43,6 +43,11 @@ impl Dir {
         let bytes = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         String::from_utf8_lossy(&bytes).into_owned()
     }
+
+    /// Empty when there is no such file.
+    pub fn read_if(&self, name: &str) -> String {
+        fs::read_to_string(self.file(name)).unwrap_or_default()
+    }
 }
 
 impl Drop for Dir {

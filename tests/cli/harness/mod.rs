@@ -14,6 +14,7 @@ pub mod port;
 pub mod process;
 pub mod proxy;
 pub mod raw;
+pub mod terminal;
 pub mod tools;
 
 pub use broker::{Broker, Kind};

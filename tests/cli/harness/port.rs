@@ -3,10 +3,12 @@
 //! The ports lie below the range from which the kernel takes outgoing ones. A UDP socket of the
 //! same number is the lease: TCP does not see it, other test processes do.
 
-use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::process;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use socket2::{Domain, Socket, Type};
 
 const FIRST: u16 = 20_000;
 const COUNT: u16 = 12_000;
@@ -37,9 +39,18 @@ impl Port {
     }
 }
 
+/// Bound, but never listening: a child that another test forks just now would hold a listening
+/// socket for a moment longer than we do.
 fn is_free(number: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, number)).is_ok()
-        && (!has_ipv6() || TcpListener::bind((Ipv6Addr::LOCALHOST, number)).is_ok())
+    let mut places = vec![SocketAddr::from((Ipv4Addr::UNSPECIFIED, number))];
+    if has_ipv6() {
+        places.push(SocketAddr::from((Ipv6Addr::LOCALHOST, number)));
+    }
+    places.into_iter().all(|place| {
+        let socket = Socket::new(Domain::for_address(place), Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&place.into()).is_ok()
+    })
 }
 
 pub fn has_ipv6() -> bool {

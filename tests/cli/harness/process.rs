@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
-use std::{fmt, thread};
+use std::{fmt, fs, thread};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -210,9 +210,21 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// True when it waits for something.
+    pub fn is_asleep(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        stat.rsplit(") ").next().unwrap().starts_with('S')
+    }
+
     /// Waits for its end and for the end of its output.
     #[track_caller]
     pub fn finish(mut self) -> Ended {
+        self.ended()
+    }
+
+    /// As `finish`, and the guard stays.
+    #[track_caller]
+    pub fn ended(&mut self) -> Ended {
         drop(self.child.stdin.take());
         let deadline = Instant::now() + LIMIT;
         let status = wait::until("a child's end", || {

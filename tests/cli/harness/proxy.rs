@@ -18,6 +18,8 @@ struct State {
     /// Every socket, to end the threads with.
     sockets: Vec<TcpStream>,
     links: usize,
+    /// Chunks recorded and not yet passed on.
+    on_the_way: usize,
     stopped: bool,
 }
 
@@ -115,6 +117,11 @@ impl Proxy {
         })
     }
 
+    /// True when everything recorded has been passed on.
+    pub fn is_quiet(&self) -> bool {
+        self.shared.state.lock().unwrap().on_the_way == 0
+    }
+
     /// Cuts every connection, in both directions, as a network that goes away.
     pub fn cut(&self) {
         for socket in self.shared.state.lock().unwrap().sockets.drain(..) {
@@ -167,9 +174,12 @@ impl Shared {
                 while let Some(bytes) = cut(&mut pending) {
                     state.frames.push(Frame { from, link, bytes });
                 }
+                state.on_the_way += 1;
                 self.changed.notify_all();
             }
-            if output.write_all(&chunk[..n]).is_err() {
+            let written = output.write_all(&chunk[..n]);
+            self.state.lock().unwrap().on_the_way -= 1;
+            if written.is_err() {
                 let _ = input.shutdown(Shutdown::Both);
                 return;
             }
