@@ -8,6 +8,7 @@
 
 mod harness;
 mod wait;
+mod walk_around;
 mod walk_basic;
 mod walk_frames;
 mod walk_passwd;

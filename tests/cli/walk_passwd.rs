@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use crate::harness::broker::{OPEN, Setup};
+use crate::harness::client::peer_clients;
 use crate::harness::raw::{Connect, Raw};
 use crate::harness::terminal::Terminal;
 use crate::harness::{Clients, Dir, Ended, Kind, Process, Tool};
@@ -213,6 +214,9 @@ fn the_files_work_in_both_brokers() {
 /// A file that the program does not understand is left alone.
 #[test]
 fn a_corrupt_file_is_left_alone() {
+    if peer_clients("2.0.11 says what is wrong, loses that line and ends with 0") {
+        return;
+    }
     let dir = Dir::new();
     let file = dir.write("passwd", "anna:$7$101$x$y\nno colon here\n");
     let before = dir.read("passwd");
@@ -231,7 +235,7 @@ fn modes() {
     let file = dir.at("passwd");
     let mode = || fs::metadata(&file).unwrap().permissions().mode() & 0o777;
     run(&["-b", "-c", &file, "anna", "one"]).ok();
-    if !crate::harness::broker::peer_broker("2.0.11 makes files that everybody can read") {
+    if !peer_clients("2.0.11 makes files that everybody can read") {
         assert_eq!(mode(), 0o600);
         fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
         run(&["-b", &file, "anna", "two"]).ok();

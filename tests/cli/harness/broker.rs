@@ -53,12 +53,7 @@ impl Kind {
 /// True when a peer stands in midge's place and differs here on purpose: the test is skipped, with
 /// the reason.
 pub fn peer_broker(why: &str) -> bool {
-    let peer = Kind::Midge.is_peer();
-    if peer {
-        let name = std::thread::current().name().map(str::to_string);
-        tools::skipped(name.as_deref().unwrap_or("a test"), why);
-    }
-    peer
+    tools::excused(Kind::Midge.is_peer(), why)
 }
 
 /// What a broker is to be started with.

@@ -48,6 +48,11 @@ impl Clients {
     }
 }
 
+/// True when a peer's clients stand in for midge's and differ here: the test is skipped.
+pub fn peer_clients(why: &str) -> bool {
+    tools::excused(Clients::Midge.is_peer(), why)
+}
+
 fn prefixed(mut prefix: OsString, name: &str) -> Command {
     prefix.push(name);
     Command::new(prefix)
@@ -136,6 +141,7 @@ impl Pair {
     pub fn record(self, name: &str, host: &str, broker: &Broker, args: &[&str]) -> (Ended, Proxy) {
         let proxy = Proxy::new(host, broker.port());
         let ended = Process::run(&mut self.command(name, host, proxy.port(), args));
+        proxy.closed();
         (ended, proxy)
     }
 }
@@ -161,7 +167,9 @@ impl Sub {
             }
         }
         self.process.signal(signal);
-        self.process.ended()
+        let ended = self.process.ended();
+        self.proxy.closed();
+        ended
     }
 
     #[track_caller]

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use super::frame::{Frame, From, cut};
 use super::port::Port;
-use crate::wait::LIMIT;
+use crate::wait::{self, LIMIT};
 
 #[derive(Default)]
 struct State {
@@ -18,6 +18,8 @@ struct State {
     /// Every socket, to end the threads with.
     sockets: Vec<TcpStream>,
     links: usize,
+    /// Links whose client has not closed yet.
+    open: usize,
     /// Chunks recorded and not yet passed on.
     on_the_way: usize,
     stopped: bool,
@@ -117,6 +119,14 @@ impl Proxy {
         })
     }
 
+    /// Waits until every client that came has closed: the record is whole then.
+    #[track_caller]
+    pub fn closed(&self) {
+        wait::until_true("the clients' close", || {
+            self.shared.state.lock().unwrap().open == 0
+        });
+    }
+
     /// True when everything recorded has been passed on.
     pub fn is_quiet(&self) -> bool {
         self.shared.state.lock().unwrap().on_the_way == 0
@@ -147,6 +157,7 @@ impl Shared {
                 state.sockets.push(socket.try_clone().unwrap());
             }
             state.links += 1;
+            state.open += 1;
             state.links - 1
         };
         let other = (client.try_clone().unwrap(), broker.try_clone().unwrap());
@@ -155,7 +166,12 @@ impl Shared {
             (From::Broker, other.1, other.0),
         ] {
             let shared = Arc::clone(self);
-            thread::spawn(move || shared.copy(from, link, input, output));
+            thread::spawn(move || {
+                shared.copy(from, link, input, output);
+                if from == From::Client {
+                    shared.state.lock().unwrap().open -= 1;
+                }
+            });
         }
     }
 
