@@ -6,7 +6,11 @@
 //! each. `bash tests/setup.sh` brings what is needed; see `harness` for running the suite against
 //! a peer.
 
+mod conf_errors;
 mod harness;
+mod listeners;
+mod log_words;
+mod signals;
 mod wait;
 mod walk_around;
 mod walk_basic;

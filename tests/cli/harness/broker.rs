@@ -196,6 +196,9 @@ impl Setup {
                 Some(host) if port == "0" || host.parse::<std::net::IpAddr>().is_ok() => {
                     places.push((port, host));
                 }
+                Some(host) if host == "localhost" => {
+                    places.push((port, "127.0.0.1".to_string()));
+                }
                 _ if self.mentions("bind_address ") || self.mentions("socket_domain ipv4") => {
                     places.push((port, "127.0.0.1".to_string()));
                 }
