@@ -1,0 +1,271 @@
+//! The lines of the log that other tools match on, and where the log goes.
+
+use crate::harness::broker::{OPEN, Setup, peer_broker};
+use crate::harness::raw::{Connect, Raw, packet, publish, string, subscribe};
+use crate::harness::{Broker, Kind};
+
+/// The first log line with `text` in it.
+#[track_caller]
+fn line(broker: &Broker, text: &str) -> String {
+    broker.logs(text);
+    let log = broker.process.err.text();
+    log.lines().find(|l| l.contains(text)).unwrap().to_string()
+}
+
+#[test]
+fn the_start_and_the_end() {
+    let broker = Broker::open(Kind::Midge);
+    let port = broker.port();
+    let name = broker.dir().at("midge.conf");
+    for text in [
+        " starting",
+        &format!("Config loaded from {name}."),
+        &format!("Opening ipv4 listen socket on port {port}."),
+        &format!("Opening ipv6 listen socket on port {port}."),
+        " running",
+    ] {
+        broker.logs(text);
+    }
+    let ended = broker.stop();
+    assert!(ended.err.contains(" terminating"), "{ended:?}");
+}
+
+#[test]
+fn local_only_mode_is_said() {
+    let broker = Setup::new(Kind::Midge).start();
+    broker.logs("Starting in local only mode.");
+    broker.logs("Create a configuration file which defines a listener");
+}
+
+#[test]
+fn clients_come_and_go() {
+    let broker = Broker::open(Kind::Midge);
+    let port = broker.port();
+    let connect = Connect::new("anna-1").user(Some("anna"), Some("x"));
+    let mut raw = Raw::welcome(&broker, &connect);
+    let came = line(&broker, "New connection from 127.0.0.1:");
+    assert!(came.ends_with(&format!(" on port {port}.")), "{came}");
+    let known = line(&broker, "New client connected from 127.0.0.1:");
+    assert!(known.contains(" as anna-1 (p"), "{known}");
+    assert!(known.ends_with(", c1, k60, u'anna')."), "{known}");
+    raw.send(&[0xe0, 0]);
+    raw.closed();
+    line(&broker, "Client anna-1 disconnected.");
+    let durable = Connect::new("bert-1").keep_session().keep_alive(17);
+    drop(Raw::welcome(&broker, &durable));
+    let known = line(&broker, " as bert-1 (p");
+    assert!(known.ends_with(", c0, k17)."), "{known}");
+    line(&broker, "Client bert-1 closed its connection.");
+}
+
+#[test]
+fn a_client_that_falls_silent() {
+    let broker = Broker::open(Kind::Midge);
+    let raw = Raw::welcome(&broker, &Connect::new("silent").keep_alive(1));
+    line(
+        &broker,
+        "Client silent has exceeded timeout, disconnecting.",
+    );
+    raw.closed();
+}
+
+#[test]
+fn a_client_that_comes_twice() {
+    let broker = Broker::open(Kind::Midge);
+    let first = Raw::welcome(&broker, &Connect::new("twin"));
+    let mut second = Raw::welcome(&broker, &Connect::new("twin"));
+    line(
+        &broker,
+        "Client twin already connected, closing old connection.",
+    );
+    first.closed();
+    second.send(&[0xc0, 0]);
+    assert_eq!(second.receive(), [0xd0, 0]);
+
+    if peer_broker("2.0.11 closes without DISCONNECT") {
+        return;
+    }
+    let (mut first, _) = Raw::sign_in(&broker, &Connect::new("five").v5());
+    let _second = Raw::sign_in(&broker, &Connect::new("five").v5());
+    assert_eq!(first.receive()[..3], [0xe0, 1, 0x8e]);
+    first.closed();
+}
+
+#[test]
+fn clients_that_break_the_rules() {
+    let broker = Broker::open_with(Kind::Midge, "max_packet_size 1000\n");
+    let mut raw = Raw::welcome(&broker, &Connect::new("twice"));
+    raw.send(&Connect::new("twice").bytes());
+    raw.closed();
+    line(&broker, "Client twice disconnected due to protocol error.");
+
+    let mut raw = Raw::welcome(&broker, &Connect::new("broken"));
+    raw.send(&packet(0x82, &[0, 1, 0, 9, b'a']));
+    raw.closed();
+    line(
+        &broker,
+        "Client broken disconnected due to malformed packet.",
+    );
+
+    let mut raw = Raw::welcome(&broker, &Connect::new("big"));
+    raw.try_send(&publish(0x30, "a", 0, &[0; 2000]));
+    raw.closed();
+    line(&broker, "Client big disconnected due to oversize packet.");
+}
+
+#[test]
+fn a_full_queue_is_said_once() {
+    let broker = Broker::open_with(
+        Kind::Midge,
+        "max_queued_messages 2\nmax_inflight_messages 1\n",
+    );
+    let mut away = Raw::welcome(&broker, &Connect::new("away").keep_session());
+    away.send(&subscribe("a", 1));
+    away.receive();
+    away.send(&[0xe0, 0]);
+    away.closed();
+    let mut writer = Raw::welcome(&broker, &Connect::new("writer"));
+    for id in 1..=20 {
+        writer.send(&publish(0x32, "a", id, b"x"));
+        assert_eq!(writer.receive()[0], 0x40, "acknowledged all the same");
+    }
+    let said = "Outgoing messages are being dropped for client away.";
+    line(&broker, said);
+    let log = broker.process.err.text();
+    assert_eq!(log.matches(said).count(), 1, "{log}");
+}
+
+/// Debug lines: what came and what went.
+#[test]
+fn packets_are_traced() {
+    let broker = Broker::open_with(Kind::Midge, "log_type all\n");
+    let mut raw = Raw::welcome(&broker, &Connect::new("me"));
+    raw.send(&subscribe("a/#", 2));
+    raw.receive();
+    raw.send(&publish(0x33, "a/b", 7, b"hello"));
+    raw.receive();
+    raw.receive();
+    raw.send(&[0xc0, 0]);
+    raw.receive();
+    for text in [
+        "Received SUBSCRIBE from me",
+        "Sending SUBACK to me",
+        "Received PUBLISH from me (d0, q1, r1, m7, 'a/b', ... (5 bytes))",
+        "Sending PUBACK to me (m7",
+        "Sending PUBLISH to me (d0, q1, r0, m1, 'a/b', ... (5 bytes))",
+        "Received PINGREQ from me",
+        "Sending PINGRESP to me",
+        "me 2 a/#",
+    ] {
+        line(&broker, text);
+    }
+    raw.send(&packet(0xa2, &[&[0, 2][..], &string("a/#")].concat()));
+    raw.receive();
+    line(&broker, "Received UNSUBSCRIBE from me");
+}
+
+/// `-v` shows the same without a word in the file.
+#[test]
+fn verbose() {
+    let broker = Setup::new(Kind::Midge).arg("-v").start();
+    let _raw = Raw::welcome(&broker, &Connect::new("me"));
+    line(&broker, "Sending CONNACK to me (0, 0)");
+}
+
+/// Without it nothing of that kind is said.
+#[test]
+fn debug_is_off_otherwise() {
+    let broker = Broker::open(Kind::Midge);
+    let _raw = Raw::welcome(&broker, &Connect::new("me"));
+    let ended = broker.stop();
+    assert!(!ended.err.contains("CONNACK"), "{ended:?}");
+}
+
+#[test]
+fn log_types_choose() {
+    let broker = Broker::open_with(Kind::Midge, "log_type error\nlog_type subscribe\n");
+    let mut raw = Raw::welcome(&broker, &Connect::new("me"));
+    raw.send(&subscribe("a/#", 1));
+    raw.receive();
+    line(&broker, "me 1 a/#");
+    let ended = broker.stop();
+    for text in ["New client", " running", "SUBSCRIBE"] {
+        assert!(!ended.err.contains(text), "{ended:?}");
+    }
+    let broker = Broker::open_with(Kind::Midge, "connection_messages false\n");
+    let _raw = Raw::welcome(&broker, &Connect::new("me"));
+    let ended = broker.stop();
+    assert!(!ended.err.contains("New client connected"), "{ended:?}");
+    assert!(ended.err.contains(" running"));
+}
+
+/// Seconds since 1970, a format of one's own, or nothing before the words.
+#[test]
+fn time_stamps() {
+    let stamp = |conf: &str| {
+        let broker = Broker::open_with(Kind::Midge, conf);
+        let line = line(&broker, " running");
+        line[..line
+            .find("mosquitto version")
+            .or(line.find("midge"))
+            .unwrap()]
+            .to_string()
+    };
+    let seconds = stamp("");
+    assert!(seconds.ends_with(": "), "{seconds:?}");
+    let seconds: u64 = seconds.trim_end_matches(": ").parse().unwrap();
+    assert!(seconds > 1_700_000_000);
+    assert_eq!(stamp("log_timestamp false\n"), "");
+    let day = stamp("log_timestamp_format %Y-%m-%dT%H:%M:%S\n");
+    assert_eq!(day.len(), "2026-01-01T00:00:00: ".len(), "{day:?}");
+    assert_eq!(
+        (&day[4..5], &day[10..11], &day[19..]),
+        ("-", "T", ": "),
+        "{day:?}"
+    );
+}
+
+/// Standard output, a file, nowhere, and several places at once.
+#[test]
+fn destinations() {
+    let broker = Broker::open_with(Kind::Midge, "log_dest stdout\nlog_dest file {dir}/log\n");
+    broker.file_has("log", " running");
+    let ended = broker.stop();
+    assert!(ended.out.contains(" running"), "{ended:?}");
+    assert!(!ended.err.contains(" running"), "{ended:?}");
+
+    let broker = Broker::open_with(Kind::Midge, "log_dest none\n");
+    let _raw = Raw::welcome(&broker, &Connect::new("me"));
+    let ended = broker.stop();
+    assert!(!ended.all().contains("New client"), "{ended:?}");
+}
+
+/// `log_dest topic`: the log is published, by kind.
+#[test]
+fn to_a_topic() {
+    let broker = Broker::open_with(Kind::Midge, "log_dest topic\nlog_type all\n");
+    let mut raw = Raw::welcome(&broker, &Connect::new("reader"));
+    raw.send(&subscribe("$SYS/broker/log/#", 0));
+    raw.receive();
+    let mut seen = Vec::new();
+    let _other = Raw::welcome(&broker, &Connect::new("other"));
+    while !seen.iter().any(|s: &String| s.contains("as other (")) {
+        let packet = raw.receive();
+        seen.push(String::from_utf8_lossy(&packet[4..]).into_owned());
+    }
+    let line = seen.last().unwrap();
+    assert!(line.starts_with("$SYS/broker/log/N"), "{line}");
+    assert!(
+        !seen.iter().any(|s| s.contains("/log/D")),
+        "never debug lines: {seen:?}"
+    );
+}
+
+/// A log file that cannot be written is said on standard error, and the broker runs.
+#[test]
+fn a_log_file_that_cannot_be_opened() {
+    let conf = format!("log_dest file {{dir}}/no/such/dir/log\n{OPEN}");
+    let broker = Broker::start(Kind::Midge, &conf);
+    broker.logs("/no/such/dir/log");
+    let _raw = Raw::welcome(&broker, &Connect::new("me"));
+}
