@@ -1,4 +1,76 @@
 //! Midge: an MQTT broker for embedded Linux gateways, and the clients that go with it.
+//!
+//! It takes Eclipse Mosquitto's place: the same configuration, files, flags, signals, exit codes and
+//! log lines, for MQTT 3.1, 3.1.1 and 5.0. One thread serves all clients; no message costs a heap
+//! allocation; nothing that a peer sends makes memory grow beyond a limit.
+//!
+//! # The rooms
+//!
+//! | room | one sentence | may use |
+//! |---|---|---|
+//! | [`wire`] | turns a slice into a borrowed packet and a packet into bytes, in every version | nothing |
+//! | [`topic`] | validates names and filters, interns levels, answers "who matches" | nothing |
+//! | [`store`] | owns message bodies, delivery queues and windows | wire |
+//! | [`auth`] | answers may-this-client-do-this from parsed tables | topic |
+//! | [`broker`] | CONNECT to DISCONNECT: sessions, subscriptions, retained, wills, QoS, limits, `$SYS` | wire topic store auth |
+//! | [`client`] | the other end of the same protocol, for pub, sub and rr | wire topic |
+//! | [`conf`] | one table of directives; text to a typed `Config`, with file and line in every error | auth |
+//! | [`host`] | feeds bytes and time to the broker, carries out what it asks: sockets, signals, log | all but cmd |
+//! | [`cmd`] | flags to `Config` or client script to exit code | all |
+//!
+//! `tests/tidy.rs` holds this table against the `use` lines. The first six rooms never touch a
+//! socket, a file, a clock or a thread, so that everything the specification says can be tested
+//! with bytes and a number for the time.
+//!
+//! # The seam
+//!
+//! [`broker::Broker`] is the Server of the specification without an operating system. Inputs
+//! (`accept`, `receive`, `sent`, `gone`, `verdict`, `timeout`) return at once; outputs
+//! (`poll_writable` and `transmit`, `poll_resume`, `poll_close`, `poll_auth`, `poll_timeout`) are
+//! drained after any input. Time is an argument, randomness a seed. [`host::poll::Loop`] drives it
+//! in production, `tests/spec` with a virtual clock.
+//!
+//! Three slabs, three lifetimes: a connection lives as long as its socket, a session as long as the
+//! specification says, a message while somebody needs it. Everything crosses rooms as a small
+//! number; a [`broker::ConnId`] also carries a generation, so that a slot used again is never
+//! mistaken. There is no `Rc` and no `RefCell`.
+//!
+//! # One PUBLISH, forward only
+//!
+//! 1. `host::poll` finds a link readable and reads into one inbound buffer shared by all links;
+//!    only a link with part of a packet holds a ring of its own, borrowed from a pool.
+//! 2. `Broker::receive` decodes it: the packet borrows from that buffer.
+//! 3. `broker::publish` checks alias, limits and rights; `store` copies topic, properties and
+//!    payload once, into a pooled body, as they are on the wire. A QoS 2 message is held until
+//!    PUBREL and routed then.
+//! 4. `broker::route` walks the topic table and queues one 16-byte delivery per match.
+//! 5. At the end of the turn each connection with output is transmitted to once: its packets are
+//!    encoded into one outbound buffer, written with one system call, and leave their queues when
+//!    `Broker::sent` says that the socket took them. Of a packet that was cut only the number of
+//!    bytes taken is remembered; it is encoded again for the rest.
+//!
+//! No step calls back into an earlier one; a client that publishes to itself is no special case.
+//!
+//! # Choices that differ from what one might expect
+//!
+//! - The matching table is a trie in flat arrays: nodes in one `Vec`, literal edges in one
+//!   open-addressing table keyed by (parent, level). The tables are `hashbrown`'s with a keyed
+//!   hash, since strangers choose topics. Publishing looks up and never interns.
+//! - QoS 0 and QoS 1/2 wait in two queues of a session, so that a full window does not hold up
+//!   QoS 0; a 16-bit count in the QoS 0 entry keeps them in the order of arrival otherwise.
+//! - Retained messages reach a new subscriber by a walk in slices that stops where the client's
+//!   queue is full, so that a subscription to `#` neither overflows it nor holds up the loop.
+//! - Timers are one ordered set with one entry per owner: nothing is left behind by connections
+//!   that come and go, whatever Keep Alive they ask for. Keep Alive itself is lazy: a packet notes
+//!   when it came, the timer looks at that when it rings.
+//! - Passwords are hashed on the only other thread, with a bounded number under way.
+//! - `-d` starts the program again instead of forking, and its exit code is that of the start.
+//!
+//! # Seams for what is to come
+//!
+//! Acknowledgements leave through one place (`broker::qos`), so that a journal can hold them back
+//! until their record is durable; a delivery's packet identifier is given before it is encoded, so
+//! that it can be recorded first; links know streams only, so that TLS can be one of them.
 #![forbid(unsafe_code)]
 
 pub mod auth;

@@ -31,7 +31,7 @@ impl Broker {
             session.will = None;
         }
         if self.settings.connection_messages {
-            let name = self.describe(id);
+            let name = self.client_name(id);
             log::info!(target: "notice", "Client {name} disconnected.");
         }
         self.close_quietly(id);
@@ -45,10 +45,13 @@ impl Broker {
         let Some(conn) = self.conn(id) else { return };
         let is_news = !matches!(conn.state, State::Closing);
         if is_news && self.settings.connection_messages {
-            let name = self.describe(id);
+            let name = self.client_name(id);
             match why {
                 None => log::info!(target: "notice", "Client {name} closed its connection."),
-                Some(why) => log::info!(target: "notice", "Client {name} disconnected: {why}."),
+                Some(why) => {
+                    let name = self.describe(id);
+                    log::info!(target: "notice", "Client {name} disconnected: {why}.");
+                }
             }
         }
         self.detach(id);
@@ -61,24 +64,21 @@ impl Broker {
 
     /// Ends a connection and tells the client why, if its version has the words for it.
     pub(super) fn close(&mut self, id: ConnId, reason: ReasonCode, what: &str) {
-        let name = self.describe(id);
-        let Some(conn) = self.conn(id) else { return };
+        let Some(conn) = self.connections.get(id.index as usize) else {
+            return;
+        };
         if matches!(conn.state, State::Closing) {
             return;
         }
         let (is_open, version) = (conn.session().is_some(), conn.version);
-        match reason {
-            ReasonCode::KEEP_ALIVE_TIMEOUT => {
-                log::info!(target: "notice", "Client {name} has exceeded timeout, disconnecting.");
-            }
-            ReasonCode::SESSION_TAKEN_OVER => {}
-            _ => {
-                log::info!(target: "notice", "Client {name} disconnected: {}: {what}.", class(reason));
-            }
-        }
+        self.log_close(id, &conn.peer.address, reason, what);
         // A DISCONNECT goes to clients of 5.0 that have their CONNACK only [MQTT-3.14.0-1].
         if is_open && version == Version::V5 {
-            log::debug!("Sending DISCONNECT to {name} (rc{})", reason.0);
+            log::debug!(
+                "Sending DISCONNECT to {} (rc{})",
+                self.client_name(id),
+                reason.0
+            );
             let mut bytes = Vec::new();
             Disconnect {
                 reason,
@@ -124,16 +124,46 @@ impl Broker {
         }
     }
 
-    /// Client Identifier and address for log lines, in the words of Mosquitto 2.1.
+    /// Why a connection is closed, in the words that tools look for in Mosquitto's log; behind them
+    /// who it was and what exactly.
+    fn log_close(&self, id: ConnId, address: &str, reason: ReasonCode, what: &str) {
+        let name = self.client_name(id);
+        let class = match reason {
+            ReasonCode::SESSION_TAKEN_OVER => return,
+            ReasonCode::KEEP_ALIVE_TIMEOUT => {
+                log::info!(target: "notice", "Client {name} has exceeded timeout, disconnecting.");
+                return;
+            }
+            ReasonCode::NOT_AUTHORIZED => {
+                log::info!(
+                    target: "notice",
+                    "Client {name} [{address}] disconnected: not authorised: {what}."
+                );
+                return;
+            }
+            ReasonCode::MALFORMED_PACKET => "due to malformed packet",
+            ReasonCode::PROTOCOL_ERROR => "due to protocol error",
+            ReasonCode::PACKET_TOO_LARGE => "due to oversize packet",
+            other => other.words(),
+        };
+        log::info!(
+            target: "notice",
+            "Client {name} disconnected {class}. [{address}: {what}]"
+        );
+    }
+
+    /// The Client Identifier for log lines.
+    pub(super) fn client_name(&self, id: ConnId) -> &str {
+        let conn = self.connections.get(id.index as usize);
+        let session = conn.and_then(super::connection::Connection::session);
+        session.map_or("<unknown>", |session| self.sessions.get(session).name())
+    }
+
+    /// Client Identifier and address for log lines.
     pub(super) fn describe(&self, id: ConnId) -> String {
-        let Some(conn) = self.connections.get(id.index as usize) else {
-            return String::new();
-        };
-        let client_id = match conn.session() {
-            Some(session) => self.sessions.get(session).name(),
-            None => "<unknown>",
-        };
-        format!("{client_id} [{}]", conn.peer.address)
+        let conn = self.connections.get(id.index as usize);
+        let address = conn.map_or("?", |conn| &conn.peer.address);
+        format!("{} [{address}]", self.client_name(id))
     }
 
     /// The broker ends: wills are published, clients of 5.0 are told, all connections close.
@@ -161,16 +191,5 @@ impl Broker {
                 self.close_quietly(id);
             }
         }
-    }
-}
-
-/// What kind of end a reason is, in the words that tools look for in Mosquitto's log.
-fn class(reason: ReasonCode) -> &'static str {
-    match reason {
-        ReasonCode::MALFORMED_PACKET => "malformed packet",
-        ReasonCode::PROTOCOL_ERROR => "protocol error",
-        ReasonCode::PACKET_TOO_LARGE => "oversize packet",
-        ReasonCode::NOT_AUTHORIZED => "not authorised",
-        other => other.words(),
     }
 }

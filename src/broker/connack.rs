@@ -69,7 +69,7 @@ impl Broker {
         connack.encode(connect.version, &mut bytes);
         log::debug!(
             "Sending CONNACK to {} ({}, 0)",
-            self.describe(id),
+            self.client_name(id),
             u8::from(greeting.session_present)
         );
         self.reply_encoded(id, PacketType::ConnAck, bytes);

@@ -230,17 +230,17 @@ impl Broker {
     fn refuse(&mut self, id: ConnId, connect: &Connect<'_>, refusal: &Refusal) {
         let Some(conn) = self.conn(id) else { return };
         let address = conn.peer.address.clone();
-        let user = connect
-            .username
-            .map(|name| format!(", u'{name}'"))
-            .unwrap_or_default();
+        let user = match connect.username {
+            Some(name) => format!("user '{name}'"),
+            None => "no user name".to_string(),
+        };
         let class = match refusal.reason {
             ReasonCode::NOT_AUTHORIZED | ReasonCode::BAD_USER_NAME_OR_PASSWORD => "not authorised",
             other => other.words(),
         };
         log::info!(
             target: "notice",
-            "Client {} [{address}{user}] disconnected: {class}: {}.",
+            "Client {} [{address}] disconnected: {class}. ({}; {user})",
             connect.client_id,
             refusal.what,
         );

@@ -153,7 +153,7 @@ impl Broker {
         if is_sys || !self.may_write_mounted(session_id, publish.topic) {
             if log::log_enabled!(log::Level::Debug) {
                 let topic = String::from_utf8_lossy(publish.topic);
-                let name = self.describe(id);
+                let name = self.client_name(id);
                 log::debug!(
                     "Denied PUBLISH from {name} (d{}, q{}, r{}, m{}, '{topic}', ... ({} bytes))",
                     u8::from(publish.dup),

@@ -16,7 +16,7 @@ impl Broker {
         reason: ReasonCode,
     ) {
         if log::log_enabled!(log::Level::Debug) {
-            let name = self.describe(id);
+            let name = self.client_name(id);
             log::debug!(
                 "Sending {} to {name} (m{packet_id}, rc{})",
                 packet.name(),
@@ -116,7 +116,7 @@ impl Broker {
 
     /// An acknowledgement of nothing that is under way harms nobody: it is told to the log only.
     fn unknown_ack(&mut self, id: ConnId, packet: PacketType, packet_id: u16) {
-        let name = self.describe(id);
+        let name = self.client_name(id);
         log::debug!(
             "{} from {name} for an unknown packet identifier {packet_id}",
             packet.name()

@@ -67,7 +67,7 @@ impl Broker {
             codes,
         }
         .encode(version, packet, &mut bytes);
-        log::debug!("Sending {} to {}", packet.name(), self.describe(id));
+        log::debug!("Sending {} to {}", packet.name(), self.client_name(id));
         self.reply_encoded(id, packet, bytes);
     }
 

@@ -1,0 +1,239 @@
+//! A message in steady state allocates nothing: counted on the thread of the real loop, with real
+//! sockets, for QoS 0, 1 and 2, in 3.1.1 and 5.0.
+//!
+//! The allocator counts on threads that ask for it only. The loop runs on one; clients on another
+//! keep it busy, first until everything has its working size, then while it is counted.
+
+use midge::broker::{ListenerSettings, Settings};
+use midge::host::listen::{Address, Bind, Listening};
+use midge::host::poll::{Loop, Owner, Setup};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+struct Counting;
+
+thread_local! {
+    static IS_COUNTED: Cell<bool> = const { Cell::new(false) };
+}
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+fn count() {
+    // A thread that is ending has no such variable any more, and is not ours.
+    if IS_COUNTED.try_with(Cell::get).unwrap_or(false) {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: everything is handed on to the system's allocator as it comes; counting touches an
+// atomic and a thread-local of const initialisation without destructor, neither of which allocates.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promise about `layout` is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: `pointer` came from `System` with `layout`, see `alloc` and `realloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as in `dealloc`; the caller's promise about `size` is passed on.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+struct Nobody;
+
+impl Owner for Nobody {
+    fn reload(&mut self) -> Option<Setup> {
+        None
+    }
+    fn reopen_logs(&mut self) {}
+    fn save(&mut self) {}
+    fn stopping(&mut self) {}
+    fn alive(&mut self) -> Option<u64> {
+        None
+    }
+}
+
+/// The loop on a thread of its own that is counted.
+struct Running {
+    port: u16,
+    stop: Arc<AtomicBool>,
+    waker: Arc<mio::Waker>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Running {
+    fn start() -> Running {
+        let bind = Bind::Tcp {
+            host: Some("127.0.0.1".to_string()),
+            port: 0,
+        };
+        let listening: Vec<Listening> = Address {
+            bind,
+            interface: None,
+            only_ipv6: None,
+        }
+        .open()
+        .expect("loopback");
+        let port = listening[0].port().expect("a TCP socket");
+        let settings = Settings {
+            // The averages of $SYS are worth an allocation now and then; they are not messages.
+            sys_interval: 0,
+            listeners: vec![ListenerSettings::default()],
+            ..Settings::default()
+        };
+        let setup = Setup {
+            settings,
+            passwords: vec![None],
+            nodelay: true,
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let listening = listening.into_iter().map(|l| (0, l)).collect();
+        let mut event_loop = Loop::new(setup, listening, None, 1).expect("a poll");
+        let waker = event_loop.waker();
+        let thread = std::thread::spawn(move || {
+            IS_COUNTED.with(|counted| counted.set(true));
+            event_loop
+                .run(&mut Nobody, &|| stopped.load(Ordering::Acquire))
+                .expect("the loop");
+            IS_COUNTED.with(|counted| counted.set(false));
+        });
+        Running {
+            port,
+            stop,
+            waker,
+            thread: Some(thread),
+        }
+    }
+
+    fn client(&self, level: u8, id: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the loop listens");
+        stream.set_nodelay(true).expect("a socket option");
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .expect("a socket option");
+        let mut body = b"\0\x04MQTT".to_vec();
+        body.extend_from_slice(&[level, 0x02, 0, 0]);
+        body.extend_from_slice(if level == 5 { &[0] } else { &[] });
+        body.extend_from_slice(&[0, id.len() as u8]);
+        body.extend_from_slice(id.as_bytes());
+        send(&mut stream, 0x10, &body);
+        assert_eq!(packet(&mut stream).0, 0x20);
+        stream
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        self.waker.wake().expect("the loop's waker");
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the loop ends");
+        }
+    }
+}
+
+fn send(stream: &mut TcpStream, first: u8, body: &[u8]) {
+    assert!(
+        body.len() < 128,
+        "one byte of Remaining Length is enough here"
+    );
+    let mut bytes = vec![first, body.len() as u8];
+    bytes.extend_from_slice(body);
+    stream.write_all(&bytes).expect("the broker reads");
+}
+
+fn packet(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+    let mut header = [0; 2];
+    stream.read_exact(&mut header).expect("the broker answers");
+    assert!(header[1] < 128, "packets here are short");
+    let mut body = vec![0; usize::from(header[1])];
+    stream.read_exact(&mut body).expect("the broker answers");
+    (header[0], body)
+}
+
+/// One message from `publisher` to `subscriber` with all its acknowledgements.
+fn message(publisher: &mut TcpStream, subscriber: &mut TcpStream, level: u8, qos: u8, id: u16) {
+    let mut body = b"\0\x0csensors/room".to_vec();
+    if qos > 0 {
+        body.extend_from_slice(&id.to_be_bytes());
+    }
+    if level == 5 {
+        body.push(0);
+    }
+    body.extend_from_slice(b"21.5 degrees");
+    send(publisher, 0x30 | qos << 1, &body);
+    match qos {
+        1 => assert_eq!(packet(publisher).0, 0x40),
+        2 => {
+            assert_eq!(packet(publisher).0, 0x50);
+            send(publisher, 0x62, &id.to_be_bytes());
+            assert_eq!(packet(publisher).0, 0x70);
+        }
+        _ => {}
+    }
+    let (first, received) = packet(subscriber);
+    assert_eq!(first, 0x30 | qos << 1);
+    assert!(received.ends_with(b"21.5 degrees"));
+    let received_id = &received[14..16];
+    match qos {
+        1 => send(subscriber, 0x40, received_id),
+        2 => {
+            send(subscriber, 0x50, received_id);
+            assert_eq!(packet(subscriber).0, 0x62);
+            send(subscriber, 0x70, received_id);
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn a_message_in_steady_state_allocates_nothing() {
+    let running = Running::start();
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    drop(running.client(4, "anybody"));
+    assert!(
+        ALLOCATIONS.load(Ordering::Relaxed) > before,
+        "a connection is not free: it counts"
+    );
+    for level in [4, 5] {
+        for qos in 0..=2 {
+            let mut publisher = running.client(level, "publisher");
+            let mut subscriber = running.client(level, "subscriber");
+            let mut body = vec![0, 1];
+            body.extend_from_slice(if level == 5 { &[0] } else { &[] });
+            body.extend_from_slice(b"\0\x09sensors/+");
+            body.push(qos);
+            send(&mut subscriber, 0x82, &body);
+            assert_eq!(packet(&mut subscriber).0, 0x90);
+            let mut run = |messages: u16| {
+                for id in 1..=messages {
+                    message(&mut publisher, &mut subscriber, level, qos, id);
+                }
+            };
+            run(300);
+            let before = ALLOCATIONS.load(Ordering::Relaxed);
+            run(3000);
+            let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
+            assert_eq!(
+                allocations, 0,
+                "MQTT level {level}, QoS {qos}, 3000 messages"
+            );
+        }
+    }
+}
