@@ -14,11 +14,7 @@ const ACK_LEN: usize = 5;
 impl Client {
     /// Takes the packet at the front of `bytes`, if it is there whole. Call it again with the rest
     /// until nothing is consumed. A fault ends the connection.
-    pub fn receive<'a>(
-        &'a mut self,
-        bytes: &'a [u8],
-        now_ms: u64,
-    ) -> Result<Received<'a>, Fault> {
+    pub fn receive<'a>(&'a mut self, bytes: &'a [u8], now_ms: u64) -> Result<Received<'a>, Fault> {
         if self.is_ended() {
             return Ok(Received {
                 consumed: bytes.len(),
@@ -121,7 +117,7 @@ impl Client {
                 .properties
                 .text(PropertyId::AssignedClientIdentifier)
         {
-            id.clone_into(&mut self.client_id);
+            id.clone_into(&mut self.identifier);
         }
         log::debug!("Client {} received CONNACK ({})", self.name(), reason.0);
         if reason != ReasonCode::SUCCESS {
@@ -182,8 +178,7 @@ impl Client {
             }));
         }
         self.charge_ack(ACK_LEN)?;
-        self.incoming
-            .insert(publish.packet_id, Incoming::Delivered);
+        self.incoming.insert(publish.packet_id, Incoming::Delivered);
         Ok(Some(Event::Message(publish)))
     }
 

@@ -9,13 +9,13 @@ use crate::wire::{
 };
 
 /// Acknowledgements that may wait for a server that does not read, in bytes.
-const ACK_BACKLOG_MAX: usize = 1 << 20;
+const ACK_BACKLOG_MAX: usize = 1 << 22;
 
 /// A client: its session, and the state of its connection if there is one.
 pub struct Client {
     pub(super) options: Options,
     /// The identifier in use: ours, or the one the server assigned.
-    pub(super) client_id: String,
+    pub(super) identifier: String,
     pub(super) state: State,
     pub(super) server: Server,
     /// Bytes for the stream; those before `out_at` are gone already. `out_at <= out.len()`.
@@ -80,7 +80,7 @@ impl Client {
     /// A client that has no connection yet.
     pub fn new(options: Options) -> Client {
         Client {
-            client_id: options.client_id.clone(),
+            identifier: options.client_id.clone(),
             state: State::Closed,
             server: Server::unlimited(options.keep_alive_s),
             out: Vec::new(),
@@ -108,7 +108,7 @@ impl Client {
         self.server = Server::unlimited(self.options.keep_alive_s);
         (self.last_out_ms, self.last_in_ms) = (now_ms, now_ms);
         log::debug!("Client {} sending CONNECT", self.name());
-        self.options.encode_connect(&self.client_id, &mut self.out);
+        self.options.encode_connect(&self.identifier, &mut self.out);
     }
 
     /// The stream is gone. The session stays for the next one.
@@ -122,7 +122,8 @@ impl Client {
         self.aliases_out.clear();
         self.ping_since_ms = None;
         // What was not acknowledged comes again, with an identifier of its own.
-        self.incoming.retain(|_, state| *state == Incoming::AwaitRel);
+        self.incoming
+            .retain(|_, state| *state == Incoming::AwaitRel);
     }
 
     /// Ends the connection once all handshakes that have begun are done; until then incoming
@@ -214,7 +215,7 @@ impl Client {
 
     /// The Client Identifier in use; empty while the server has not told the one it chose.
     pub fn client_id(&self) -> &str {
-        &self.client_id
+        &self.identifier
     }
 
     /// The version that this client speaks.
@@ -224,10 +225,10 @@ impl Client {
 
     /// The identifier as trace lines have it.
     pub(super) fn name(&self) -> &str {
-        if self.client_id.is_empty() {
+        if self.identifier.is_empty() {
             return "(null)";
         }
-        &self.client_id
+        &self.identifier
     }
 
     /// Ends the connection because of `fault` and gives it back.

@@ -4,8 +4,8 @@
 use super::machine::{Incoming, State};
 use super::{Client, RequestError};
 use crate::wire::{
-    Ack, PacketType, Properties, Publish, QoS, REMAINING_LENGTH_MAX, ReasonCode, SubscribeFilter,
-    Subscribe, Unsubscribe, var_int_len,
+    Ack, PacketType, Properties, Publish, QoS, REMAINING_LENGTH_MAX, ReasonCode, Subscribe,
+    SubscribeFilter, Unsubscribe, var_int_len,
 };
 
 /// An outgoing message of QoS 1 or 2 that is not acknowledged yet.
@@ -22,7 +22,9 @@ pub(super) struct InFlight {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sending {
     /// It is to be sent on this connection; with DUP if it was sent on one before.
-    Due { dup: bool },
+    Due {
+        dup: bool,
+    },
     AwaitAck,
     AwaitRec,
     AwaitComp,

@@ -1,1 +1,6 @@
 //! (to be written)
+
+pub mod client;
+pub mod publish;
+pub mod request;
+pub mod subscribe;
