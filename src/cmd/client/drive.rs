@@ -184,34 +184,25 @@ impl<'a> Drive<'a> {
             if self.client.is_ended() && self.client.transmit().is_empty() {
                 return End::Finished;
             }
-            if matches!(written, Ok(true)) && !more_to_read {
-                // Whoever waited for the output to drain goes on.
-                let now_ms = self.now_ms();
-                if let Err(code) = self.script.act(&mut self.client, now_ms) {
-                    return End::Stopped(code);
-                }
-                if !self.client.transmit().is_empty() {
-                    continue;
-                }
-            }
             if more_to_read || written.is_err() {
                 // Even when writing fails, the broker may have told us why.
-                match self.read(link) {
-                    Ok(more) => more_to_read = more,
+                more_to_read = match self.read(link) {
+                    Ok(more) => more,
                     Err(end) => return end,
-                }
+                };
                 if written.is_err() && !more_to_read {
                     return End::Lost;
                 }
+                continue;
             }
-            let wait = if more_to_read {
-                Some(Duration::ZERO)
-            } else {
-                self.patience()
+            let wait = match written {
+                // Whoever waited for the output to drain goes on.
+                Ok(true) => Some(Duration::ZERO),
+                _ => self.patience(),
             };
             match self.wait(wait) {
                 Err(end) => return end,
-                Ok(readable) => more_to_read |= readable,
+                Ok(readable) => more_to_read = readable,
             }
         }
     }

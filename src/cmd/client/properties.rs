@@ -108,7 +108,10 @@ impl PropertySets {
         }
         if !has_maximum {
             // No more than will be printed: what is left over stays with the server.
-            let wanted = settings.message_count.unwrap_or(20).min(20);
+            let wanted = match settings.tool {
+                Tool::Request => 1,
+                _ => settings.message_count.unwrap_or(20).min(20),
+            };
             PropertyId::ReceiveMaximum.encode(Value::Integer(wanted), &mut self.connect);
         }
         if settings.tool == Tool::Request
