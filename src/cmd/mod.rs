@@ -1,7 +1,11 @@
 //! Commands: flags, and the glue of one command each.
 
 pub mod broker;
+pub mod client;
 pub mod passwd;
+pub mod publish;
+pub mod request;
+pub mod subscribe;
 
 /// How Mosquitto's programs are called, and which of our commands they are.
 const LINK_NAMES: [(&str, &str); 5] = [
@@ -44,6 +48,9 @@ fn is_command(word: &str) -> bool {
 fn run_command(command: &str, program: &str, args: &[String]) -> u8 {
     match command {
         "passwd" => passwd::run(program, args),
+        "pub" => publish::run(program, args),
+        "sub" => subscribe::run(program, args),
+        "rr" => request::run(program, args),
         _ => broker::run(program, args),
     }
 }

@@ -1,0 +1,469 @@
+//! The loop of a client command: link, machine, script, signals and time.
+//!
+//! A command is a [`Script`]: it sees what happens and says what to do next. Everything that can
+//! end the work is one [`End`], and [`run`] turns it into the exit code and the words that
+//! Mosquitto's clients have for it.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token, Waker};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use super::link::{ConnectError, Link};
+use super::settings::Settings;
+use super::{Tool, exit, session, trace};
+use crate::client::{Client, Event, Fault};
+use crate::wire::{QoS, ReasonCode, Version};
+
+/// What a command does with its connection.
+pub trait Script {
+    /// Something happened. The machine is lent out with the event: act on it in `act`.
+    fn event(&mut self, event: &Event<'_>);
+
+    /// Called after every event and whenever output was written, a waker woke or a deadline passed:
+    /// do what is to be done now. An error ends the work with this exit code, once what was said
+    /// before is sent.
+    fn act(&mut self, client: &mut Client, now_ms: u64) -> Result<(), u8>;
+
+    /// When `act` wants to be called at the latest.
+    fn deadline_ms(&self) -> Option<u64> {
+        None
+    }
+
+    /// Whether a lost connection is opened again.
+    fn reconnects(&self) -> bool;
+
+    /// A handle that wakes the loop, for a script that has a thread.
+    fn set_waker(&mut self, _waker: Arc<Waker>) {}
+}
+
+/// Why the work is over, or a connection is.
+#[derive(Debug)]
+enum End {
+    /// We said DISCONNECT, and meant it.
+    Finished,
+    /// The script gave up with this exit code.
+    Stopped(u8),
+    Refused(ReasonCode),
+    Lost,
+    /// The broker said DISCONNECT.
+    Dismissed(ReasonCode),
+    Fault(Fault),
+    Connect(ConnectError),
+    TimedOut,
+    Signal,
+}
+
+const LINK: Token = Token(0);
+const SIGNALS: Token = Token(1);
+const WAKER: Token = Token(2);
+/// Pause before a lost connection is opened again.
+const RECONNECT_MS: u64 = 1000;
+/// How long our last words may take on their way out.
+const CLOSING_MS: u64 = 5000;
+/// How long the broker may take to close after them.
+const LINGER_MS: u64 = 1000;
+const READ_SIZE: usize = 1 << 16;
+/// Reads in a row before time and signals are looked at again.
+const READS_MAX: usize = 16;
+
+/// Connects, works through the script, and returns the exit code.
+pub fn run(settings: &Settings, script: &mut dyn Script) -> u8 {
+    if settings.debug {
+        trace::start();
+    }
+    match Drive::new(settings, script) {
+        Ok(mut drive) => drive.run(),
+        Err(error) => {
+            complain(settings, &format!("Error: {}", exit::system_words(&error)));
+            exit::USAGE
+        }
+    }
+}
+
+struct Drive<'a> {
+    settings: &'a Settings,
+    script: &'a mut dyn Script,
+    client: Client,
+    poll: Poll,
+    events: Events,
+    signals: Option<Signals>,
+    /// While this is set, a signal ends the process at once.
+    die_at_once: Arc<AtomicBool>,
+    start: Instant,
+    /// When `-W` runs out.
+    deadline: Option<Instant>,
+    /// What was read and not used up: at most one packet that is not whole yet.
+    inbound: Vec<u8>,
+    scratch: Box<[u8]>,
+}
+
+impl<'a> Drive<'a> {
+    fn new(settings: &'a Settings, script: &'a mut dyn Script) -> io::Result<Drive<'a>> {
+        let poll = Poll::new()?;
+        let die_at_once = Arc::new(AtomicBool::new(true));
+        // pub and rr leave signals to the system, as Mosquitto's do: their will fires.
+        let signals = match settings.tool {
+            Tool::Subscribe => Some(watch_signals(&poll, &die_at_once)?),
+            _ => None,
+        };
+        script.set_waker(Arc::new(Waker::new(poll.registry(), WAKER)?));
+        let start = Instant::now();
+        let seconds = settings.timeout_s.map(u64::from);
+        Ok(Drive {
+            settings,
+            script,
+            client: Client::new(session::options(settings)?),
+            poll,
+            events: Events::with_capacity(8),
+            signals,
+            die_at_once,
+            start,
+            deadline: seconds.and_then(|s| start.checked_add(Duration::from_secs(s))),
+            inbound: Vec::new(),
+            scratch: vec![0; READ_SIZE].into_boxed_slice(),
+        })
+    }
+
+    fn run(&mut self) -> u8 {
+        let mut first = true;
+        loop {
+            let end = self.connect_and_work();
+            let reconnect = match &end {
+                End::Lost | End::Dismissed(_) => true,
+                End::Fault(Fault::KeepAlive | Fault::NoConnAck) => true,
+                End::Connect(ConnectError::TimedOut) => false,
+                End::Connect(_) => !first,
+                _ => false,
+            };
+            if !reconnect || !self.script.reconnects() {
+                return self.report(end);
+            }
+            first = false;
+            self.client.closed();
+            if let Some(end) = self.pause() {
+                return self.report(end);
+            }
+        }
+    }
+
+    /// One connection, from opening to end.
+    fn connect_and_work(&mut self) -> End {
+        self.die_at_once.store(true, Ordering::Relaxed);
+        let mut link = match Link::open(self.settings, self.deadline) {
+            Ok(link) => link,
+            Err(error) => return End::Connect(error),
+        };
+        self.die_at_once.store(false, Ordering::Relaxed);
+        if link.register(self.poll.registry(), LINK).is_err() {
+            return End::Lost;
+        }
+        self.inbound.clear();
+        self.client.opened(self.now_ms());
+        let end = self.work(&mut link);
+        self.close(&mut link, &end);
+        end
+    }
+
+    /// Works until something ends the connection.
+    fn work(&mut self, link: &mut Link) -> End {
+        let mut more_to_read = false;
+        loop {
+            let now_ms = self.now_ms();
+            if let Err(code) = self.script.act(&mut self.client, now_ms) {
+                return End::Stopped(code);
+            }
+            if let Err(fault) = self.client.timeout(now_ms) {
+                return End::Fault(fault);
+            }
+            let written = self.write(link);
+            if self.client.is_ended() && self.client.transmit().is_empty() {
+                return End::Finished;
+            }
+            if more_to_read || written.is_err() {
+                // Even when writing fails, the broker may have told us why.
+                more_to_read = match self.read(link) {
+                    Ok(more) => more,
+                    Err(end) => return end,
+                };
+                if written.is_err() && !more_to_read {
+                    return End::Lost;
+                }
+                continue;
+            }
+            let wait = match written {
+                // Whoever waited for the output to drain goes on.
+                Ok(true) => Some(Duration::ZERO),
+                _ => self.patience(),
+            };
+            match self.wait(wait) {
+                Err(end) => return end,
+                Ok(readable) => more_to_read = readable,
+            }
+        }
+    }
+
+    /// Waits for the link, a signal, the waker or time; says whether the link has something.
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<bool, End> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+            Err(_) => return Err(End::Lost),
+        }
+        let has = |token| self.events.iter().any(|event| event.token() == token);
+        if has(SIGNALS)
+            && self
+                .signals
+                .as_mut()
+                .is_some_and(|s| s.pending().next().is_some())
+        {
+            return Err(End::Signal);
+        }
+        if self
+            .deadline
+            .is_some_and(|deadline| Instant::now() >= deadline)
+        {
+            return Err(End::TimedOut);
+        }
+        let mut link = self.events.iter().filter(|event| event.token() == LINK);
+        Ok(link.any(|event| event.is_readable() || event.is_read_closed() || event.is_error()))
+    }
+
+    /// Writes what there is, as far as the link takes it; says whether that was something and all.
+    fn write(&mut self, link: &mut Link) -> io::Result<bool> {
+        let mut drained = false;
+        while !self.client.transmit().is_empty() {
+            match link.write(self.client.transmit()) {
+                Ok(len) => {
+                    let now_ms = self.now_ms();
+                    self.client.sent(len, now_ms);
+                    drained = self.client.transmit().is_empty();
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(drained)
+    }
+
+    /// Reads for a while; says whether there may be more.
+    fn read(&mut self, link: &mut Link) -> Result<bool, End> {
+        for _ in 0..READS_MAX {
+            match link.read(&mut self.scratch) {
+                Ok(0) => return Err(End::Lost),
+                Ok(len) => {
+                    self.inbound.extend_from_slice(&self.scratch[..len]);
+                    self.take_packets()?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(End::Lost),
+            }
+            if self.client.is_ended() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Hands each whole packet to the machine and each event to the script.
+    fn take_packets(&mut self) -> Result<(), End> {
+        let now_ms = self.now_ms();
+        let mut at = 0;
+        let mut end = None;
+        while end.is_none() {
+            let received = self.client.receive(&self.inbound[at..], now_ms);
+            let received = received.map_err(End::Fault)?;
+            if received.consumed == 0 {
+                break;
+            }
+            at += received.consumed;
+            let mut acknowledge = None;
+            if let Some(event) = &received.event {
+                self.script.event(event);
+                match event {
+                    Event::Message(message) if message.qos > QoS::AtMostOnce => {
+                        acknowledge = Some((message.packet_id, message.qos));
+                    }
+                    Event::Refused(connack) => end = Some(End::Refused(connack.reason)),
+                    Event::Disconnected(packet) => end = Some(End::Dismissed(packet.reason)),
+                    _ => {}
+                }
+            }
+            if let Some((packet_id, qos)) = acknowledge {
+                self.client.acknowledge(packet_id, qos, ReasonCode::SUCCESS);
+            }
+            if let Err(code) = self.script.act(&mut self.client, now_ms) {
+                end = Some(End::Stopped(code));
+            }
+        }
+        self.inbound.drain(..at);
+        end.map_or(Ok(()), Err)
+    }
+
+    /// Says good-bye as the end asks for, sends it, and waits for the broker to close.
+    fn close(&mut self, link: &mut Link, end: &End) {
+        let v5 = self.client.version() == Version::V5;
+        let properties = &self.settings.properties.disconnect;
+        match end {
+            End::Lost | End::Refused(_) | End::Dismissed(_) | End::Connect(_) => return,
+            // Before 5.0 the only way to have the will published is to say nothing.
+            End::Signal if !v5 && self.settings.will_topic.is_some() => return,
+            End::Signal | End::TimedOut if v5 => {
+                self.client
+                    .disconnect(ReasonCode::DISCONNECT_WITH_WILL, properties);
+            }
+            End::Signal | End::TimedOut | End::Stopped(_) => {
+                self.client.disconnect(ReasonCode::SUCCESS, properties);
+            }
+            End::Finished | End::Fault(_) => {}
+        }
+        let closing_ms = self.now_ms() + CLOSING_MS;
+        while !self.client.transmit().is_empty() {
+            match link.write(self.client.transmit()) {
+                Ok(len) => self.client.sent(len, self.now_ms()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !self.wait_until(closing_ms) {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+        self.linger(link);
+    }
+
+    /// Reads on until the broker closes, for a moment: closing with unread bytes would make the
+    /// system throw away our last words.
+    fn linger(&mut self, link: &mut Link) {
+        if link.shut_down_writing().is_err() {
+            return;
+        }
+        let until_ms = self.now_ms() + LINGER_MS;
+        while self.now_ms() < until_ms {
+            match link.read(&mut self.scratch) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if !self.wait_until(until_ms) {
+                        return;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Waits for the link; `false` once the time has come.
+    fn wait_until(&mut self, until_ms: u64) -> bool {
+        let Some(left) = until_ms.checked_sub(self.now_ms()).filter(|&ms| ms > 0) else {
+            return false;
+        };
+        // A signal that comes again ends the process by itself.
+        let _ = self
+            .poll
+            .poll(&mut self.events, Some(Duration::from_millis(left)));
+        true
+    }
+
+    /// The pause before connecting again, unless something else ends the work.
+    fn pause(&mut self) -> Option<End> {
+        let until_ms = self.now_ms() + RECONNECT_MS;
+        while let Some(left) = until_ms.checked_sub(self.now_ms()).filter(|&ms| ms > 0) {
+            let left = Duration::from_millis(left);
+            let left = self
+                .deadline_left()
+                .map_or(left, |deadline| left.min(deadline));
+            match self.wait(Some(left)) {
+                Ok(_) | Err(End::Lost) => {}
+                Err(end) => return Some(end),
+            }
+        }
+        None
+    }
+
+    /// How long there is nothing to do but wait.
+    fn patience(&self) -> Option<Duration> {
+        let now_ms = self.now_ms();
+        let due_ms = [self.client.poll_timeout(), self.script.deadline_ms()];
+        let due = due_ms.into_iter().flatten().min();
+        // One more, because milliseconds are rounded down.
+        let due = due.map(|ms| Duration::from_millis(ms.saturating_sub(now_ms).saturating_add(1)));
+        [due, self.deadline_left()].into_iter().flatten().min()
+    }
+
+    fn deadline_left(&self) -> Option<Duration> {
+        let deadline = self.deadline?;
+        Some(deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn now_ms(&self) -> u64 {
+        // Half a billion years fit.
+        self.start.elapsed().as_millis() as u64
+    }
+
+    /// Says what is to be said and returns the exit code.
+    fn report(&self, end: End) -> u8 {
+        let (code, words) = match end {
+            End::Finished | End::Signal => return exit::SUCCESS,
+            End::Stopped(code) => return code,
+            End::Refused(reason) => {
+                let why = exit::refusal(self.settings.version, reason);
+                let mut words = format!("Connection error: {why}");
+                if self.settings.tool == Tool::Publish {
+                    words.push_str("\nError: The connection was refused.");
+                }
+                (reason.0, words)
+            }
+            End::Lost => (
+                exit::CONNECTION_LOST,
+                "Error: The connection was lost.".to_owned(),
+            ),
+            End::Dismissed(reason) => (
+                exit::CONNECTION_LOST,
+                format!(
+                    "Error: The connection was ended by the broker: {}.",
+                    reason.words()
+                ),
+            ),
+            End::Fault(fault) => {
+                let (code, words) = exit::fault(fault);
+                (code, format!("Error: {words}"))
+            }
+            End::Connect(ConnectError::TimedOut) | End::TimedOut => {
+                (exit::TIMED_OUT, "Timed out".to_owned())
+            }
+            End::Connect(error) => (exit::USAGE, error.to_string()),
+        };
+        complain(self.settings, &words);
+        code
+    }
+}
+
+/// Tells the user, unless `--quiet`.
+pub fn complain(settings: &Settings, words: &str) {
+    if !settings.quiet {
+        exit::complain(words);
+    }
+}
+
+/// SIGINT and SIGTERM wake the loop; the second one, or one while connecting, ends the process.
+fn watch_signals(poll: &Poll, die_at_once: &Arc<AtomicBool>) -> io::Result<Signals> {
+    for signal in [SIGINT, SIGTERM] {
+        let code = 128 + signal;
+        // In this order: the first signal only sets what the second one looks at.
+        signal_hook::flag::register_conditional_shutdown(signal, code, die_at_once.clone())?;
+        signal_hook::flag::register(signal, die_at_once.clone())?;
+    }
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    poll.registry()
+        .register(&mut signals, SIGNALS, mio::Interest::READABLE)?;
+    Ok(signals)
+}

@@ -1,0 +1,111 @@
+//! From the arguments to settings: the option file first, then the command line over it.
+
+use std::env;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::flags::{self, Asked};
+use super::settings::Settings;
+use super::{Tool, exit, usage};
+
+/// An option file larger than this is none.
+const FILE_MAX: u64 = 1 << 20;
+
+/// Reads everything that the user said; `Err` is the exit code when there is nothing to run.
+///
+/// `program` is what the user called us, for the words.
+pub fn settings(tool: Tool, program: &str, args: &[String]) -> Result<Settings, u8> {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut settings = Settings::new(tool);
+    let read = read_file(&mut settings, &words)
+        .and_then(|asked| match asked {
+            Asked::Run => flags::apply(&mut settings, &words),
+            other => Ok(other),
+        })
+        .and_then(|asked| {
+            if matches!(asked, Asked::Run) {
+                settings.complete()?;
+            }
+            Ok(asked)
+        });
+    match read {
+        Ok(Asked::Run) => Ok(settings),
+        Ok(Asked::Help) => {
+            // A reader that has seen enough may close the pipe.
+            let _ = io::stdout().write_all(usage::help(tool, program).as_bytes());
+            Err(exit::USAGE)
+        }
+        Ok(Asked::Version) => {
+            let _ = io::stdout().write_all(usage::version(program).as_bytes());
+            Err(exit::SUCCESS)
+        }
+        Err(what) => {
+            exit::complain(&format!(
+                "Error: {what}\n\nUse '{program} --help' to see usage."
+            ));
+            Err(exit::USAGE)
+        }
+    }
+}
+
+/// Applies the option file: the one that `-o` names, or the user's own if there is one.
+fn read_file(settings: &mut Settings, words: &[&str]) -> Result<Asked, String> {
+    let named = flags::options_file(settings.tool, words);
+    let must_exist = named.is_some();
+    let Some(path) = named.or_else(|| usual_place(settings.tool)) else {
+        return Ok(Asked::Run);
+    };
+    let text = match read(&path) {
+        Ok(text) => text,
+        Err(error) if !must_exist && error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Asked::Run);
+        }
+        Err(error) => {
+            let what = exit::system_words(&error);
+            return Err(format!("Unable to read {}: {what}.", path.display()));
+        }
+    };
+    apply_text(settings, &text).map_err(|(line, what)| format!("{}:{line}: {what}", path.display()))
+}
+
+/// Applies the lines of an option file; an error comes with the number of its line.
+pub(super) fn apply_text(settings: &mut Settings, text: &str) -> Result<Asked, (usize, String)> {
+    for (i, line) in text.lines().enumerate() {
+        if line.starts_with('#') {
+            continue;
+        }
+        let line = line.trim_start_matches(' ').trim_end_matches('\r');
+        let Some((name, value)) = line
+            .split_once(' ')
+            .or((!line.is_empty()).then_some((line, "")))
+        else {
+            continue;
+        };
+        // The value is the rest of the line, blanks and all, but a property has several words.
+        let words: Vec<&str> = match name {
+            "-D" | "--property" => line.split(' ').filter(|word| !word.is_empty()).collect(),
+            _ if value.is_empty() => vec![name],
+            _ => vec![name, value],
+        };
+        match flags::apply(settings, &words).map_err(|what| (i + 1, what))? {
+            Asked::Run => {}
+            other => return Ok(other),
+        }
+    }
+    Ok(Asked::Run)
+}
+
+fn usual_place(tool: Tool) -> Option<PathBuf> {
+    let directory = match env::var_os("XDG_CONFIG_HOME") {
+        Some(directory) => PathBuf::from(directory),
+        None => Path::new(&env::var_os("HOME")?).join(".config"),
+    };
+    Some(directory.join(tool.file_name()))
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(FILE_MAX).read_to_string(&mut text)?;
+    Ok(text)
+}

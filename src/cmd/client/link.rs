@@ -1,0 +1,195 @@
+//! The byte stream to the broker: TCP, through a proxy or not, or a unix socket.
+//!
+//! Opening blocks (and is bounded by `-W` if given); the open stream does not.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use mio::{Interest, Registry, Token};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::settings::Settings;
+use super::{exit, socks};
+
+/// How long a proxy may take for each of its answers.
+const PROXY_ANSWER: Duration = Duration::from_secs(30);
+
+/// An open stream; reads and writes do not block.
+pub enum Link {
+    /// TCP
+    Tcp(mio::net::TcpStream),
+    /// A unix domain socket
+    Unix(mio::net::UnixStream),
+}
+
+/// Why there is no stream.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// The host name could not be resolved.
+    Lookup(String),
+    /// `-W` ran out.
+    TimedOut,
+    /// The proxy does not help.
+    Proxy(io::Error),
+    /// The system says so, for the last address tried.
+    System(io::Error),
+}
+
+impl std::fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ConnectError::Lookup(host) => {
+                write!(f, "Unable to connect (Lookup error: {host}).")
+            }
+            ConnectError::TimedOut => f.write_str("Timed out"),
+            ConnectError::Proxy(error) => {
+                write!(
+                    f,
+                    "Unable to connect (Proxy error: {}).",
+                    exit::system_words(error)
+                )
+            }
+            ConnectError::System(error) => write!(f, "Error: {}", exit::system_words(error)),
+        }
+    }
+}
+
+impl Link {
+    /// Opens the stream that the settings describe, until `deadline` at most. A host name with
+    /// several addresses is tried address by address.
+    pub fn open(settings: &Settings, deadline: Option<Instant>) -> Result<Link, ConnectError> {
+        if let Some(path) = &settings.unix {
+            let stream = UnixStream::connect(path).map_err(ConnectError::System)?;
+            stream.set_nonblocking(true).map_err(ConnectError::System)?;
+            return Ok(Link::Unix(mio::net::UnixStream::from_std(stream)));
+        }
+        let (host, port) = match &settings.proxy {
+            Some(proxy) => (proxy.host.as_str(), proxy.port),
+            None => (settings.host.as_str(), settings.port()),
+        };
+        let local = match &settings.bind_address {
+            Some(address) => resolve(address, 0)?,
+            None => Vec::new(),
+        };
+        let mut failure = None;
+        for address in resolve(host, port)? {
+            match open_tcp(address, &local, settings, deadline) {
+                Ok(stream) => return Ok(Link::Tcp(stream)),
+                Err(ConnectError::TimedOut) => return Err(ConnectError::TimedOut),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| ConnectError::Lookup(host.to_owned())))
+    }
+
+    /// Has `registry` watch it.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        match self {
+            Link::Tcp(stream) => registry.register(stream, token, interest),
+            Link::Unix(stream) => registry.register(stream, token, interest),
+        }
+    }
+
+    /// Tells the broker that nothing more follows.
+    pub fn shut_down_writing(&self) -> io::Result<()> {
+        match self {
+            Link::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Link::Unix(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+}
+
+impl Read for Link {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Link::Tcp(stream) => stream.read(buffer),
+            Link::Unix(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Link {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Link::Tcp(stream) => stream.write(bytes),
+            Link::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+    match (host, port).to_socket_addrs() {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(_) => Err(ConnectError::Lookup(host.to_owned())),
+    }
+}
+
+fn open_tcp(
+    address: SocketAddr,
+    local: &[SocketAddr],
+    settings: &Settings,
+    deadline: Option<Instant>,
+) -> Result<mio::net::TcpStream, ConnectError> {
+    let stream = connect(address, local, settings.nodelay, deadline)?;
+    let mut stream = std::net::TcpStream::from(stream);
+    if let Some(proxy) = &settings.proxy {
+        let wait = remaining(deadline)?.map_or(PROXY_ANSWER, |left| left.min(PROXY_ANSWER));
+        stream
+            .set_read_timeout(Some(wait))
+            .map_err(ConnectError::System)?;
+        socks::handshake(&mut stream, proxy, &settings.host, settings.port())
+            .map_err(ConnectError::Proxy)?;
+    }
+    stream.set_nonblocking(true).map_err(ConnectError::System)?;
+    Ok(mio::net::TcpStream::from_std(stream))
+}
+
+fn connect(
+    address: SocketAddr,
+    local: &[SocketAddr],
+    nodelay: bool,
+    deadline: Option<Instant>,
+) -> Result<Socket, ConnectError> {
+    let open = || -> io::Result<Socket> {
+        let domain = Domain::for_address(address);
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        if !local.is_empty() {
+            let same = local.iter().find(|own| own.is_ipv4() == address.is_ipv4());
+            let own = same.ok_or(io::ErrorKind::AddrNotAvailable)?;
+            socket.bind(&(*own).into())?;
+        }
+        if nodelay {
+            socket.set_tcp_nodelay(true)?;
+        }
+        Ok(socket)
+    };
+    let socket = open().map_err(ConnectError::System)?;
+    let connected = match remaining(deadline)? {
+        Some(left) => socket.connect_timeout(&address.into(), left),
+        None => socket.connect(&address.into()),
+    };
+    match connected {
+        Ok(()) => Ok(socket),
+        // The system's own patience may end before ours.
+        Err(_) if remaining(deadline).is_err() => Err(ConnectError::TimedOut),
+        Err(error) => Err(ConnectError::System(error)),
+    }
+}
+
+/// What is left until the deadline; an error when nothing is.
+fn remaining(deadline: Option<Instant>) -> Result<Option<Duration>, ConnectError> {
+    let Some(deadline) = deadline else {
+        return Ok(None);
+    };
+    match deadline.checked_duration_since(Instant::now()) {
+        Some(left) if !left.is_zero() => Ok(Some(left)),
+        _ => Err(ConnectError::TimedOut),
+    }
+}

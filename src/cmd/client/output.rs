@@ -1,0 +1,123 @@
+//! Messages on standard output: as the payload, with the topic, in a format, in place.
+//!
+//! Each message is put together first and written in one go, so that lines of several processes
+//! mix as little as possible, and flushed, so that whoever reads a pipe sees it at once.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+
+use jiff::Zoned;
+
+use super::exit;
+use super::format::Unprintable;
+use super::settings::Settings;
+use crate::wire::Publish;
+
+/// Topics that get a line of their own with `--watch`; more share the last line.
+const WATCHED_MAX: usize = 4096;
+/// The line of the first topic; the one above names the broker.
+const FIRST_LINE: usize = 2;
+
+/// Prints messages as the settings ask.
+pub struct Printer<'a> {
+    settings: &'a Settings,
+    buffer: Vec<u8>,
+    watched: HashMap<Box<[u8]>, usize>,
+}
+
+impl<'a> Printer<'a> {
+    /// A printer; with `--watch` it clears the screen.
+    pub fn new(settings: &'a Settings) -> io::Result<Printer<'a>> {
+        if settings.watch && !settings.message_rate {
+            let mut out = io::stdout();
+            writeln!(out, "\x1b[2J\x1b[1;1HBroker: {}", settings.host)?;
+            out.flush()?;
+        }
+        Ok(Printer {
+            settings,
+            buffer: Vec::new(),
+            watched: HashMap::new(),
+        })
+    }
+
+    /// Prints a message. An error means that standard output is gone.
+    pub fn print(&mut self, message: &Publish<'_>) -> io::Result<()> {
+        if !self.is_chosen()? {
+            return Ok(());
+        }
+        self.buffer.clear();
+        if self.settings.watch {
+            self.move_to_line(message.topic);
+        }
+        self.put_message(message);
+        if self.settings.watch {
+            let below = FIRST_LINE + self.watched.len() - 1;
+            writeln!(self.buffer, "\x1b[{below};1H")?;
+        }
+        let mut out = io::stdout().lock();
+        out.write_all(&self.buffer)?;
+        out.flush()
+    }
+
+    fn put_message(&mut self, message: &Publish<'_>) {
+        let settings = self.settings;
+        if let Some(format) = &settings.format {
+            let now = Zoned::now();
+            let result = format.render(message, &now, settings.pretty, &mut self.buffer);
+            if let Err(what) = result
+                && !settings.quiet
+            {
+                complain(what, message);
+            }
+        } else if settings.verbose {
+            self.buffer.extend_from_slice(message.topic);
+            self.buffer.push(b' ');
+            match message.payload {
+                // Without a line end nothing at all is printed, as ever in Mosquitto.
+                b"" if !settings.newline => self.buffer.clear(),
+                b"" => self.buffer.extend_from_slice(b"(null)"),
+                payload => self.buffer.extend_from_slice(payload),
+            }
+        } else if message.payload.is_empty() {
+            return;
+        } else {
+            self.buffer.extend_from_slice(message.payload);
+        }
+        if settings.newline {
+            self.buffer.push(b'\n');
+        }
+    }
+
+    /// `--random-filter`
+    fn is_chosen(&self) -> io::Result<bool> {
+        if self.settings.random_filter >= 100.0 {
+            return Ok(true);
+        }
+        let random = getrandom::u32().map_err(|error| io::Error::other(error.to_string()))?;
+        Ok(f64::from(random) / f64::from(u32::MAX) * 100.0 < self.settings.random_filter)
+    }
+
+    fn move_to_line(&mut self, topic: &[u8]) {
+        let known = self.watched.len();
+        let line = match self.watched.get(topic) {
+            Some(&line) => line,
+            None if known == WATCHED_MAX => FIRST_LINE + known - 1,
+            None => {
+                self.watched.insert(topic.into(), FIRST_LINE + known);
+                FIRST_LINE + known
+            }
+        };
+        // What stood there may have been longer.
+        let _ = write!(self.buffer, "\x1b[{line};1H\x1b[K");
+    }
+}
+
+fn complain(what: Unprintable, message: &Publish<'_>) {
+    let topic = String::from_utf8_lossy(message.topic);
+    exit::complain(&match what {
+        Unprintable::Json => format!("Error: Message payload is not valid JSON on topic {topic}."),
+        Unprintable::Number => {
+            format!("Error: Message payload is not a number of that size on topic {topic}.")
+        }
+    });
+}

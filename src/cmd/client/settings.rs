@@ -1,0 +1,274 @@
+//! What the user of a client asked for: the flags' meaning, with Mosquitto's defaults.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Tool;
+use super::format::Format;
+use super::properties::PropertySets;
+use super::url::Proxy;
+use crate::wire::{QoS, RetainHandling, Version};
+
+/// Everything that flags and option files can say. One field for each, named after what it means.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Which of the three clients this is for.
+    pub tool: Tool,
+    /// `-A`: the local address to connect from.
+    pub bind_address: Option<String>,
+    /// `-c`: without it the session ends with the connection.
+    pub clean_start: bool,
+    /// `-C`: end after so many messages.
+    pub message_count: Option<u32>,
+    /// `-d`: trace packets on standard output.
+    pub debug: bool,
+    /// `-D`: properties by packet.
+    pub properties: PropertySets,
+    /// `-e`: the response topic.
+    pub response_topic: Option<String>,
+    /// `-E`: end once the subscriptions are acknowledged.
+    pub exit_after_subscribe: bool,
+    /// `-f -l -m -n -s`: where the message comes from.
+    pub input: Option<Input>,
+    /// Whether there was more than one of these.
+    pub input_twice: bool,
+    /// `-F`: how a message is printed.
+    pub format: Option<Format>,
+    /// `-h`.
+    pub host: String,
+    /// `--unix`: a socket instead of host and port.
+    pub unix: Option<PathBuf>,
+    /// `-i`.
+    pub id: Option<String>,
+    /// `-I`.
+    pub id_prefix: Option<String>,
+    /// `-k`, in seconds.
+    pub keep_alive_s: u16,
+    /// `--latency`.
+    pub latency: bool,
+    /// `-M`.
+    pub inflight_max: u16,
+    /// `--message-rate`.
+    pub message_rate: bool,
+    /// Without `-N`: a line end after each message.
+    pub newline: bool,
+    /// `--nodelay`.
+    pub nodelay: bool,
+    /// `--no-tls`.
+    pub no_tls: bool,
+    /// `-p`, or from a URL.
+    pub port: Option<u16>,
+    /// `-P`.
+    pub password: Option<String>,
+    /// `--pretty`.
+    pub pretty: bool,
+    /// `--proxy`.
+    pub proxy: Option<Proxy>,
+    /// `-q`.
+    pub qos: QoS,
+    /// `--quiet`.
+    pub quiet: bool,
+    /// `-r`.
+    pub retain: bool,
+    /// `-R`.
+    pub skip_retained: bool,
+    /// `--random-filter`: the share of messages that is printed, in percent.
+    pub random_filter: f64,
+    /// `--remove-retained`.
+    pub remove_retained: bool,
+    /// `--repeat`.
+    pub repeat: u32,
+    /// `--repeat-delay`.
+    pub repeat_delay: Duration,
+    /// `--retain-as-published`.
+    pub retain_as_published: bool,
+    /// `--retain-handling`, or never with `-R`.
+    pub retain_handling: RetainHandling,
+    /// `--retained-only`.
+    pub retained_only: bool,
+    /// `-x`, in seconds.
+    pub session_expiry_s: Option<u32>,
+    /// `-t`, or from a URL.
+    pub topics: Vec<String>,
+    /// `-T`.
+    pub filter_out: Vec<String>,
+    /// `-U`.
+    pub unsubscribe: Vec<String>,
+    /// `-u`.
+    pub username: Option<String>,
+    /// `-v`.
+    pub verbose: bool,
+    /// `-V`.
+    pub version: Version,
+    /// `-w`.
+    pub watch: bool,
+    /// `-W`, in seconds.
+    pub timeout_s: Option<u32>,
+    /// `--will-topic`.
+    pub will_topic: Option<String>,
+    /// `--will-payload`.
+    pub will_payload: Option<String>,
+    /// `--will-qos`.
+    pub will_qos: QoS,
+    /// `--will-retain`.
+    pub will_retain: bool,
+    /// The first flag or URL that asks for TLS.
+    pub tls: Option<String>,
+    /// The first flag or URL that asks for something else that this build does not have.
+    pub missing: Option<&'static str>,
+}
+
+/// Where the message to publish comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// `-m`
+    Message(String),
+    /// `-n`
+    Null,
+    /// `-f`
+    File(PathBuf),
+    /// `-s`: all of standard input.
+    Stdin,
+    /// `-l`: each line of standard input.
+    Lines,
+}
+
+impl Settings {
+    /// The defaults.
+    pub fn new(tool: Tool) -> Settings {
+        let version = match tool {
+            Tool::Request => Version::V5,
+            _ => Version::V311,
+        };
+        Settings {
+            tool,
+            version,
+            bind_address: None,
+            clean_start: true,
+            message_count: None,
+            debug: false,
+            properties: PropertySets::default(),
+            response_topic: None,
+            exit_after_subscribe: false,
+            input: None,
+            input_twice: false,
+            format: None,
+            host: "localhost".to_owned(),
+            unix: None,
+            id: None,
+            id_prefix: None,
+            keep_alive_s: 60,
+            latency: false,
+            inflight_max: 20,
+            message_rate: false,
+            newline: true,
+            nodelay: false,
+            no_tls: false,
+            port: None,
+            password: None,
+            pretty: false,
+            proxy: None,
+            qos: QoS::AtMostOnce,
+            quiet: false,
+            retain: false,
+            skip_retained: false,
+            random_filter: 100.0,
+            remove_retained: false,
+            repeat: 1,
+            repeat_delay: Duration::ZERO,
+            retain_as_published: false,
+            retain_handling: RetainHandling::Always,
+            retained_only: false,
+            session_expiry_s: None,
+            topics: Vec::new(),
+            filter_out: Vec::new(),
+            unsubscribe: Vec::new(),
+            username: None,
+            verbose: false,
+            watch: false,
+            timeout_s: None,
+            will_topic: None,
+            will_payload: None,
+            will_qos: QoS::AtMostOnce,
+            will_retain: false,
+            tls: None,
+            missing: None,
+        }
+    }
+
+    /// The port to connect to.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or(1883)
+    }
+
+    /// Checks what only the whole of the flags can show, and completes what follows from it.
+    pub fn complete(&mut self) -> Result<(), String> {
+        self.check_build()?;
+        if self.input_twice {
+            return Err("Only one type of message can be sent at once.".into());
+        }
+        if self.will_topic.is_none() {
+            if self.will_payload.is_some() {
+                return Err("a will payload needs a will topic (--will-topic).".into());
+            }
+            if self.will_retain {
+                return Err("--will-retain needs a will topic (--will-topic).".into());
+            }
+        }
+        let v5 = self.version == Version::V5;
+        if !v5 && self.password.is_some() && self.username.is_none() {
+            return Err("before MQTT 5.0 a password (-P) needs a user name (-u).".into());
+        }
+        if v5 && !self.clean_start && self.session_expiry_s.is_none() {
+            self.session_expiry_s = Some(u32::MAX);
+        }
+        if !v5 && !self.clean_start && self.id.is_none() {
+            return Err("-c keeps a session, and that needs a client id (-i).".into());
+        }
+        if v5 && self.session_expiry_s == Some(u32::MAX) && self.id.is_none() {
+            return Err("a session that never expires needs a client id (-i).".into());
+        }
+        self.check_topics()?;
+        let mut properties = std::mem::take(&mut self.properties);
+        properties.complete(self)?;
+        self.properties = properties;
+        Ok(())
+    }
+
+    fn check_topics(&self) -> Result<(), String> {
+        match self.tool {
+            Tool::Publish if self.topics.is_empty() || self.input.is_none() => {
+                Err("Both a topic (-t) and a message (-f, -l, -m, -n or -s) are needed.".into())
+            }
+            Tool::Subscribe if self.topics.is_empty() && self.unsubscribe.is_empty() => {
+                Err("A topic to subscribe to (-t) or to unsubscribe from (-U) is needed.".into())
+            }
+            Tool::Request
+                if self.topics.is_empty()
+                    || self.input.is_none()
+                    || self.response_topic.is_none() =>
+            {
+                Err("A topic (-t), a message and a response topic (-e) are all needed.".into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_build(&self) -> Result<(), String> {
+        if let Some(what) = self.missing {
+            return Err(format!("this build has no {what} yet."));
+        }
+        if self.no_tls {
+            return Ok(());
+        }
+        let implied = self.port == Some(8883) && self.unix.is_none();
+        match &self.tls {
+            Some(flag) => Err(format!("{flag}: this build has no TLS yet.")),
+            None if implied => Err(
+                "port 8883 means TLS, and this build has no TLS yet (--no-tls goes without)."
+                    .into(),
+            ),
+            None => Ok(()),
+        }
+    }
+}
