@@ -6,11 +6,16 @@
 //! each. `bash tests/setup.sh` brings what is needed; see `harness` for running the suite against
 //! a peer.
 
+mod acl;
+mod client_flags;
 mod conf_errors;
+mod format;
 mod harness;
+mod limits;
 mod listeners;
 mod log_words;
 mod signals;
+mod sys;
 mod wait;
 mod walk_around;
 mod walk_basic;
