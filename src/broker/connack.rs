@@ -16,8 +16,8 @@ impl Broker {
     ///
     /// The properties come in Mosquitto's order: what applies of Server Keep Alive, Topic Alias
     /// Maximum, Assigned Client Identifier, Retain Available, Maximum Packet Size, Receive Maximum,
-    /// Maximum QoS. None of them is ever left out for the client's Maximum Packet Size: the
-    /// specification allows that for Reason String and User Property only.
+    /// Maximum QoS. None of them may be left out for the client's Maximum Packet Size: a client
+    /// that has no room for them cannot be served.
     pub(super) fn greet(&mut self, id: ConnId, connect: &Connect<'_>, greeting: &Greeting<'_>) {
         let Some(conn) = self.connections.get(id.index as usize) else {
             return;
@@ -67,11 +67,14 @@ impl Broker {
         };
         let mut bytes = Vec::new();
         connack.encode(connect.version, &mut bytes);
-        log::debug!(
-            "Sending CONNACK to {} ({}, 0)",
-            self.client_name(id),
-            u8::from(greeting.session_present)
-        );
+        if !self.fits(id, bytes.len()) {
+            let name = self.describe(id);
+            let what = "its Maximum Packet Size has no room for CONNACK";
+            log::info!(target: "notice", "Client {name} disconnected: {what}.");
+            return self.close_quietly(id);
+        }
+        let present = u8::from(greeting.session_present);
+        log::debug!("Sending CONNACK to {} ({present}, 0)", self.client_name(id));
         self.reply_encoded(id, PacketType::ConnAck, bytes);
     }
 

@@ -75,9 +75,9 @@ pub(super) struct Reply {
 }
 
 impl Reply {
+    /// Acknowledgements have a packet identifier and PINGRESP has no body; the rest is encoded.
     fn is_encoded(self) -> bool {
-        use PacketType::*;
-        !matches!(self.packet, PubAck | PubRec | PubRel | PubComp | PingResp)
+        self.packet_id == 0 && self.packet != PacketType::PingResp
     }
 }
 

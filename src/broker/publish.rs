@@ -18,6 +18,23 @@ pub(super) enum Publisher {
     Broker,
 }
 
+/// Why one message is not taken.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    reason: ReasonCode,
+    /// The directive whose limit it is, if it is one that Mosquitto does not have.
+    limit: Option<&'static str>,
+}
+
+impl Refused {
+    fn limit(reason: ReasonCode, limit: &'static str) -> Refused {
+        Refused {
+            reason,
+            limit: Some(limit),
+        }
+    }
+}
+
 /// A QoS 2 message between PUBLISH and PUBREL.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
@@ -86,17 +103,9 @@ impl Broker {
         if log::log_enabled!(log::Level::Debug) {
             self.log_publish(session_id, publish);
         }
-        match self.judge_publish(id, session_id, publish) {
-            Ok(ReasonCode::SUCCESS) => {}
-            // 3.x has no way to say no: it is acknowledged like any other [MQTT-3.3.5-2].
-            Ok(refused) => {
-                let reason = if version == Version::V5 {
-                    refused
-                } else {
-                    ReasonCode::SUCCESS
-                };
-                return self.answer_refused(id, session_id, publish, reason);
-            }
+        match self.judge_publish(session_id, publish) {
+            Ok(None) => {}
+            Ok(Some(refused)) => return self.answer_refused(id, version, publish, refused),
             Err(malformed) => return self.refuse_packet(id, malformed),
         }
         match publish.qos {
@@ -116,13 +125,12 @@ impl Broker {
         }
     }
 
-    /// Success, a reason to refuse just this message, or what makes the packet unacceptable.
+    /// Nothing, why just this message is refused, or what makes the packet unacceptable.
     fn judge_publish(
         &mut self,
-        id: ConnId,
         session_id: SessionId,
         publish: &Publish<'_>,
-    ) -> Result<ReasonCode, Malformed> {
+    ) -> Result<Option<Refused>, Malformed> {
         let session = self.sessions.get(session_id);
         let listener = &self.settings.listeners[usize::from(session.listener)];
         if publish.qos > listener.max_qos {
@@ -142,51 +150,65 @@ impl Broker {
         if publish.topic.len() > 2 * self.settings.max_topic_levels
             && crate::topic::level_count(publish.topic) > self.settings.max_topic_levels
         {
-            return Ok(ReasonCode::TOPIC_NAME_INVALID);
+            return Ok(Some(Refused::limit(
+                ReasonCode::TOPIC_NAME_INVALID,
+                "max_topic_levels",
+            )));
         }
         let limit = self.settings.message_size_limit;
         if limit != 0 && publish.payload.len() > limit {
-            return Ok(ReasonCode::QUOTA_EXCEEDED);
+            return Ok(Some(Refused::limit(
+                ReasonCode::QUOTA_EXCEEDED,
+                "message_size_limit",
+            )));
         }
         // `$SYS` is ours alone.
         let is_sys = publish.topic.starts_with(b"$SYS") && listener.mount_point.is_empty();
         if is_sys || !self.may_write_mounted(session_id, publish.topic) {
-            if log::log_enabled!(log::Level::Debug) {
-                let topic = String::from_utf8_lossy(publish.topic);
-                let name = self.client_name(id);
-                log::debug!(
-                    "Denied PUBLISH from {name} (d{}, q{}, r{}, m{}, '{topic}', ... ({} bytes))",
-                    u8::from(publish.dup),
-                    publish.qos as u8,
-                    u8::from(publish.retain),
-                    publish.packet_id,
-                    publish.payload.len(),
-                );
-            }
-            return Ok(ReasonCode::NOT_AUTHORIZED);
+            self.log_denied(session_id, publish);
+            return Ok(Some(Refused {
+                reason: ReasonCode::NOT_AUTHORIZED,
+                limit: None,
+            }));
         }
-        Ok(ReasonCode::SUCCESS)
+        Ok(None)
+    }
+
+    fn log_denied(&self, session_id: SessionId, publish: &Publish<'_>) {
+        log::debug!(
+            "Denied PUBLISH from {} (d{}, q{}, r{}, m{}, '{}', ... ({} bytes))",
+            self.sessions.get(session_id).name(),
+            u8::from(publish.dup),
+            publish.qos as u8,
+            u8::from(publish.retain),
+            publish.packet_id,
+            String::from_utf8_lossy(publish.topic),
+            publish.payload.len(),
+        );
     }
 
     fn answer_refused(
         &mut self,
         id: ConnId,
-        session_id: SessionId,
+        version: Version,
         publish: &Publish<'_>,
-        reason: ReasonCode,
+        refused: Refused,
     ) {
         self.stats.publish_dropped += 1;
-        match publish.qos {
-            QoS::AtMostOnce => {}
-            QoS::AtLeastOnce => {
-                self.acknowledge(id, PacketType::PubAck, publish.packet_id, reason);
+        let packet = match publish.qos {
+            QoS::AtMostOnce => return,
+            QoS::AtLeastOnce => PacketType::PubAck,
+            // A refusal ends the handshake [MQTT-4.3.3-9]; 3.x goes on with PUBREL, which is
+            // answered although nothing is held.
+            QoS::ExactlyOnce => PacketType::PubRec,
+        };
+        match (version, refused.limit) {
+            (Version::V5, Some(limit)) => {
+                self.acknowledge_limit(id, packet, publish.packet_id, refused.reason, limit);
             }
-            // A refusal ends the handshake [MQTT-4.3.3-9]; where it can't be told, 3.x goes on with
-            // PUBREL, which is answered although nothing is held.
-            QoS::ExactlyOnce => {
-                debug_assert!(self.sessions.slab.contains(session_id.0 as usize));
-                self.acknowledge(id, PacketType::PubRec, publish.packet_id, reason);
-            }
+            (Version::V5, None) => self.acknowledge(id, packet, publish.packet_id, refused.reason),
+            // 3.x has no way to say no: it is acknowledged like any other [MQTT-3.3.5-2].
+            _ => self.acknowledge(id, packet, publish.packet_id, ReasonCode::SUCCESS),
         }
     }
 
@@ -222,16 +244,14 @@ impl Broker {
 
     /// More QoS 2 messages are under way than one client may have.
     fn refuse_hold(&mut self, id: ConnId, packet_id: u16) {
-        let version = self.conn(id).map(|conn| conn.version);
-        if version == Some(Version::V5) {
-            self.acknowledge(
-                id,
-                PacketType::PubRec,
-                packet_id,
-                ReasonCode::QUOTA_EXCEEDED,
-            );
+        let reason = ReasonCode::QUOTA_EXCEEDED;
+        if self
+            .conn(id)
+            .is_some_and(|conn| conn.version == Version::V5)
+        {
+            let limit = "max_inbound_qos2";
+            self.acknowledge_limit(id, PacketType::PubRec, packet_id, reason, limit);
         } else {
-            let reason = ReasonCode::QUOTA_EXCEEDED;
             self.refuse_packet(
                 id,
                 Malformed {

@@ -4,7 +4,7 @@ use super::publish::Publisher;
 use super::session::SessionId;
 use super::{Broker, ConnId};
 use crate::store::{DeliveryId, Stage};
-use crate::wire::{Ack, PacketType, QoS, ReasonCode};
+use crate::wire::{Ack, PacketType, Properties, PropertyId, QoS, ReasonCode, Value, Version};
 
 impl Broker {
     /// Sends an acknowledgement: a promise, which leaves in the order of what it answers.
@@ -24,6 +24,49 @@ impl Broker {
             );
         }
         self.reply(id, packet, packet_id, reason);
+    }
+
+    /// Refuses a message for a limit of Midge's own, and says which one in a Reason String, if the
+    /// client wants problems explained and it fits [MQTT-3.4.2-2] [MQTT-3.5.2-2].
+    pub(super) fn acknowledge_limit(
+        &mut self,
+        id: ConnId,
+        packet: PacketType,
+        packet_id: u16,
+        reason: ReasonCode,
+        limit: &str,
+    ) {
+        let mut bytes = Vec::new();
+        let raw = self.reason_string(id, limit);
+        let ack = Ack {
+            packet_id,
+            reason,
+            properties: Properties::from_encoded(&raw),
+        };
+        ack.encode(Version::V5, packet, &mut bytes);
+        if raw.is_empty() || !self.fits(id, bytes.len()) {
+            return self.acknowledge(id, packet, packet_id, reason);
+        }
+        self.reply_encoded(id, packet, bytes);
+    }
+
+    /// A Reason String as a property, or nothing where the client shall get none
+    /// [MQTT-3.1.2-29].
+    pub(super) fn reason_string(&mut self, id: ConnId, text: &str) -> Vec<u8> {
+        let mut raw = Vec::new();
+        let is_wanted = self
+            .conn(id)
+            .is_some_and(|conn| conn.version == Version::V5 && conn.wants_problems);
+        if is_wanted {
+            PropertyId::ReasonString.encode(Value::Text(text), &mut raw);
+        }
+        raw
+    }
+
+    /// Whether the client takes a packet of this size.
+    pub(super) fn fits(&mut self, id: ConnId, len: usize) -> bool {
+        self.conn(id)
+            .is_some_and(|conn| len <= conn.max_packet_size)
     }
 
     fn log_received(&self, session: SessionId, packet: PacketType, ack: Ack<'_>) {

@@ -39,19 +39,27 @@ impl Broker {
         }
         let identifier = subscribe.subscription_id().unwrap_or(0);
         let mut codes = Vec::new();
+        let mut limit = None;
         for filter in subscribe.filters() {
             let reason = self.subscribe_one(session_id, filter, identifier);
+            limit = limit.or(match reason {
+                ReasonCode::TOPIC_FILTER_INVALID => Some("max_topic_levels"),
+                ReasonCode::QUOTA_EXCEEDED => Some("max_subscriptions_per_client"),
+                _ => None,
+            });
             let code = match (version, reason.is_error()) {
                 (Version::V31 | Version::V311, true) => 0x80,
                 _ => reason.0,
             };
             codes.push(code);
         }
-        self.send_suback(id, PacketType::SubAck, version, subscribe.packet_id, &codes);
+        let packet_id = subscribe.packet_id;
+        self.send_suback(id, PacketType::SubAck, version, packet_id, &codes, limit);
         // The acknowledgement goes first, the retained messages follow it.
         self.pump_replays(session_id);
     }
 
+    /// Answers a SUBSCRIBE or UNSUBSCRIBE; `limit` is the directive that a filter failed by.
     fn send_suback(
         &mut self,
         id: ConnId,
@@ -59,14 +67,30 @@ impl Broker {
         version: Version,
         packet_id: u16,
         codes: &[u8],
+        limit: Option<&str>,
     ) {
-        let mut bytes = Vec::new();
-        SubAck {
-            packet_id,
-            properties: Properties::default(),
-            codes,
+        let raw = limit
+            .map(|limit| self.reason_string(id, limit))
+            .unwrap_or_default();
+        let encode = |properties| {
+            let mut bytes = Vec::new();
+            SubAck {
+                packet_id,
+                properties,
+                codes,
+            }
+            .encode(version, packet, &mut bytes);
+            bytes
+        };
+        let mut bytes = encode(Properties::from_encoded(&raw));
+        // [MQTT-3.9.2-1]
+        if !self.fits(id, bytes.len()) {
+            bytes = encode(Properties::default());
         }
-        .encode(version, packet, &mut bytes);
+        if !self.fits(id, bytes.len()) {
+            let what = "its Maximum Packet Size has no room for the answer";
+            return self.close(id, ReasonCode::PACKET_TOO_LARGE, what);
+        }
         log::debug!("Sending {} to {}", packet.name(), self.client_name(id));
         self.reply_encoded(id, packet, bytes);
     }
@@ -159,6 +183,7 @@ impl Broker {
             version,
             unsubscribe.packet_id,
             &codes,
+            None,
         );
     }
 
