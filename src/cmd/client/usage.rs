@@ -12,20 +12,18 @@ const INDENT: usize = 8;
 /// The help of a client, called `program`.
 pub fn help(tool: Tool, program: &str) -> String {
     let mut out = format!("{program}: {}\n\n", purpose(tool));
-    let (usage, from) = match tool {
-        Tool::Publish => ("-t TOPIC {-m MESSAGE | -f FILE | -l | -n | -s}", "-L URL"),
-        Tool::Subscribe => ("{-t FILTER | -U FILTER}...", "-L URL"),
+    let (usage, more) = match tool {
+        Tool::Publish => ("-t TOPIC", "{-m MESSAGE | -f FILE | -l | -n | -s}"),
+        Tool::Subscribe => ("{-t FILTER | -U FILTER}...", ""),
         Tool::Request => (
-            "-t TOPIC -e RESPONSE_TOPIC {-m MESSAGE | -f FILE | -n | -s}",
-            "-L URL -e RESPONSE_TOPIC",
+            "-t TOPIC",
+            "-e RESPONSE_TOPIC {-m MESSAGE | -f FILE | -n | -s}",
         ),
     };
     // Writing to a String cannot fail.
-    let _ = writeln!(
-        out,
-        "Usage: {program} [-h HOST] [-p PORT] {usage} [OPTION]..."
-    );
-    let _ = writeln!(out, "       {program} {from} [OPTION]...\n");
+    let _ = writeln!(out, "Usage: {program} [-h HOST] [-p PORT] {usage}");
+    let _ = writeln!(out, "           {more} [OPTION]...");
+    let _ = writeln!(out, "       {program} -L URL {more} [OPTION]...\n");
     for flag in flags::of(tool) {
         let names = flag.names.join(", ");
         let _ = writeln!(out, "  {names} {}", flag.value);
