@@ -121,7 +121,11 @@ pub struct Raw {
 
 impl Raw {
     pub fn tcp(host: &str, port: u16) -> Self {
-        let stream = TcpStream::connect((host, port)).unwrap();
+        Self::accepted(TcpStream::connect((host, port)).unwrap())
+    }
+
+    /// The other side's end of a connection, or our own.
+    pub fn accepted(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self {
