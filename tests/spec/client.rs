@@ -263,6 +263,14 @@ impl Client {
         self.world.input(self.link, bytes);
     }
 
+    /// Sends bytes and takes what the broker writes in answer as bytes, unread.
+    pub fn raw_unread(&self, bytes: &[u8]) -> Vec<u8> {
+        self.world.seam(|seam| {
+            seam.input(self.link, bytes);
+            seam.take_output(self.link)
+        })
+    }
+
     /// Sends several packets in one go, as a client does that does not wait for answers.
     pub fn send_all(&self, packets: &[Packet]) {
         let mut bytes = Vec::new();

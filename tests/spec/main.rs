@@ -22,9 +22,23 @@ macro_rules! proves {
     };
 }
 
+mod acl;
+mod alias;
+mod auth;
 mod connack;
 mod connect;
+mod disconnect;
+mod flow_control;
+mod order;
+mod ping_keepalive;
+mod properties;
 mod publish;
 mod qos;
 mod retain;
 mod session;
+mod shared;
+mod size_limits;
+mod subscribe;
+mod topics;
+mod unsubscribe;
+mod will;
