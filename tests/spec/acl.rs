@@ -1,0 +1,129 @@
+//! Authorisation as clients see it: what an ACL denies, and how the answer looks.
+
+use crate::common::packet::*;
+use crate::world::World;
+
+fn guarded(text: &str) -> World {
+    World::with(|s| crate::seam::acl(s, text))
+}
+
+#[test]
+fn a_denied_publish_is_told_to_5_0_and_quietly_acknowledged_before() {
+    proves!["3.1.1:MQTT-3.3.5-2", "5.0:MQTT-3.4.2-1", "5.0:MQTT-3.5.2-1"];
+    for version in Version::ALL {
+        let world = guarded("topic read #\ntopic write open/#\n");
+        let witness = world.client(version, "w").connect();
+        witness.subscribe("#", 2);
+        let p = world.client(version, "p").connect();
+        let code = if version == Version::V5 { 0x87 } else { 0 };
+        assert_eq!(p.say("shut", "x", 0), 0);
+        assert_eq!(p.say("shut", "x", 1), code);
+        assert_eq!(p.say("shut", "x", 2), code);
+        assert_eq!(p.retain("shut", "x", 1), code);
+        witness.expect_nothing();
+        assert_eq!(p.say("open/door", "x", 1), 0);
+        witness.hear("open/door", "x");
+        let late = world.client(version, "late").connect();
+        late.subscribe("shut", 0);
+        late.expect_nothing();
+    }
+}
+
+#[test]
+fn a_denied_delivery_does_not_arrive() {
+    for version in Version::ALL {
+        let world = guarded("topic write #\ntopic read open/#\n");
+        let sub = world.client(version, "sub").durable().connect();
+        assert_eq!(sub.subscribe("#", 1), 1, "a subscription itself is granted");
+        let p = world.client(version, "p").connect();
+        p.say("shut", "x", 1);
+        p.retain("shut", "kept", 1);
+        p.say("open/a", "x", 1);
+        sub.hear("open/a", "x");
+        sub.expect_nothing();
+        sub.drop_link();
+        p.say("shut", "x", 1);
+        p.say("open/b", "x", 1);
+        let sub = world.client(version, "sub").durable().connect();
+        sub.hear("open/b", "x");
+        sub.expect_nothing();
+        sub.subscribe("shut", 1);
+        sub.expect_nothing();
+    }
+}
+
+#[test]
+fn a_denied_will_is_not_published() {
+    for version in Version::ALL {
+        let world = guarded("topic read #\ntopic write open/#\n");
+        let witness = world.client(version, "w").connect();
+        witness.subscribe("#", 0);
+        world.client(version, "a").will(Will::new("shut", "x").retain()).connect().drop_link();
+        witness.expect_nothing();
+        world.client(version, "b").will(Will::new("open/b", "x")).connect().drop_link();
+        witness.hear("open/b", "x");
+    }
+}
+
+#[test]
+fn deny_goes_before_what_allows() {
+    for version in Version::NUMBERED {
+        let world = guarded("topic readwrite a/#\ntopic deny a/secret\n");
+        let sub = world.client(version, "sub").connect();
+        sub.subscribe("a/#", 0);
+        sub.say("a/secret", "x", 0);
+        sub.say("a/b", "x", 0);
+        sub.hear("a/b", "x");
+        sub.expect_nothing();
+    }
+}
+
+#[test]
+fn a_pattern_gives_each_client_its_own_place() {
+    for version in Version::NUMBERED {
+        let world = guarded("pattern readwrite device/%c/#\n");
+        let a = world.client(version, "a").connect();
+        a.subscribe("#", 0);
+        let b = world.client(version, "b").connect();
+        b.subscribe("#", 0);
+        a.say("device/a/state", "on", 0);
+        b.say("device/a/state", "forged", 0);
+        a.hear("device/a/state", "on");
+        a.expect_nothing();
+        b.expect_nothing();
+        // A name with a wildcard in it opens nothing.
+        let sly = world.client(version, "+").connect();
+        sly.subscribe("device/#", 0);
+        a.say("device/a/state", "off", 0);
+        a.hear("device/a/state", "off");
+        sly.expect_nothing();
+    }
+}
+
+#[test]
+fn a_user_has_rights_of_its_own() {
+    let world = World::with(|s| {
+        crate::seam::one_user(s, "ann", "secret");
+        crate::seam::acl(s, "topic read public\nuser ann\ntopic readwrite #\n");
+    });
+    let ann = world.v5("a").user("ann").password("secret").connect();
+    let anybody = world.v5("b").connect();
+    anybody.subscribe("#", 0);
+    assert_eq!(ann.say("private", "x", 1), 0x10);
+    assert_eq!(ann.say("public", "x", 1), 0);
+    anybody.hear("public", "x");
+    assert_eq!(anybody.say("public", "x", 1), 0x87);
+}
+
+#[test]
+fn the_user_name_can_be_the_client_identifier() {
+    let world = World::with(|s| {
+        crate::seam::one_user(s, "ann", "secret");
+        s.listeners[0].use_username_as_clientid = true;
+    });
+    let first = world.v5("x").user("ann").password("secret").connect();
+    let _second = world.v5("y").user("ann").password("secret").connect();
+    first.expect_end(0x8E);
+    // Without a user name there is no identifier.
+    assert!([0x85, 0x87].contains(&world.v5("z").refused()));
+}
