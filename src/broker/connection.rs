@@ -158,6 +158,11 @@ impl Connection {
         }
     }
 
+    /// Whether nothing is read from it any more.
+    pub(super) fn is_closing(&self) -> bool {
+        matches!(self.state, State::Closing)
+    }
+
     /// The session of an open connection.
     pub(super) fn session(&self) -> Option<SessionId> {
         match self.state {

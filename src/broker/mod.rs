@@ -182,10 +182,11 @@ impl Broker {
         self.outputs.auth.pop_front()
     }
 
-    /// Whether the connection takes input now; if not, [`Broker::poll_resume`] will name it.
+    /// Whether the connection takes input now; if not, [`Broker::poll_resume`] will name it, or
+    /// [`Broker::poll_close`].
     pub fn takes_input(&self, id: ConnId) -> bool {
         let conn = self.connections.get(id.index as usize);
-        conn.is_some_and(|c| c.generation == id.generation && !c.is_paused)
+        conn.is_some_and(|c| c.generation == id.generation && !c.is_paused && !c.is_closing())
     }
 }
 

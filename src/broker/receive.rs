@@ -26,12 +26,12 @@ impl Broker {
                 Ok(None) => break,
                 Err(malformed) => {
                     self.refuse_packet(id, malformed);
-                    continue;
+                    break;
                 }
             };
             if let Err(malformed) = self.judge(id, header) {
                 self.refuse_packet(id, malformed);
-                continue;
+                break;
             }
             let total = header.total();
             if rest.len() < total {
@@ -41,10 +41,7 @@ impl Broker {
             self.packet(id, header, &rest[..total]);
         }
         self.stats.bytes_received += at as u64;
-        if self
-            .conn(id)
-            .is_none_or(|conn| matches!(conn.state, State::Closing))
-        {
+        if self.conn(id).is_none_or(|conn| conn.is_closing()) {
             return bytes.len();
         }
         at

@@ -160,18 +160,21 @@ impl Broker {
         };
         let has_more = rest.is_some() || !conn.replies.is_empty();
         self.resume_if_drained(id);
+        if let Some(session) = session {
+            self.pump_replays(session);
+        }
         if has_more || session.is_some_and(|session| self.has_output(session)) {
             self.mark_writable(id);
         }
     }
 
-    /// Whether something besides replies can be sent to the session's client now.
+    /// Whether something besides replies can be sent to the session's client now. What waits for
+    /// room is listed again when an acknowledgement makes some.
     fn has_output(&self, session_id: SessionId) -> bool {
         let session = self.sessions.get(session_id);
-        session.window.has_unsent()
+        session.window.next_unsent(&self.deliveries, 0).is_some()
             || !session.queue_qos0.is_empty()
             || !session.queue.is_empty() && self.window_has_room(session_id)
-            || !session.replays.is_empty()
     }
 
     fn begin_progress(&self, session: Option<SessionId>) -> Progress {

@@ -112,11 +112,6 @@ impl Window {
         self.unsent = 0;
     }
 
-    /// Whether something was not sent on this connection.
-    pub fn has_unsent(&self) -> bool {
-        self.unsent < self.slots.len()
-    }
-
     /// Everything under way, in order, also what is done.
     pub fn iter(&self) -> impl Iterator<Item = DeliveryId> + '_ {
         self.slots.iter().copied()
