@@ -121,7 +121,7 @@ impl Broker {
             return match connect.username {
                 Some(name) if !name.is_empty() => Ok(()),
                 _ => Err(refusal(
-                    ReasonCode::BAD_USER_NAME_OR_PASSWORD,
+                    ReasonCode::NOT_AUTHORIZED,
                     "no user name to use as client id",
                 )),
             };
@@ -275,7 +275,7 @@ impl Broker {
             self.refuse(id, connect, &refusal(ReasonCode::SERVER_BUSY, what));
             return;
         }
-        let resumed = existing.and_then(|session| self.take_over(session, connect.clean_start));
+        let resumed = existing.and_then(|session| self.take_over(session, connect));
         let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
         self.open_session(id, session_id, connect, &client_id);
         let greeting = Greeting {
@@ -306,17 +306,18 @@ impl Broker {
     }
 
     /// Ends an older connection of the session [MQTT-3.1.4-2]; returns the session if it goes on.
-    fn take_over(&mut self, session_id: SessionId, clean_start: bool) -> Option<SessionId> {
+    ///
+    /// A session belongs to its user name as well: who comes with the Client Identifier of somebody
+    /// else gets a session of its own, never what was kept for the other.
+    fn take_over(&mut self, session_id: SessionId, connect: &Connect<'_>) -> Option<SessionId> {
         if let Some(old) = self.sessions.get(session_id).connection {
             let name = self.sessions.get(session_id).name();
             log::info!(target: "notice", "Client {name} already connected, closing old connection.");
             self.close(old, ReasonCode::SESSION_TAKEN_OVER, "taken over");
         }
         // The old connection's end may have ended the session, too.
-        if !self.sessions.slab.contains(session_id.0 as usize) {
-            return None;
-        }
-        if clean_start {
+        let session = self.sessions.slab.get(session_id.0 as usize)?;
+        if connect.clean_start || session.username.as_deref() != connect.username {
             self.publish_will(session_id);
             self.end_session(session_id);
             return None;

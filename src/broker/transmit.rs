@@ -44,6 +44,7 @@ impl Partial {
 #[derive(Default)]
 pub(super) struct Transit {
     items: Vec<Item>,
+    len: usize,
     mono_ms: u64,
 }
 
@@ -77,6 +78,7 @@ impl Broker {
     pub fn transmit(&mut self, id: ConnId, out: &mut [u8], now: Now) -> usize {
         self.now = now;
         self.transit.items.clear();
+        self.transit.len = 0;
         let Some(conn) = self.conn(id) else { return 0 };
         let partial = conn.partial;
         let session = conn.session();
@@ -115,10 +117,14 @@ impl Broker {
             self.transit.items.push(item);
             self.advance(&mut progress, id, session, source);
         }
-        window.len()
+        self.transit.len = window.len();
+        self.transit.len
     }
 
     /// The socket took the first `n` bytes of what the last [`Broker::transmit`] encoded.
+    ///
+    /// If that was not all of it, the socket is full, and the connection is listed as writable
+    /// again by [`Broker::writable`] only (or when there is something new for it).
     pub fn sent(&mut self, id: ConnId, n: usize, now: Now) {
         self.now = now;
         self.stats.bytes_sent += n as u64;
@@ -162,6 +168,10 @@ impl Broker {
         self.resume_if_drained(id);
         if let Some(session) = session {
             self.pump_replays(session);
+        }
+        let is_full = n < self.transit.len;
+        if is_full {
+            return;
         }
         if has_more || session.is_some_and(|session| self.has_output(session)) {
             self.mark_writable(id);

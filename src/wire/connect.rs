@@ -96,12 +96,15 @@ impl<'a> Connect<'a> {
             0 => None,
             _ => Some(Will::decode(version, flags, &mut reader)?),
         };
-        let username = if flags & USERNAME == 0 {
+        // In MQTT 3.1 the Remaining Length overrules the flags for user name and password.
+        let is_cut = version == Version::V31 && reader.is_empty();
+        let username = if flags & USERNAME == 0 || is_cut {
             None
         } else {
             Some(reader.name()?)
         };
-        let password = if flags & PASSWORD == 0 {
+        let is_cut = version == Version::V31 && reader.is_empty();
+        let password = if flags & PASSWORD == 0 || is_cut {
             None
         } else {
             Some(reader.binary()?)
@@ -192,8 +195,7 @@ fn read_version(reader: &mut Reader<'_>) -> Result<(Version, bool), ConnectError
         (b"MQTT", 4) => Ok((Version::V311, level & BRIDGE != 0)),
         // A bridge of MQTT 5.0 has options of its own for what the bit asks for.
         (b"MQTT", 5) if level & BRIDGE == 0 => Ok((Version::V5, false)),
-        // A level that is too new is told so in the form of the version it comes after.
-        (b"MQTT", 6..) => Err(error(Some(Version::V5), unsupported)),
+        // Told in the oldest form, which every client reads.
         (b"MQTT" | b"MQIsdp", _) => Err(error(Some(Version::V311), unsupported)),
         _ => Err(error(None, unsupported)),
     }
@@ -264,12 +266,12 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_is_too_new_is_named() {
+    fn a_version_that_is_too_new_is_told_in_the_oldest_form() {
         let error = Connect::decode(0x10, b"\0\x04MQTT\x07\x02\0\0\0\0").unwrap_err();
         assert_eq!(
             error.malformed.reason,
             ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
         );
-        assert_eq!(error.version, Some(Version::V5));
+        assert_eq!(error.version, Some(Version::V311));
     }
 }
