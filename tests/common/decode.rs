@@ -21,12 +21,16 @@ pub enum From {
 ///
 /// `version` is that of the connection; a CONNECT brings its own.
 pub fn decode(version: Version, from: From, bytes: &[u8]) -> Result<Option<(Packet, usize)>, Bad> {
-    let Some((first, header_len, remaining)) = header(bytes)? else { return Ok(None) };
+    let Some((first, header_len, remaining)) = header(bytes)? else {
+        return Ok(None);
+    };
     let total = header_len + remaining;
     if bytes.len() < total {
         return Ok(None);
     }
-    let mut body = Body { rest: bytes[header_len..total].to_vec() };
+    let mut body = Body {
+        rest: bytes[header_len..total].to_vec(),
+    };
     let packet = packet(version, from, first, &mut body)?;
     if !body.rest.is_empty() {
         return Err("bytes behind the last field");
@@ -49,10 +53,14 @@ fn version_of(packet: &Packet, version: Version) -> Version {
 
 /// First byte, length of the fixed header, Remaining Length.
 fn header(bytes: &[u8]) -> Result<Option<(u8, usize, usize)>, Bad> {
-    let Some(&first) = bytes.first() else { return Ok(None) };
+    let Some(&first) = bytes.first() else {
+        return Ok(None);
+    };
     let mut remaining = 0;
     for place in 0..4 {
-        let Some(&byte) = bytes.get(1 + place) else { return Ok(None) };
+        let Some(&byte) = bytes.get(1 + place) else {
+            return Ok(None);
+        };
         remaining += usize::from(byte % 128) * 128_usize.pow(place as u32);
         if byte < 128 {
             return Ok(Some((first, 2 + place, remaining)));
@@ -123,7 +131,9 @@ impl Body {
         let text = self.text()?;
         let bad = |c: char| {
             let n = c as u32;
-            c.is_control() || (0xFDD0..=0xFDEF).contains(&n) || matches!(n & 0xFFFF, 0xFFFE | 0xFFFF)
+            c.is_control()
+                || (0xFDD0..=0xFDEF).contains(&n)
+                || matches!(n & 0xFFFF, 0xFFFE | 0xFFFF)
         };
         if text.contains(bad) {
             return Err("a control character or non-character in a name");
@@ -143,7 +153,9 @@ impl Body {
             return Ok(Vec::new());
         }
         let length = self.var_int()? as usize;
-        let mut field = Body { rest: self.take(length)? };
+        let mut field = Body {
+            rest: self.take(length)?,
+        };
         let mut list: Vec<Property> = Vec::new();
         while !field.rest.is_empty() {
             let property = field.property(place)?;
@@ -179,15 +191,25 @@ impl Body {
             Kind::Pair => Value::Pair(self.text()?, self.text()?),
         };
         let property = Property::from_parts(id, value).expect("the kind comes from the table");
-        property.check().map_err(|_| "a value that the property does not have")?;
+        property
+            .check()
+            .map_err(|_| "a value that the property does not have")?;
         Ok(property)
     }
 }
 
 fn packet(version: Version, from: From, first: u8, body: &mut Body) -> Result<Packet, Bad> {
     flags(version, first)?;
-    let publish_place = if from == From::Client { Place::PublishIn } else { Place::PublishOut };
-    let ending_place = if from == From::Client { Place::DisconnectIn } else { Place::DisconnectOut };
+    let publish_place = if from == From::Client {
+        Place::PublishIn
+    } else {
+        Place::PublishOut
+    };
+    let ending_place = if from == From::Client {
+        Place::DisconnectIn
+    } else {
+        Place::DisconnectOut
+    };
     Ok(match first >> 4 {
         1 => Packet::Connect(connect(body)?),
         2 => Packet::ConnAck(connack(version, body)?),
@@ -225,7 +247,11 @@ fn flags(version: Version, first: u8) -> Result<(), Bad> {
         15 => version == Version::V5 && flags == 0,
         _ => flags == 0,
     };
-    if good { Ok(()) } else { Err("reserved bits of the fixed header") }
+    if good {
+        Ok(())
+    } else {
+        Err("reserved bits of the fixed header")
+    }
 }
 
 fn connect(body: &mut Body) -> Result<Connect, Bad> {
@@ -252,7 +278,13 @@ fn connect(body: &mut Body) -> Result<Connect, Bad> {
         }
         let properties = body.properties(version, Place::Will)?;
         let topic = topic_name(body)?;
-        Some(Will { qos: will_qos, retain: bit(5), properties, topic, payload: body.binary()? })
+        Some(Will {
+            qos: will_qos,
+            retain: bit(5),
+            properties,
+            topic,
+            payload: body.binary()?,
+        })
     } else if will_qos != 0 || bit(5) {
         return Err("flags of a will without a will");
     } else {
@@ -263,8 +295,16 @@ fn connect(body: &mut Body) -> Result<Connect, Bad> {
     }
     // In 3.1 the Remaining Length has precedence over the two flags.
     let missing = |body: &Body| version == Version::V31 && body.rest.is_empty();
-    let user_name = if bit(7) && !missing(body) { Some(body.name()?) } else { None };
-    let password = if bit(6) && !missing(body) { Some(body.binary()?) } else { None };
+    let user_name = if bit(7) && !missing(body) {
+        Some(body.name()?)
+    } else {
+        None
+    };
+    let password = if bit(6) && !missing(body) {
+        Some(body.binary()?)
+    } else {
+        None
+    };
     Ok(Connect {
         protocol_name,
         protocol_level,
@@ -295,12 +335,20 @@ fn connack(version: Version, body: &mut Body) -> Result<ConnAck, Bad> {
         return Err("reserved bits in the flags of CONNACK");
     }
     let code = body.byte()?;
-    let known = if version == Version::V5 { codes::CONNACK.contains(&code) } else { code <= 5 };
+    let known = if version == Version::V5 {
+        codes::CONNACK.contains(&code)
+    } else {
+        code <= 5
+    };
     if !known {
         return Err("a code that CONNACK does not have");
     }
     let properties = body.properties(version, Place::ConnAck)?;
-    Ok(ConnAck { session_present: flags == 1, code, properties })
+    Ok(ConnAck {
+        session_present: flags == 1,
+        code,
+        properties,
+    })
 }
 
 fn publish(version: Version, first: u8, place: Place, body: &mut Body) -> Result<Publish, Bad> {
@@ -318,18 +366,32 @@ fn publish(version: Version, first: u8, place: Place, body: &mut Body) -> Result
     }
     let packet_id = if qos > 0 { body.packet_id()? } else { 0 };
     let properties = body.properties(version, place)?;
-    let alias = properties.iter().any(|p| matches!(p, Property::TopicAlias(_)));
+    let alias = properties
+        .iter()
+        .any(|p| matches!(p, Property::TopicAlias(_)));
     if topic.is_empty() && !alias {
         return Err("an empty topic name");
     }
     let payload = std::mem::take(&mut body.rest);
-    Ok(Publish { dup, qos, retain: first & 1 != 0, topic, packet_id, properties, payload })
+    Ok(Publish {
+        dup,
+        qos,
+        retain: first & 1 != 0,
+        topic,
+        packet_id,
+        properties,
+        payload,
+    })
 }
 
 fn ack(version: Version, known: &[u8], body: &mut Body) -> Result<Ack, Bad> {
     let packet_id = body.packet_id()?;
     let (code, properties) = ending(version, known, Place::Ack, body)?;
-    Ok(Ack { packet_id, code, properties })
+    Ok(Ack {
+        packet_id,
+        code,
+        properties,
+    })
 }
 
 /// Reason code and properties at the end of a packet, either of which may be left out.
@@ -368,7 +430,11 @@ fn subscribe(version: Version, body: &mut Body) -> Result<Subscribe, Bad> {
     if filters.is_empty() {
         return Err("SUBSCRIBE without a filter");
     }
-    Ok(Subscribe { packet_id, properties, filters })
+    Ok(Subscribe {
+        packet_id,
+        properties,
+        filters,
+    })
 }
 
 fn suback(version: Version, known: &[u8], body: &mut Body) -> Result<SubAck, Bad> {
@@ -376,11 +442,19 @@ fn suback(version: Version, known: &[u8], body: &mut Body) -> Result<SubAck, Bad
     let properties = body.properties(version, Place::SubAck)?;
     let codes = std::mem::take(&mut body.rest);
     let bare = known == codes::UNSUBACK && version != Version::V5;
-    let known = if version == Version::V5 { known } else { &[0, 1, 2, 0x80] };
+    let known = if version == Version::V5 {
+        known
+    } else {
+        &[0, 1, 2, 0x80]
+    };
     if codes.is_empty() != bare || codes.iter().any(|code| !known.contains(code)) {
         return Err("codes that the acknowledgement does not have");
     }
-    Ok(SubAck { packet_id, properties, codes })
+    Ok(SubAck {
+        packet_id,
+        properties,
+        codes,
+    })
 }
 
 fn unsubscribe(version: Version, body: &mut Body) -> Result<Unsubscribe, Bad> {
@@ -393,7 +467,11 @@ fn unsubscribe(version: Version, body: &mut Body) -> Result<Unsubscribe, Bad> {
     if filters.is_empty() {
         return Err("UNSUBSCRIBE without a filter");
     }
-    Ok(Unsubscribe { packet_id, properties, filters })
+    Ok(Unsubscribe {
+        packet_id,
+        properties,
+        filters,
+    })
 }
 
 /// The reason codes of each packet, table 2-6.
@@ -406,8 +484,9 @@ pub mod codes {
     pub const PUBACK: &[u8] = &[0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
     /// PUBREL and PUBCOMP.
     pub const PUBREL: &[u8] = &[0x00, 0x92];
-    pub const SUBACK: &[u8] =
-        &[0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2];
+    pub const SUBACK: &[u8] = &[
+        0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2,
+    ];
     pub const UNSUBACK: &[u8] = &[0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91];
     pub const DISCONNECT: &[u8] = &[
         0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8C, 0x8D, 0x8E, 0x8F, 0x90, 0x93,

@@ -120,7 +120,11 @@ fn body(version: Version, packet: &Packet) -> (u8, Vec<u8>) {
 }
 
 fn connect_body(p: &Connect) -> Vec<u8> {
-    let version = if p.protocol_level & 0x7F == 5 { Version::V5 } else { Version::V311 };
+    let version = if p.protocol_level & 0x7F == 5 {
+        Version::V5
+    } else {
+        Version::V311
+    };
     let mut flags = u8::from(p.clean_start) << 1;
     if let Some(will) = &p.will {
         flags |= 0x04 | will.qos << 3 | u8::from(will.retain) << 5;

@@ -21,7 +21,11 @@ impl Version {
     pub const NUMBERED: [Version; 2] = [Version::V311, Version::V5];
 
     pub fn protocol_name(self) -> &'static str {
-        if self == Version::V31 { "MQIsdp" } else { "MQTT" }
+        if self == Version::V31 {
+            "MQIsdp"
+        } else {
+            "MQTT"
+        }
     }
 }
 
@@ -259,13 +263,21 @@ impl Ack {
     }
 
     pub fn code(packet_id: u16, code: u8) -> Ack {
-        Ack { packet_id, code, properties: Vec::new() }
+        Ack {
+            packet_id,
+            code,
+            properties: Vec::new(),
+        }
     }
 }
 
 impl Subscribe {
     pub fn new(packet_id: u16) -> Subscribe {
-        Subscribe { packet_id, properties: Vec::new(), filters: Vec::new() }
+        Subscribe {
+            packet_id,
+            properties: Vec::new(),
+            filters: Vec::new(),
+        }
     }
 
     /// Adds a filter with its options: a QoS, and in 5.0 the bits above.
@@ -282,13 +294,21 @@ impl Subscribe {
 
 impl SubAck {
     pub fn new(packet_id: u16, codes: &[u8]) -> SubAck {
-        SubAck { packet_id, properties: Vec::new(), codes: codes.to_vec() }
+        SubAck {
+            packet_id,
+            properties: Vec::new(),
+            codes: codes.to_vec(),
+        }
     }
 }
 
 impl Unsubscribe {
     pub fn new(packet_id: u16) -> Unsubscribe {
-        Unsubscribe { packet_id, properties: Vec::new(), filters: Vec::new() }
+        Unsubscribe {
+            packet_id,
+            properties: Vec::new(),
+            filters: Vec::new(),
+        }
     }
 
     pub fn filter(mut self, filter: &str) -> Unsubscribe {
@@ -299,7 +319,10 @@ impl Unsubscribe {
 
 impl Disconnect {
     pub fn new(code: u8) -> Disconnect {
-        Disconnect { code, properties: Vec::new() }
+        Disconnect {
+            code,
+            properties: Vec::new(),
+        }
     }
 
     pub fn with(mut self, property: Property) -> Disconnect {
@@ -310,7 +333,10 @@ impl Disconnect {
 
 impl Auth {
     pub fn new(code: u8) -> Auth {
-        Auth { code, properties: Vec::new() }
+        Auth {
+            code,
+            properties: Vec::new(),
+        }
     }
 
     pub fn with(mut self, property: Property) -> Auth {

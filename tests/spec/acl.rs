@@ -58,9 +58,17 @@ fn a_denied_will_is_not_published() {
         let world = guarded("topic read #\ntopic write open/#\n");
         let witness = world.client(version, "w").connect();
         witness.subscribe("#", 0);
-        world.client(version, "a").will(Will::new("shut", "x").retain()).connect().drop_link();
+        world
+            .client(version, "a")
+            .will(Will::new("shut", "x").retain())
+            .connect()
+            .drop_link();
         witness.expect_nothing();
-        world.client(version, "b").will(Will::new("open/b", "x")).connect().drop_link();
+        world
+            .client(version, "b")
+            .will(Will::new("open/b", "x"))
+            .connect()
+            .drop_link();
         witness.hear("open/b", "x");
     }
 }

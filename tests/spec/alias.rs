@@ -115,7 +115,10 @@ fn a_message_with_an_alias_and_qos_2_can_be_released_after_the_alias_has_changed
 }
 
 fn listener_with_aliases(world: &World, maximum: u16) -> Client {
-    let sub = world.v5("sub").with(Property::TopicAliasMaximum(maximum)).connect();
+    let sub = world
+        .v5("sub")
+        .with(Property::TopicAliasMaximum(maximum))
+        .connect();
     sub.subscribe("#", 1);
     sub
 }
@@ -147,7 +150,11 @@ fn the_server_gives_no_more_aliases_than_it_is_set_to() {
     let world = World::with(|s| s.listeners[0].max_topic_alias_broker = 1);
     let sub = listener_with_aliases(&world, 100);
     let p = world.v5("p").connect();
-    for (topic, wire) in [("a", (Some(1), "a")), ("b", (None, "b")), ("a", (Some(1), ""))] {
+    for (topic, wire) in [
+        ("a", (Some(1), "a")),
+        ("b", (None, "b")),
+        ("a", (Some(1), "")),
+    ] {
         p.say(topic, "x", 1);
         assert_eq!(on_wire(&sub.message()), wire);
     }
@@ -176,7 +183,12 @@ fn a_client_that_names_no_maximum_gets_no_aliases() {
 fn the_servers_aliases_begin_anew_with_each_connection() {
     proves!["5.0:MQTT-3.3.2-7"];
     let world = World::new();
-    let dial = || world.v5("sub").durable().with(Property::TopicAliasMaximum(5));
+    let dial = || {
+        world
+            .v5("sub")
+            .durable()
+            .with(Property::TopicAliasMaximum(5))
+    };
     let sub = dial().connect();
     sub.subscribe("#", 1);
     let p = world.v5("p").connect();

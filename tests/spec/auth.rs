@@ -21,7 +21,10 @@ fn an_authentication_method_that_is_not_supported_is_refused() {
 
 #[test]
 fn data_without_a_method_is_a_protocol_error() {
-    let link = World::new().v5("c").with(Property::AuthenticationData(b"x".to_vec())).dial();
+    let link = World::new()
+        .v5("c")
+        .with(Property::AuthenticationData(b"x".to_vec()))
+        .dial();
     crate::connect::refused_or_closed(&link);
 }
 
@@ -79,8 +82,13 @@ fn auth_after_a_refused_connect_goes_nowhere() {
     let link = World::new().link(Version::V5);
     let mut connect = Connect::new(Version::V5, "c");
     connect.properties.push(method("SCRAM-SHA-1"));
-    link.send_all(&[connect.into(), Auth::new(0x18).with(method("SCRAM-SHA-1")).into()]);
-    let Packet::ConnAck(connack) = link.next() else { panic!("expected CONNACK") };
+    link.send_all(&[
+        connect.into(),
+        Auth::new(0x18).with(method("SCRAM-SHA-1")).into(),
+    ]);
+    let Packet::ConnAck(connack) = link.next() else {
+        panic!("expected CONNACK")
+    };
     assert_eq!(connack.code, 0x8C);
     link.expect_closed();
 }

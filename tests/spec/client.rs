@@ -20,7 +20,13 @@ impl Dial {
     pub(crate) fn new(world: World, version: Version, client_id: &str) -> Dial {
         let connect = Connect::new(version, client_id);
         let address = "192.0.2.1:50000".to_string();
-        Dial { world, version, connect, address, listener: 0 }
+        Dial {
+            world,
+            version,
+            connect,
+            address,
+            listener: 0,
+        }
     }
 
     /// Clean Start, or CleanSession before 5.0.
@@ -33,7 +39,11 @@ impl Dial {
     pub fn durable(self) -> Dial {
         let v5 = self.version == Version::V5;
         let dial = self.clean(false);
-        if v5 { dial.with(Property::SessionExpiryInterval(u32::MAX)) } else { dial }
+        if v5 {
+            dial.with(Property::SessionExpiryInterval(u32::MAX))
+        } else {
+            dial
+        }
     }
 
     pub fn keep_alive(mut self, s: u16) -> Dial {
@@ -107,9 +117,14 @@ impl Dial {
     #[track_caller]
     pub fn refused(self) -> u8 {
         let client = self.dial();
-        let Packet::ConnAck(connack) = client.next() else { panic!("expected CONNACK") };
+        let Packet::ConnAck(connack) = client.next() else {
+            panic!("expected CONNACK")
+        };
         assert_ne!(connack.code, 0, "the broker accepted");
-        assert!(!connack.session_present, "session present in a refusing CONNACK");
+        assert!(
+            !connack.session_present,
+            "session present in a refusing CONNACK"
+        );
         assert_eq!(connack.properties, [], "properties in a refusing CONNACK");
         client.expect_closed();
         connack.code
@@ -129,7 +144,9 @@ pub struct Client {
 impl Client {
     /// The CONNACK that welcomed this client.
     pub fn connack(&self) -> &ConnAck {
-        self.connack.as_ref().expect("the client was connected with connect()")
+        self.connack
+            .as_ref()
+            .expect("the client was connected with connect()")
     }
 
     pub fn session_present(&self) -> bool {
@@ -162,7 +179,11 @@ impl Client {
     /// The broker closed the connection, and said nothing more.
     #[track_caller]
     pub fn expect_closed(&self) {
-        assert_eq!(self.world.inbox(self.link), [], "something came before the close");
+        assert_eq!(
+            self.world.inbox(self.link),
+            [],
+            "something came before the close"
+        );
         assert!(self.is_closed(), "the connection is open");
     }
 
@@ -210,7 +231,10 @@ impl Client {
     #[track_caller]
     pub fn hear(&self, topic: &str, payload: &str) -> Publish {
         let publish = self.message();
-        assert_eq!((publish.topic.as_str(), publish.text().as_str()), (topic, payload));
+        assert_eq!(
+            (publish.topic.as_str(), publish.text().as_str()),
+            (topic, payload)
+        );
         publish
     }
 
@@ -290,7 +314,8 @@ impl Client {
     /// Subscribes to one filter; the SUBACK's code.
     #[track_caller]
     pub fn subscribe(&self, filter: &str, options: u8) -> u8 {
-        self.subscribe_with(Subscribe::new(self.id()).filter(filter, options)).codes[0]
+        self.subscribe_with(Subscribe::new(self.id()).filter(filter, options))
+            .codes[0]
     }
 
     /// Sends a SUBSCRIBE; its SUBACK. Messages that came stay in the inbox.

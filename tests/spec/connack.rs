@@ -55,9 +55,24 @@ fn a_full_connack_says_seven_things_in_a_fixed_order() {
             "maximum qos",
         ]
     );
-    assert!(client.connack().properties.contains(&Property::ServerKeepAlive(30)));
-    assert!(client.connack().properties.contains(&Property::RetainAvailable(0)));
-    assert!(client.connack().properties.contains(&Property::MaximumQoS(1)));
+    assert!(
+        client
+            .connack()
+            .properties
+            .contains(&Property::ServerKeepAlive(30))
+    );
+    assert!(
+        client
+            .connack()
+            .properties
+            .contains(&Property::RetainAvailable(0))
+    );
+    assert!(
+        client
+            .connack()
+            .properties
+            .contains(&Property::MaximumQoS(1))
+    );
 }
 
 #[test]
@@ -156,9 +171,17 @@ fn a_refusal_uses_a_code_of_its_table() {
         s.listeners[0].max_qos = qos(1);
     });
     assert_eq!(world.v5("").refused(), 0x85);
-    assert_eq!(world.v5("a").will(Will::new("w", "x").retain()).refused(), 0x9A);
-    assert_eq!(world.v5("a").will(Will::new("w", "x").qos(2)).refused(), 0x9B);
-    let with_method = world.v5("a").with(Property::AuthenticationMethod("SCRAM".to_string()));
+    assert_eq!(
+        world.v5("a").will(Will::new("w", "x").retain()).refused(),
+        0x9A
+    );
+    assert_eq!(
+        world.v5("a").will(Will::new("w", "x").qos(2)).refused(),
+        0x9B
+    );
+    let with_method = world
+        .v5("a")
+        .with(Property::AuthenticationMethod("SCRAM".to_string()));
     assert_eq!(with_method.refused(), 0x8C);
 }
 
@@ -168,7 +191,10 @@ fn a_will_above_the_maximum_qos_is_refused() {
     for max_qos in [0, 1] {
         let world = World::with(|s| s.listeners[0].max_qos = qos(max_qos));
         let will = Will::new("w", "x");
-        assert_eq!(world.v5("a").will(will.clone().qos(max_qos + 1)).refused(), 0x9B);
+        assert_eq!(
+            world.v5("a").will(will.clone().qos(max_qos + 1)).refused(),
+            0x9B
+        );
         world.v5("a").will(will.qos(max_qos)).connect();
     }
 }
@@ -177,7 +203,10 @@ fn a_will_above_the_maximum_qos_is_refused() {
 fn a_retained_will_is_refused_where_nothing_is_retained() {
     proves!["5.0:MQTT-3.2.2-13"];
     let world = World::with(|s| s.retain_available = false);
-    assert_eq!(world.v5("a").will(Will::new("w", "x").retain()).refused(), 0x9A);
+    assert_eq!(
+        world.v5("a").will(Will::new("w", "x").retain()).refused(),
+        0x9A
+    );
     world.v5("a").will(Will::new("w", "x")).connect();
 }
 
@@ -206,14 +235,28 @@ fn no_response_information_and_no_authentication_method_come_unasked() {
 
 #[test]
 fn connack_has_no_reason_string_where_it_would_not_fit() {
-    proves!["5.0:MQTT-3.2.2-19", "5.0:MQTT-3.2.2-20", "5.0:MQTT-3.1.2-24"];
+    proves![
+        "5.0:MQTT-3.2.2-19",
+        "5.0:MQTT-3.2.2-20",
+        "5.0:MQTT-3.1.2-24"
+    ];
     let world = World::new();
     let connack = world.v5("probe").connect().connack().clone();
     let size = encode(Version::V5, &Packet::ConnAck(connack.clone())).len() as u32;
-    let exact = world.v5("exact").with(Property::MaximumPacketSize(size)).connect();
-    assert_eq!(*exact.connack(), connack, "what applies is there, nothing is added");
+    let exact = world
+        .v5("exact")
+        .with(Property::MaximumPacketSize(size))
+        .connect();
+    assert_eq!(
+        *exact.connack(),
+        connack,
+        "what applies is there, nothing is added"
+    );
     // A CONNACK that cannot be told whole is not told at all.
-    let less = world.v5("less").with(Property::MaximumPacketSize(size - 1)).dial();
+    let less = world
+        .v5("less")
+        .with(Property::MaximumPacketSize(size - 1))
+        .dial();
     assert!(less.inbox().is_empty() && less.is_closed());
 }
 
@@ -226,9 +269,17 @@ fn sign_in_failures_are_told_by_their_codes() {
             crate::seam::one_user(s, "fitter", "right");
         });
         let v5 = version == Version::V5;
-        assert_eq!(world.client(version, "a").refused(), if v5 { 0x87 } else { 5 });
+        assert_eq!(
+            world.client(version, "a").refused(),
+            if v5 { 0x87 } else { 5 }
+        );
         let wrong = world.client(version, "a").user("fitter").password("wrong");
         assert_eq!(wrong.refused(), if v5 { 0x87 } else { 5 });
-        world.client(version, "a").user("fitter").password("right").connect().ping();
+        world
+            .client(version, "a")
+            .user("fitter")
+            .password("right")
+            .connect()
+            .ping();
     }
 }

@@ -47,7 +47,12 @@ fn the_first_packet_must_be_connect() {
 
 #[test]
 fn a_second_connect_is_a_protocol_error() {
-    proves!["3.1.1:MQTT-3.1.0-2", "5.0:MQTT-3.1.0-2", "5.0:MQTT-4.13.1-1", "5.0:MQTT-3.2.0-2"];
+    proves![
+        "3.1.1:MQTT-3.1.0-2",
+        "5.0:MQTT-3.1.0-2",
+        "5.0:MQTT-4.13.1-1",
+        "5.0:MQTT-3.2.0-2"
+    ];
     for version in Version::ALL {
         let client = World::new().client(version, "twice").connect();
         client.send(Connect::new(version, "twice"));
@@ -66,7 +71,9 @@ fn a_wrong_protocol_name_ends_the_connection() {
             link.raw(&frame(0x10, &body));
             assert!(link.is_closed(), "{name:?} at level {level}");
             for packet in link.inbox() {
-                let Packet::ConnAck(connack) = packet else { panic!("{packet:?}") };
+                let Packet::ConnAck(connack) = packet else {
+                    panic!("{packet:?}")
+                };
                 assert_ne!(connack.code, 0);
             }
         }
@@ -102,7 +109,12 @@ fn the_name_of_3_1_goes_with_level_3_alone() {
 
 #[test]
 fn the_reserved_connect_flag_must_be_0() {
-    proves!["3.1.1:MQTT-3.1.2-3", "5.0:MQTT-3.1.2-3", "3.1.1:MQTT-3.1.4-1", "5.0:MQTT-3.1.4-1"];
+    proves![
+        "3.1.1:MQTT-3.1.2-3",
+        "5.0:MQTT-3.1.2-3",
+        "3.1.1:MQTT-3.1.4-1",
+        "5.0:MQTT-3.1.4-1"
+    ];
     for version in Version::NUMBERED {
         let link = World::new().link(version);
         let mut body = opening("MQTT", version as u8, 0x03);
@@ -116,36 +128,71 @@ fn the_reserved_connect_flag_must_be_0() {
 #[track_caller]
 pub(crate) fn refused_or_closed(link: &crate::client::Client) {
     for packet in link.inbox() {
-        assert_eq!(link.version, Version::V5, "3.x closes without CONNACK: {packet:?}");
-        let Packet::ConnAck(connack) = link.next() else { panic!("not CONNACK: {packet:?}") };
-        assert!(connack.code >= 0x80 && connack.properties.is_empty(), "{connack:?}");
+        assert_eq!(
+            link.version,
+            Version::V5,
+            "3.x closes without CONNACK: {packet:?}"
+        );
+        let Packet::ConnAck(connack) = link.next() else {
+            panic!("not CONNACK: {packet:?}")
+        };
+        assert!(
+            connack.code >= 0x80 && connack.properties.is_empty(),
+            "{connack:?}"
+        );
     }
     link.expect_closed();
 }
 
 #[test]
 fn a_connect_that_breaks_the_rules_of_form_is_not_answered_with_success() {
-    proves!["3.1.1:MQTT-3.1.4-1", "5.0:MQTT-3.1.4-1", "3.1.1:MQTT-3.2.2-6"];
+    proves![
+        "3.1.1:MQTT-3.1.4-1",
+        "5.0:MQTT-3.1.4-1",
+        "3.1.1:MQTT-3.2.2-6"
+    ];
     for version in Version::NUMBERED {
         let with_tail = |flags: u8, tail: &[Vec<u8>]| {
             let mut body = opening("MQTT", version as u8, flags);
             body.extend(tail.concat());
             frame(0x10, &body)
         };
-        let empty_will_properties = if version == Version::V5 { vec![0] } else { vec![] };
+        let empty_will_properties = if version == Version::V5 {
+            vec![0]
+        } else {
+            vec![]
+        };
         let cases = [
             ("no payload", with_tail(0x02, &[])),
-            ("bytes behind the end", with_tail(0x02, &[binary("id"), vec![0]])),
+            (
+                "bytes behind the end",
+                with_tail(0x02, &[binary("id"), vec![0]]),
+            ),
             ("user name missing", with_tail(0x82, &[binary("id")])),
-            ("password missing", with_tail(0xC2, &[binary("id"), binary("u")])),
+            (
+                "password missing",
+                with_tail(0xC2, &[binary("id"), binary("u")]),
+            ),
             ("will topic missing", with_tail(0x06, &[binary("id")])),
-            ("will flags without a will", with_tail(0x0A, &[binary("id")])),
-            ("will retain without a will", with_tail(0x22, &[binary("id")])),
+            (
+                "will flags without a will",
+                with_tail(0x0A, &[binary("id")]),
+            ),
+            (
+                "will retain without a will",
+                with_tail(0x22, &[binary("id")]),
+            ),
             (
                 "an empty will topic",
-                with_tail(0x06, &[binary("id"), empty_will_properties, binary(""), binary("x")]),
+                with_tail(
+                    0x06,
+                    &[binary("id"), empty_will_properties, binary(""), binary("x")],
+                ),
             ),
-            ("a client id that is not UTF-8", with_tail(0x02, &[binary([0xC3, 0x28])])),
+            (
+                "a client id that is not UTF-8",
+                with_tail(0x02, &[binary([0xC3, 0x28])]),
+            ),
             ("flags in the fixed header", {
                 let mut bytes = with_tail(0x02, &[binary("id")]);
                 bytes[0] = 0x11;
@@ -178,14 +225,20 @@ fn in_3_1_the_remaining_length_overrules_the_user_name_flag() {
     let mut body = opening("MQIsdp", 3, 0x82);
     body.extend(binary("id"));
     link.raw(&frame(0x10, &body));
-    assert!(matches!(link.next(), Packet::ConnAck(ConnAck { code: 0, .. })));
+    assert!(matches!(
+        link.next(),
+        Packet::ConnAck(ConnAck { code: 0, .. })
+    ));
 }
 
 #[test]
 fn a_will_of_qos_3_is_malformed() {
     proves!["3.1.1:MQTT-3.1.2-14", "5.0:MQTT-3.1.2-12"];
     for version in Version::ALL {
-        let link = World::new().client(version, "id").will(Will::new("w", "x").qos(3)).dial();
+        let link = World::new()
+            .client(version, "id")
+            .will(Will::new("w", "x").qos(3))
+            .dial();
         refused_or_closed(&link);
     }
 }
@@ -193,7 +246,14 @@ fn a_will_of_qos_3_is_malformed() {
 #[test]
 fn every_client_identifier_of_letters_and_digits_up_to_23_bytes_is_taken() {
     proves!["3.1.1:MQTT-3.1.3-5", "5.0:MQTT-3.1.3-5"];
-    let ids = ["a", "Z", "0", "0123456789", "abcdefghijklmnopqrstuvw", "ABCDEFGHIJKLMNOPQRSTUVW"];
+    let ids = [
+        "a",
+        "Z",
+        "0",
+        "0123456789",
+        "abcdefghijklmnopqrstuvw",
+        "ABCDEFGHIJKLMNOPQRSTUVW",
+    ];
     for version in Version::ALL {
         let world = World::new();
         for id in ids.into_iter().chain(["xyz", "XYZ"]) {
@@ -207,7 +267,16 @@ fn longer_and_stranger_client_identifiers_are_taken_as_well() {
     for version in Version::NUMBERED {
         let world = World::new();
         let long = "x".repeat(200);
-        for id in [long.as_str(), "a/b", "a b", "wärme", "温度", "a-b_c.d:e", "+", "#"] {
+        for id in [
+            long.as_str(),
+            "a/b",
+            "a b",
+            "wärme",
+            "温度",
+            "a-b_c.d:e",
+            "+",
+            "#",
+        ] {
             world.client(version, id).connect().ping();
         }
     }
@@ -215,7 +284,12 @@ fn longer_and_stranger_client_identifiers_are_taken_as_well() {
 
 #[test]
 fn an_empty_client_identifier_gets_a_unique_one() {
-    proves!["3.1.1:MQTT-3.1.3-6", "5.0:MQTT-3.1.3-6", "5.0:MQTT-3.1.3-7", "5.0:MQTT-3.2.2-16"];
+    proves![
+        "3.1.1:MQTT-3.1.3-6",
+        "5.0:MQTT-3.1.3-6",
+        "5.0:MQTT-3.1.3-7",
+        "5.0:MQTT-3.2.2-16"
+    ];
     let world = World::new();
     let a = world.v311("").connect();
     let b = world.v311("").connect();
@@ -231,13 +305,20 @@ fn an_empty_client_identifier_gets_a_unique_one() {
         };
         client.connack().properties.iter().find_map(find)
     };
-    let (c_id, d_id) = (assigned(&c).expect("assigned"), assigned(&d).expect("assigned"));
+    let (c_id, d_id) = (
+        assigned(&c).expect("assigned"),
+        assigned(&d).expect("assigned"),
+    );
     assert_ne!(c_id, d_id);
 
     // It is an identifier like others: whoever comes with it takes the session over.
     let again = world.v5(&c_id).connect();
     c.expect_end(0x8E);
-    assert_eq!(assigned(&again), None, "nothing is assigned to who has an identifier");
+    assert_eq!(
+        assigned(&again),
+        None,
+        "nothing is assigned to who has an identifier"
+    );
 }
 
 #[test]
@@ -252,7 +333,10 @@ fn an_assigned_identifier_is_auto_and_a_uuid_in_capitals() {
     let groups: Vec<usize> = uuid.split('-').map(str::len).collect();
     assert_eq!(groups, [8, 4, 4, 4, 12], "{uuid}");
     let is_upper_hex = |c: char| c.is_ascii_digit() || ('A'..='F').contains(&c);
-    assert!(uuid.chars().filter(|&c| c != '-').all(is_upper_hex), "{uuid}");
+    assert!(
+        uuid.chars().filter(|&c| c != '-').all(is_upper_hex),
+        "{uuid}"
+    );
 }
 
 #[test]
@@ -272,7 +356,12 @@ fn an_assigned_identifier_can_come_back_to_its_session() {
 
 #[test]
 fn an_empty_client_identifier_needs_a_clean_session_before_5_0() {
-    proves!["3.1.1:MQTT-3.1.3-8", "3.1.1:MQTT-3.1.3-9", "3.1.1:MQTT-3.2.2-4", "3.1.1:MQTT-3.2.2-5"];
+    proves![
+        "3.1.1:MQTT-3.1.3-8",
+        "3.1.1:MQTT-3.1.3-9",
+        "3.1.1:MQTT-3.2.2-4",
+        "3.1.1:MQTT-3.2.2-5"
+    ];
     let world = World::new();
     assert_eq!(world.v311("").clean(false).refused(), 2);
     // MQTT 3.1 has no empty identifiers at all.
@@ -281,7 +370,12 @@ fn an_empty_client_identifier_needs_a_clean_session_before_5_0() {
 
 #[test]
 fn a_server_may_be_told_to_refuse_empty_client_identifiers() {
-    proves!["3.1.1:MQTT-3.1.3-9", "5.0:MQTT-3.1.3-8", "5.0:MQTT-3.1.4-2", "5.0:MQTT-3.2.2-7"];
+    proves![
+        "3.1.1:MQTT-3.1.3-9",
+        "5.0:MQTT-3.1.3-8",
+        "5.0:MQTT-3.1.4-2",
+        "5.0:MQTT-3.2.2-7"
+    ];
     let world = World::with(|s| s.listeners[0].allow_zero_length_clientid = false);
     assert_eq!(world.v311("").refused(), 2);
     assert_eq!(world.v5("").refused(), 0x85);

@@ -36,7 +36,10 @@ fn reserved_bits_of_disconnect_are_0() {
             let world = World::new();
             let witness = world.client(version, "w").connect();
             witness.subscribe("#", 0);
-            let client = world.client(version, "c").will(Will::new("gone", "x")).connect();
+            let client = world
+                .client(version, "c")
+                .will(Will::new("gone", "x"))
+                .connect();
             client.raw(&[0xE0 | flags, 0]);
             client.expect_end(0x81);
             witness.hear("gone", "x"); // it was no good-bye
@@ -60,7 +63,9 @@ fn a_reason_code_outside_the_table_is_malformed() {
         let world = World::new();
         let client = world.v5("c").connect();
         client.raw(&frame(0xE0, &[code]));
-        let Packet::Disconnect(answer) = client.next() else { panic!("expected DISCONNECT") };
+        let Packet::Disconnect(answer) = client.next() else {
+            panic!("expected DISCONNECT")
+        };
         assert!([0x81, 0x82].contains(&answer.code), "{code:#x}");
         client.expect_closed();
     }
@@ -103,7 +108,11 @@ fn the_servers_disconnect_is_the_last_word_and_the_close_follows() {
     // in the decoder or the watch.
     let endings: [(&str, &[u8], u8); 4] = [
         ("malformed", &[0x82, 0x01, 0x00], 0x81),
-        ("a second CONNECT", b"\x10\x0f\0\x04MQTT\x05\x02\0\0\0\0\x02id", 0x82),
+        (
+            "a second CONNECT",
+            b"\x10\x0f\0\x04MQTT\x05\x02\0\0\0\0\x02id",
+            0x82,
+        ),
         ("an alias of 0", b"\x30\x06\0\0\x03\x23\0\0", 0x94),
         ("an alias too high", b"\x30\x06\0\0\x03\x23\0\x0b", 0x94),
     ];
@@ -112,10 +121,15 @@ fn the_servers_disconnect_is_the_last_word_and_the_close_follows() {
         let client = world.v5("c").connect();
         client.subscribe("a", 1);
         client.raw(bytes);
-        let Packet::Disconnect(disconnect) = client.next() else { panic!("{what}") };
+        let Packet::Disconnect(disconnect) = client.next() else {
+            panic!("{what}")
+        };
         assert_eq!(disconnect.code, code, "{what}");
         assert!(
-            !disconnect.properties.iter().any(|p| matches!(p, Property::SessionExpiryInterval(_))),
+            !disconnect
+                .properties
+                .iter()
+                .any(|p| matches!(p, Property::SessionExpiryInterval(_))),
             "{what}"
         );
         client.expect_closed();
@@ -141,7 +155,9 @@ fn a_broken_connection_hurts_nobody_else() {
         let world = World::new();
         let healthy = world.client(version, "healthy").connect();
         healthy.subscribe("a", 1);
-        for first in [0x00, 0x10, 0x20, 0x36, 0x61, 0x80, 0x90, 0xA0, 0xB0, 0xC1, 0xD0, 0xE1, 0xFF] {
+        for first in [
+            0x00, 0x10, 0x20, 0x36, 0x61, 0x80, 0x90, 0xA0, 0xB0, 0xC1, 0xD0, 0xE1, 0xFF,
+        ] {
             let broken = world.client(version, "broken").connect();
             broken.subscribe("a", 1);
             broken.raw(&[first, 3, 0, 1, b'a']);

@@ -14,7 +14,10 @@ fn the_server_keeps_to_the_clients_receive_maximum() {
     ];
     for maximum in [1, 2, 5] {
         let world = World::new();
-        let sub = world.v5("sub").with(Property::ReceiveMaximum(maximum)).connect();
+        let sub = world
+            .v5("sub")
+            .with(Property::ReceiveMaximum(maximum))
+            .connect();
         sub.subscribe("a", 2);
         let p = world.v5("p").connect();
         for n in 0..12 {
@@ -141,13 +144,19 @@ fn a_publisher_beyond_receive_maximum_is_not_punished() {
             p.expect(Packet::PubComp(Ack::new(id)));
         }
         p.expect_nothing();
-        assert_eq!(sub.payloads(), (1..=100).map(|id| id.to_string()).collect::<Vec<_>>());
+        assert_eq!(
+            sub.payloads(),
+            (1..=100).map(|id| id.to_string()).collect::<Vec<_>>()
+        );
     }
 }
 
 #[test]
 fn a_receive_maximum_of_0_is_a_protocol_error() {
-    let link = World::new().v5("c").with(Property::ReceiveMaximum(0)).dial();
+    let link = World::new()
+        .v5("c")
+        .with(Property::ReceiveMaximum(0))
+        .dial();
     crate::connect::refused_or_closed(&link);
 }
 

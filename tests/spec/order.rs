@@ -59,8 +59,10 @@ fn several_publishers_are_each_in_order() {
     let world = World::new();
     let sub = world.v311("sub").connect();
     sub.subscribe("a", 2);
-    let publishers: Vec<Client> =
-        ["x", "y", "z"].iter().map(|name| world.v311(name).connect()).collect();
+    let publishers: Vec<Client> = ["x", "y", "z"]
+        .iter()
+        .map(|name| world.v311(name).connect())
+        .collect();
     for n in 0..40_u32 {
         for (p, name) in publishers.iter().zip(["x", "y", "z"]) {
             p.say("a", &format!("{name}{n}"), 2);
@@ -68,7 +70,10 @@ fn several_publishers_are_each_in_order() {
     }
     let heard = sub.payloads();
     for name in ["x", "y", "z"] {
-        let own: Vec<&str> = heard.iter().filter_map(|text| text.strip_prefix(name)).collect();
+        let own: Vec<&str> = heard
+            .iter()
+            .filter_map(|text| text.strip_prefix(name))
+            .collect();
         assert_eq!(own, numbers(0..40));
     }
 }
@@ -82,8 +87,10 @@ fn acknowledgements_come_in_the_order_of_what_they_acknowledge() {
         let p = world.client(version, "p").connect();
         let ids = [9, 3, 7, 1, 65_535, 2];
         for (qos, name) in [(1, "PUBACK"), (2, "PUBREC")] {
-            let publishes: Vec<Packet> =
-                ids.iter().map(|&id| Publish::new("a", "x").qos(qos).id(id).into()).collect();
+            let publishes: Vec<Packet> = ids
+                .iter()
+                .map(|&id| Publish::new("a", "x").qos(qos).id(id).into())
+                .collect();
             p.send_all(&publishes);
             let answers: Vec<(u16, &str)> = (0..ids.len())
                 .map(|_| match p.next() {
@@ -134,11 +141,12 @@ fn what_is_sent_again_goes_before_what_is_new() {
         sub.drop_link();
         let sub = world.client(version, "sub").durable().connect();
         let heard: Vec<(bool, String)> = std::iter::from_fn(|| {
-            (!sub.inbox().is_empty()).then(|| sub.message()).map(|m| (m.dup, m.text()))
+            (!sub.inbox().is_empty())
+                .then(|| sub.message())
+                .map(|m| (m.dup, m.text()))
         })
         .collect();
-        let expected: Vec<(bool, String)> =
-            (0..10).map(|n| (n < 4, n.to_string())).collect();
+        let expected: Vec<(bool, String)> = (0..10).map(|n| (n < 4, n.to_string())).collect();
         assert_eq!(heard, expected);
     }
 }
@@ -147,7 +155,11 @@ fn what_is_sent_again_goes_before_what_is_new() {
 fn a_window_with_holes_is_sent_again_in_its_order() {
     proves!["3.1.1:MQTT-4.6.0-1"];
     let world = World::new();
-    let sub = world.v5("sub").durable().with(Property::ReceiveMaximum(10)).connect();
+    let sub = world
+        .v5("sub")
+        .durable()
+        .with(Property::ReceiveMaximum(10))
+        .connect();
     sub.subscribe("a", 2);
     let p = world.v5("p").connect();
     for n in 0..10 {
@@ -171,13 +183,21 @@ fn a_window_with_holes_is_sent_again_in_its_order() {
             other => panic!("{other:?}"),
         })
         .collect();
-    let publishes: Vec<u16> =
-        again.iter().filter(|(name, _)| *name == "PUBLISH").map(|(_, id)| *id).collect();
-    let expected: Vec<u16> =
-        [0, 2, 3, 5, 6, 7, 9].iter().map(|&n: &usize| sent[n].packet_id).collect();
+    let publishes: Vec<u16> = again
+        .iter()
+        .filter(|(name, _)| *name == "PUBLISH")
+        .map(|(_, id)| *id)
+        .collect();
+    let expected: Vec<u16> = [0, 2, 3, 5, 6, 7, 9]
+        .iter()
+        .map(|&n: &usize| sent[n].packet_id)
+        .collect();
     assert_eq!(publishes, expected);
-    let mut releases: Vec<u16> =
-        again.iter().filter(|(name, _)| *name == "PUBREL").map(|(_, id)| *id).collect();
+    let mut releases: Vec<u16> = again
+        .iter()
+        .filter(|(name, _)| *name == "PUBREL")
+        .map(|(_, id)| *id)
+        .collect();
     releases.sort_unstable();
     let mut expected = vec![sent[4].packet_id, sent[8].packet_id];
     expected.sort_unstable();

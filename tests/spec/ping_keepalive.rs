@@ -21,7 +21,11 @@ fn pingreq_is_answered_with_pingresp() {
 
 #[test]
 fn silence_of_one_and_a_half_times_keep_alive_ends_the_connection() {
-    proves!["3.1.1:MQTT-3.1.2-24", "5.0:MQTT-3.1.2-22", "5.0:MQTT-3.2.2-22"];
+    proves![
+        "3.1.1:MQTT-3.1.2-24",
+        "5.0:MQTT-3.1.2-22",
+        "5.0:MQTT-3.2.2-22"
+    ];
     for version in Version::ALL {
         for keep_alive in [1, 10, 60, 3600] {
             let world = World::new();
@@ -83,7 +87,10 @@ fn a_server_can_set_the_keep_alive() {
     for asked in [0, 31, 65_535] {
         let world = World::with(|s| s.max_keepalive = 30);
         let client = world.v5("c").keep_alive(asked).connect();
-        assert_eq!(client.connack().properties[0], Property::ServerKeepAlive(30));
+        assert_eq!(
+            client.connack().properties[0],
+            Property::ServerKeepAlive(30)
+        );
         world.advance_ms(44_900);
         client.expect_nothing();
         world.advance_ms(1_100);
@@ -141,11 +148,19 @@ fn a_connect_that_trickles_in_does_not_stay_either() {
 fn a_durable_session_survives_the_end_of_keep_alive() {
     for version in Version::NUMBERED {
         let world = World::new();
-        let client = world.client(version, "c").durable().keep_alive(10).connect();
+        let client = world
+            .client(version, "c")
+            .durable()
+            .keep_alive(10)
+            .connect();
         client.subscribe("a", 1);
         world.advance_s(20);
         client.expect_end(0x8D);
         world.client(version, "p").connect().say("a", "x", 1);
-        world.client(version, "c").durable().connect().hear("a", "x");
+        world
+            .client(version, "c")
+            .durable()
+            .connect()
+            .hear("a", "x");
     }
 }

@@ -37,8 +37,10 @@ fn the_response_topic_and_correlation_data_are_forwarded() {
     proves!["5.0:MQTT-3.3.2-15", "5.0:MQTT-3.3.2-16"];
     let every_byte: Vec<u8> = (0..=255).collect();
     for data in [vec![], vec![0, 0xFF], every_byte] {
-        let sent =
-            [Property::ResponseTopic("answer/ä".to_string()), Property::CorrelationData(data)];
+        let sent = [
+            Property::ResponseTopic("answer/ä".to_string()),
+            Property::CorrelationData(data),
+        ];
         for heard in forwarded(&sent) {
             assert_eq!(heard.len(), 2);
             assert!(sent.iter().all(|p| heard.contains(p)));
@@ -58,10 +60,20 @@ fn the_content_type_is_forwarded() {
 
 #[test]
 fn user_properties_are_forwarded_all_and_in_order() {
-    proves!["5.0:MQTT-3.3.2-17", "5.0:MQTT-3.3.2-18", "5.0:MQTT-3.1.3-10"];
+    proves![
+        "5.0:MQTT-3.3.2-17",
+        "5.0:MQTT-3.3.2-18",
+        "5.0:MQTT-3.1.3-10"
+    ];
     let pair = |k: &str, v: &str| Property::UserProperty(k.to_string(), v.to_string());
-    let sent =
-        [pair("z", "1"), pair("a", "2"), pair("z", "1"), pair("", ""), pair("a", "1"), pair("é", "")];
+    let sent = [
+        pair("z", "1"),
+        pair("a", "2"),
+        pair("z", "1"),
+        pair("", ""),
+        pair("a", "1"),
+        pair("é", ""),
+    ];
     for heard in forwarded(&sent) {
         assert_eq!(heard, sent);
     }
@@ -81,7 +93,10 @@ fn a_message_with_everything_keeps_everything() {
     for mut heard in forwarded(&sent) {
         let is_user = |p: &&Property| matches!(p, Property::UserProperty(..));
         let users: Vec<Property> = heard.iter().filter(is_user).cloned().collect();
-        assert_eq!(users, sent.iter().filter(is_user).cloned().collect::<Vec<_>>());
+        assert_eq!(
+            users,
+            sent.iter().filter(is_user).cloned().collect::<Vec<_>>()
+        );
         heard.sort();
         let mut expected = sent.to_vec();
         expected.sort();
@@ -95,7 +110,9 @@ fn a_3_x_subscriber_gets_the_message_without_properties() {
         let world = World::new();
         let sub = world.client(version, "sub").connect();
         sub.subscribe("a", 1);
-        let publish = Publish::new("a", "x").qos(1).with(Property::ContentType("t".to_string()));
+        let publish = Publish::new("a", "x")
+            .qos(1)
+            .with(Property::ContentType("t".to_string()));
         world.v5("p").connect().publish(publish);
         assert_eq!(sub.hear("a", "x").payload, b"x");
     }
@@ -107,9 +124,15 @@ fn no_properties_are_written_as_a_length_of_0() {
     let world = World::new();
     let client = world.v5("c").connect();
     let body = [vec![0, 5, 0], binary("a"), vec![0]].concat();
-    assert_eq!(client.raw_unread(&frame(0x82, &body)), [0x90, 4, 0, 5, 0, 0]);
+    assert_eq!(
+        client.raw_unread(&frame(0x82, &body)),
+        [0x90, 4, 0, 5, 0, 0]
+    );
     let publish = [binary("a"), vec![0], b"x".to_vec()].concat();
-    assert_eq!(client.raw_unread(&frame(0x30, &publish)), frame(0x30, &publish));
+    assert_eq!(
+        client.raw_unread(&frame(0x30, &publish)),
+        frame(0x30, &publish)
+    );
 }
 
 #[test]
@@ -121,7 +144,9 @@ fn the_servers_lengths_are_as_short_as_can_be() {
         let sub = world.client(version, "sub").connect();
         sub.subscribe("a", 0);
         let p = world.client(version, "p").connect();
-        for size in [0, 120, 121, 122, 123, 124, 125, 16_375, 16_379, 16_380, 16_381, 400_000] {
+        for size in [
+            0, 120, 121, 122, 123, 124, 125, 16_375, 16_379, 16_380, 16_381, 400_000,
+        ] {
             p.say("a", &"x".repeat(size), 0);
             assert_eq!(sub.message().payload.len(), size);
         }
@@ -138,9 +163,8 @@ fn the_servers_lengths_are_as_short_as_can_be() {
 #[test]
 fn a_variable_byte_integer_longer_than_needed_is_malformed() {
     proves!["5.0:MQTT-1.5.5-1"];
-    let tail = |property_length: &[u8]| {
-        [binary("a"), property_length.to_vec(), b"x".to_vec()].concat()
-    };
+    let tail =
+        |property_length: &[u8]| [binary("a"), property_length.to_vec(), b"x".to_vec()].concat();
     let mut long_remaining_length = vec![0x30, 0x85, 0x00];
     long_remaining_length.extend(tail(&[0]));
     for bytes in [
@@ -185,7 +209,10 @@ fn a_message_expires_also_for_a_3_x_subscriber() {
     sub.subscribe("a", 1);
     sub.drop_link();
     let expiry = Property::MessageExpiryInterval(10);
-    world.v5("p").connect().publish(Publish::new("a", "x").qos(1).with(expiry));
+    world
+        .v5("p")
+        .connect()
+        .publish(Publish::new("a", "x").qos(1).with(expiry));
     world.advance_s(11);
     world.v311("sub").durable().connect().expect_nothing();
 }
@@ -198,7 +225,11 @@ fn a_message_that_waits_behind_a_full_window_expires_too() {
     sub.subscribe("a", 1);
     let p = world.v5("p").connect();
     p.say("a", "first", 1);
-    p.publish(Publish::new("a", "brief").qos(1).with(Property::MessageExpiryInterval(5)));
+    p.publish(
+        Publish::new("a", "brief")
+            .qos(1)
+            .with(Property::MessageExpiryInterval(5)),
+    );
     p.say("a", "last", 1);
     let first = sub.publication();
     world.advance_s(6);
@@ -215,7 +246,9 @@ fn an_expiry_of_0_is_over_for_who_is_away() {
     let away = world.v5("away").durable().connect();
     away.subscribe("a", 1);
     away.drop_link();
-    let publish = Publish::new("a", "x").qos(1).with(Property::MessageExpiryInterval(0));
+    let publish = Publish::new("a", "x")
+        .qos(1)
+        .with(Property::MessageExpiryInterval(0));
     world.v5("p").connect().publish(publish);
     world.advance_s(1);
     world.v5("away").durable().connect().expect_nothing();
@@ -230,9 +263,17 @@ fn properties_in_the_wrong_packet_or_twice_are_refused() {
     let indicator = Property::PayloadFormatIndicator(1);
     for packet in [
         Packet::from(Publish::new("a", "x").with(expiry.clone())),
-        Publish::new("a", "x").with(indicator.clone()).with(indicator.clone()).into(),
-        Publish::new("a", "x").with(Property::PayloadFormatIndicator(2)).into(),
-        Subscribe::new(1).filter("a", 0).with(indicator.clone()).into(),
+        Publish::new("a", "x")
+            .with(indicator.clone())
+            .with(indicator.clone())
+            .into(),
+        Publish::new("a", "x")
+            .with(Property::PayloadFormatIndicator(2))
+            .into(),
+        Subscribe::new(1)
+            .filter("a", 0)
+            .with(indicator.clone())
+            .into(),
         Subscribe::new(1)
             .filter("a", 0)
             .with(Property::SubscriptionIdentifier(1))
@@ -245,7 +286,10 @@ fn properties_in_the_wrong_packet_or_twice_are_refused() {
         client.send(packet.clone());
         match client.next() {
             Packet::Disconnect(answer) => {
-                assert!([0x81, 0x82].contains(&answer.code), "{packet:?}: {answer:?}");
+                assert!(
+                    [0x81, 0x82].contains(&answer.code),
+                    "{packet:?}: {answer:?}"
+                );
             }
             other => panic!("{packet:?}: {other:?}"),
         }
@@ -265,7 +309,10 @@ fn an_unknown_property_is_malformed() {
 #[test]
 fn properties_of_connect_are_checked_for_value_and_place() {
     let bad = [
-        vec![Property::SessionExpiryInterval(1), Property::SessionExpiryInterval(1)],
+        vec![
+            Property::SessionExpiryInterval(1),
+            Property::SessionExpiryInterval(1),
+        ],
         vec![Property::RequestProblemInformation(2)],
         vec![Property::RequestResponseInformation(2)],
         vec![Property::ServerKeepAlive(1)],
@@ -288,7 +335,10 @@ fn properties_of_connect_are_checked_for_value_and_place() {
 fn without_problem_information_nothing_is_explained() {
     proves!["5.0:MQTT-3.1.2-29"];
     let world = World::with(|s| crate::seam::acl(s, "topic readwrite open/#\n"));
-    let client = world.v5("c").with(Property::RequestProblemInformation(0)).connect();
+    let client = world
+        .v5("c")
+        .with(Property::RequestProblemInformation(0))
+        .connect();
     client.send_all(&[
         Publish::new("shut", "x").qos(1).id(1).into(),
         Publish::new("shut", "x").qos(2).id(2).into(),

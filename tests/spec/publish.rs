@@ -8,7 +8,12 @@ use crate::world::World;
 
 #[test]
 fn a_message_reaches_every_matching_subscriber_and_nobody_else() {
-    proves!["3.1.1:MQTT-3.3.2-3", "5.0:MQTT-3.3.2-3", "3.1.1:MQTT-4.5.0-1", "5.0:MQTT-4.5.0-1"];
+    proves![
+        "3.1.1:MQTT-3.3.2-3",
+        "5.0:MQTT-3.3.2-3",
+        "3.1.1:MQTT-4.5.0-1",
+        "5.0:MQTT-4.5.0-1"
+    ];
     for version in Version::ALL {
         let world = World::new();
         let exact = world.client(version, "exact").connect();
@@ -20,7 +25,10 @@ fn a_message_reaches_every_matching_subscriber_and_nobody_else() {
         let other = world.client(version, "other").connect();
         other.subscribe("hall/door", 0);
 
-        world.client(version, "switch").connect().say("hall/lamp", "on", 0);
+        world
+            .client(version, "switch")
+            .connect()
+            .say("hall/lamp", "on", 0);
         for client in [&exact, &plus, &hash] {
             client.hear("hall/lamp", "on");
             client.expect_nothing();
@@ -73,7 +81,10 @@ fn the_qos_delivered_is_the_lower_of_published_and_granted() {
                 let sub = world.client(version, "sub").connect();
                 sub.subscribe("a", granted);
                 // `say` fails unless PUBLISH is answered as its QoS asks.
-                world.client(version, "pub").connect().say("a", "x", published);
+                world
+                    .client(version, "pub")
+                    .connect()
+                    .say("a", "x", published);
                 let heard = sub.hear("a", "x");
                 assert_eq!(heard.qos, granted.min(published));
                 assert_eq!(heard.packet_id == 0, heard.qos == 0);
@@ -114,7 +125,10 @@ fn dup_is_never_handed_on() {
         p.publish(Publish::new("a", "2").qos(2).dup());
         p.publish(Publish::new("a", "0"));
         for _ in 0..3 {
-            assert!(!sub.message().dup, "this is its first sending to the subscriber");
+            assert!(
+                !sub.message().dup,
+                "this is its first sending to the subscriber"
+            );
         }
     }
 }
@@ -249,7 +263,10 @@ fn the_will_and_the_retained_messages_of_a_mounted_client_are_mounted_too() {
         let second = crate::seam::another_listener(s);
         s.listeners.push(second);
     });
-    let inside = world.v311("inside").will(Will::new("gone", "yes")).connect();
+    let inside = world
+        .v311("inside")
+        .will(Will::new("gone", "yes"))
+        .connect();
     inside.retain("door/1", "open", 0);
     let outside = world.v311("outside").listener(1).connect();
     outside.subscribe("#", 0);

@@ -135,7 +135,11 @@ fn a_repeated_qos_2_publish_is_answered_again_and_delivered_once() {
 
 #[test]
 fn a_qos_2_publish_repeated_after_a_reconnect_is_delivered_once() {
-    proves!["3.1.1:MQTT-4.3.3-2", "5.0:MQTT-4.3.3-10", "3.1.1:MQTT-4.1.0-1"];
+    proves![
+        "3.1.1:MQTT-4.3.3-2",
+        "5.0:MQTT-4.3.3-10",
+        "3.1.1:MQTT-4.1.0-1"
+    ];
     for version in Version::ALL {
         let (world, sub, p) = pair(version);
         p.send(Publish::new("a", "x").qos(2).id(9));
@@ -170,7 +174,9 @@ fn pubrel_of_an_unknown_identifier_is_answered() {
     for version in Version::ALL {
         let (_world, sub, p) = pair(version);
         p.send(pubrel(77));
-        let Packet::PubComp(ack) = p.next() else { panic!("expected PUBCOMP") };
+        let Packet::PubComp(ack) = p.next() else {
+            panic!("expected PUBCOMP")
+        };
         assert_eq!(ack.packet_id, 77);
         assert!(ack.code == 0 || (ack.code == 0x92 && version == Version::V5));
         sub.expect_nothing();
@@ -205,7 +211,10 @@ fn the_server_uses_an_identifier_that_is_not_in_use() {
         for n in 0..200 {
             p.say("a", "x", 1 + n % 2);
             let message = sub.publication();
-            assert!(message.packet_id != 0 && in_use.insert(message.packet_id), "message {n}");
+            assert!(
+                message.packet_id != 0 && in_use.insert(message.packet_id),
+                "message {n}"
+            );
         }
     }
 }
@@ -251,13 +260,20 @@ fn a_qos_1_message_is_the_servers_until_puback() {
             let sub = world.client(version, "sub").durable().connect();
             let again = sub.publication();
             assert!(again.dup);
-            assert_eq!((again.packet_id, again.text()), (first.packet_id, first.text()));
+            assert_eq!(
+                (again.packet_id, again.text()),
+                (first.packet_id, first.text())
+            );
             sub.drop_link();
         }
         let sub = world.client(version, "sub").durable().connect();
         sub.message();
         sub.drop_link();
-        world.client(version, "sub").durable().connect().expect_nothing();
+        world
+            .client(version, "sub")
+            .durable()
+            .connect()
+            .expect_nothing();
     }
 }
 
@@ -297,7 +313,11 @@ fn a_qos_2_message_is_never_sent_again_after_pubrec() {
         sub.expect(pubrel(id));
         sub.send(pubcomp(id));
         sub.drop_link();
-        world.client(version, "sub").durable().connect().expect_nothing();
+        world
+            .client(version, "sub")
+            .durable()
+            .connect()
+            .expect_nothing();
     }
 }
 
@@ -324,7 +344,11 @@ fn a_refused_message_counts_as_acknowledged() {
         p.say("a", "unwanted", qos);
         let id = sub.publication().packet_id;
         let refusal = Ack::code(id, 0x83);
-        sub.send(if qos == 1 { Packet::PubAck(refusal) } else { Packet::PubRec(refusal) });
+        sub.send(if qos == 1 {
+            Packet::PubAck(refusal)
+        } else {
+            Packet::PubRec(refusal)
+        });
         sub.expect_nothing();
         sub.drop_link();
         world.v5("sub").durable().connect().expect_nothing();
@@ -351,7 +375,9 @@ fn pubrec_of_an_unknown_message_is_answered_or_ignored() {
         sub.send(pubrec(9));
         for packet in sub.inbox() {
             sub.next();
-            let Packet::PubRel(ack) = packet else { panic!("{packet:?}") };
+            let Packet::PubRel(ack) = packet else {
+                panic!("{packet:?}")
+            };
             assert_eq!(ack.packet_id, 9);
             assert!(ack.code == 0 || (ack.code == 0x92 && version == Version::V5));
         }
@@ -369,12 +395,24 @@ fn acknowledgements_may_carry_properties() {
     ];
     p.say("a", "1", 1);
     let id = sub.publication().packet_id;
-    sub.send(Packet::PubAck(Ack { packet_id: id, code: 0, properties: properties.clone() }));
+    sub.send(Packet::PubAck(Ack {
+        packet_id: id,
+        code: 0,
+        properties: properties.clone(),
+    }));
     p.say("a", "2", 2);
     let id = sub.publication().packet_id;
-    sub.send(Packet::PubRec(Ack { packet_id: id, code: 0, properties: properties.clone() }));
+    sub.send(Packet::PubRec(Ack {
+        packet_id: id,
+        code: 0,
+        properties: properties.clone(),
+    }));
     sub.expect(pubrel(id));
-    sub.send(Packet::PubComp(Ack { packet_id: id, code: 0, properties }));
+    sub.send(Packet::PubComp(Ack {
+        packet_id: id,
+        code: 0,
+        properties,
+    }));
     sub.expect_nothing();
 }
 
@@ -383,7 +421,11 @@ fn the_dance_goes_on_for_an_expired_message() {
     proves!["5.0:MQTT-4.3.3-7", "5.0:MQTT-4.3.3-13"];
     let (world, sub, p) = pair(Version::V5);
     // As the sender: once the PUBLISH is out, expiry has no say any more.
-    p.publish(Publish::new("a", "brief").qos(2).with(Property::MessageExpiryInterval(2)));
+    p.publish(
+        Publish::new("a", "brief")
+            .qos(2)
+            .with(Property::MessageExpiryInterval(2)),
+    );
     let id = sub.publication().packet_id;
     world.advance_s(60);
     sub.drop_link();
@@ -395,7 +437,12 @@ fn the_dance_goes_on_for_an_expired_message() {
     sub.send(pubcomp(id));
 
     // As the receiver: PUBREL is answered however old the message is.
-    p.send(Publish::new("a", "old").qos(2).id(50).with(Property::MessageExpiryInterval(2)));
+    p.send(
+        Publish::new("a", "old")
+            .qos(2)
+            .id(50)
+            .with(Property::MessageExpiryInterval(2)),
+    );
     p.expect(pubrec(50));
     world.advance_s(60);
     p.send(pubrel(50));

@@ -107,7 +107,10 @@ fn an_empty_payload_clears_the_topic() {
             watching.hear("a", "x");
             p.retain("a", "", qos);
             let heard = watching.hear("a", "");
-            assert!(!heard.retain && heard.qos == qos, "delivered like any other message");
+            assert!(
+                !heard.retain && heard.qos == qos,
+                "delivered like any other message"
+            );
             let late = world.client(version, "late").connect();
             late.subscribe("a", 2);
             late.expect_nothing();
@@ -184,7 +187,12 @@ fn subscribing_again_brings_the_retained_messages_again() {
 
 #[test]
 fn retain_handling_decides_who_gets_the_old_messages() {
-    proves!["5.0:MQTT-3.3.1-9", "5.0:MQTT-3.3.1-10", "5.0:MQTT-3.3.1-11", "5.0:MQTT-3.8.4-4"];
+    proves![
+        "5.0:MQTT-3.3.1-9",
+        "5.0:MQTT-3.3.1-10",
+        "5.0:MQTT-3.3.1-11",
+        "5.0:MQTT-3.8.4-4"
+    ];
     let world = World::new();
     world.v5("p").connect().retain("a", "kept", 1);
     let sub = world.v5("sub").connect();
@@ -237,13 +245,19 @@ fn a_retained_message_keeps_its_properties() {
     publish.properties = properties.to_vec();
     world.v5("p").connect().publish(publish);
     let sub = world.v5("sub").connect();
-    let subscribe = Subscribe::new(1).filter("a", 1).with(Property::SubscriptionIdentifier(9));
+    let subscribe = Subscribe::new(1)
+        .filter("a", 1)
+        .with(Property::SubscriptionIdentifier(9));
     sub.subscribe_with(subscribe);
     let heard = sub.hear("a", "293");
     for property in properties {
         assert!(heard.properties.contains(&property), "{property:?}");
     }
-    assert!(heard.properties.contains(&Property::SubscriptionIdentifier(9)));
+    assert!(
+        heard
+            .properties
+            .contains(&Property::SubscriptionIdentifier(9))
+    );
 }
 
 #[test]
@@ -251,7 +265,10 @@ fn a_retained_message_expires() {
     proves!["5.0:MQTT-3.3.2-5", "5.0:MQTT-3.3.2-6"];
     let world = World::new();
     let brief = Property::MessageExpiryInterval(10);
-    world.v5("p").connect().publish(Publish::new("a", "brief").retain().with(brief));
+    world
+        .v5("p")
+        .connect()
+        .publish(Publish::new("a", "brief").retain().with(brief));
     world.advance_s(4);
     let early = world.v5("early").connect();
     early.subscribe("a", 0);
@@ -287,8 +304,11 @@ fn thousands_of_retained_messages_arrive_in_full() {
         let sub = world.client(version, "sub").connect();
         sub.subscribe("sensor/#", 1);
         world.advance_s(1); // the replay may take several turns
-        let mut payloads: Vec<u32> =
-            sub.payloads().iter().map(|p| p.parse().expect("a number")).collect();
+        let mut payloads: Vec<u32> = sub
+            .payloads()
+            .iter()
+            .map(|p| p.parse().expect("a number"))
+            .collect();
         payloads.sort_unstable();
         assert_eq!(payloads, (0..2000).collect::<Vec<_>>());
     }

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use midge::auth::{Acl, SignIn};
-use midge::broker::{Broker, ConnId, ListenerSettings, Now, Peer};
 pub use midge::broker::Settings;
+use midge::broker::{Broker, ConnId, ListenerSettings, Now, Peer};
 use midge::wire::QoS;
 
 /// What stories begin with: `$SYS` is silent, so that `#` hears nothing but the story.
@@ -22,7 +22,10 @@ pub fn qos(n: u8) -> QoS {
 
 /// A listener beside the first one, with default settings.
 pub fn another_listener(_settings: &Settings) -> ListenerSettings {
-    ListenerSettings { name: "1884".to_string(), ..ListenerSettings::default() }
+    ListenerSettings {
+        name: "1884".to_string(),
+        ..ListenerSettings::default()
+    }
 }
 
 /// Signing in is possible as this user with this password, on the first listener.
@@ -61,17 +64,30 @@ struct Socket {
 
 impl Seam {
     pub fn new(settings: Settings) -> Seam {
-        let now = Now { mono_ms: 1_000_000, wall_ms: 1_700_000_000_000 };
+        let now = Now {
+            mono_ms: 1_000_000,
+            wall_ms: 1_700_000_000_000,
+        };
         let user = settings.listeners[0].name.clone();
         let broker = Broker::new(settings, 0x5EED, now);
-        Seam { broker, now, sockets: Vec::new(), user }
+        Seam {
+            broker,
+            now,
+            sockets: Vec::new(),
+            user,
+        }
     }
 
     /// A connection from `address`; its number, or `None` if the broker refuses it.
     pub fn accept(&mut self, address: &str, listener: u16) -> Option<usize> {
-        let peer = Peer { address: address.to_string(), listener };
+        let peer = Peer {
+            address: address.to_string(),
+            listener,
+        };
         let id = self.broker.accept(peer, self.now)?;
-        let room = std::env::var(crate::world::ROOM).ok().and_then(|n| n.parse().ok());
+        let room = std::env::var(crate::world::ROOM)
+            .ok()
+            .and_then(|n| n.parse().ok());
         self.sockets.push(Socket {
             id,
             unconsumed: Vec::new(),
@@ -148,7 +164,10 @@ impl Seam {
     fn present(&mut self, link: usize) {
         let socket = &mut self.sockets[link];
         let consumed = self.broker.receive(socket.id, &socket.unconsumed, self.now);
-        assert!(consumed <= socket.unconsumed.len(), "more consumed than there was");
+        assert!(
+            consumed <= socket.unconsumed.len(),
+            "more consumed than there was"
+        );
         socket.unconsumed.drain(..consumed);
     }
 
@@ -189,13 +208,19 @@ impl Seam {
     /// Carries out one thing that the broker asks for; whether there was one.
     fn drain_one(&mut self) -> bool {
         if let Some(id) = self.broker.poll_writable() {
-            if let Some(link) = self.socket_of(id).filter(|&link| !self.sockets[link].closed) {
+            if let Some(link) = self
+                .socket_of(id)
+                .filter(|&link| !self.sockets[link].closed)
+            {
                 self.write(link);
             }
             return true;
         }
         if let Some(id) = self.broker.poll_resume() {
-            if let Some(link) = self.socket_of(id).filter(|&link| !self.sockets[link].closed) {
+            if let Some(link) = self
+                .socket_of(id)
+                .filter(|&link| !self.sockets[link].closed)
+            {
                 self.present(link);
             }
             return true;

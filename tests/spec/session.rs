@@ -67,7 +67,10 @@ fn a_clean_start_throws_the_old_session_away() {
         clean.drop_link();
 
         let again = world.client(version, "c").durable().connect();
-        assert!(!again.session_present(), "the clean session is not reused either");
+        assert!(
+            !again.session_present(),
+            "the clean session is not reused either"
+        );
         p.say("a", "last", 1);
         again.expect_nothing();
     }
@@ -177,7 +180,13 @@ fn the_client_identifier_alone_names_the_session() {
             let other = world.client(version, other).durable().connect();
             assert!(!other.session_present());
         }
-        assert!(world.client(version, "client").durable().connect().session_present());
+        assert!(
+            world
+                .client(version, "client")
+                .durable()
+                .connect()
+                .session_present()
+        );
     }
 }
 
@@ -222,7 +231,10 @@ fn a_takeover_goes_on_with_the_session() {
         first.expect_end(0x8E);
         assert_eq!(second.session_present(), version != Version::V31);
         let resent = second.message();
-        assert_eq!((resent.packet_id, resent.text()), (sent.packet_id, sent.text()));
+        assert_eq!(
+            (resent.packet_id, resent.text()),
+            (sent.packet_id, sent.text())
+        );
         assert!(resent.dup);
         p.say("a", "new", 1);
         second.hear("a", "new");
@@ -250,7 +262,12 @@ fn a_session_belongs_to_its_user() {
         s.listeners[0].allow_anonymous = true;
         crate::seam::one_user(s, "ann", "a");
     });
-    let ann = world.v311("c").user("ann").password("a").durable().connect();
+    let ann = world
+        .v311("c")
+        .user("ann")
+        .password("a")
+        .durable()
+        .connect();
     ann.subscribe("secret", 1);
     ann.drop_link();
     let anonymous = world.v311("c").durable().connect();
@@ -283,10 +300,20 @@ fn what_was_not_acknowledged_is_sent_again_in_order_and_marked() {
 
         let c = world.client(version, "c").durable().connect();
         let again: Vec<Publish> = (0..5).map(|_| c.publication()).collect();
-        let expected: Vec<_> =
-            first.iter().enumerate().filter(|(n, _)| *n != 2).map(|(_, m)| m.packet_id).collect();
-        assert_eq!(again.iter().map(|m| m.packet_id).collect::<Vec<_>>(), expected);
-        assert!(again.iter().all(|m| m.dup), "every one is marked as sent before");
+        let expected: Vec<_> = first
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| *n != 2)
+            .map(|(_, m)| m.packet_id)
+            .collect();
+        assert_eq!(
+            again.iter().map(|m| m.packet_id).collect::<Vec<_>>(),
+            expected
+        );
+        assert!(
+            again.iter().all(|m| m.dup),
+            "every one is marked as sent before"
+        );
         c.expect_nothing();
     }
 }

@@ -23,7 +23,11 @@ fn each_message_goes_to_one_member_and_all_have_their_share() {
         assert_eq!(p.say("job/x", &n.to_string(), 1), 0);
     }
     let heard: Vec<Vec<String>> = members.iter().map(Client::payloads).collect();
-    let mut all: Vec<u32> = heard.iter().flatten().map(|p| p.parse().expect("a number")).collect();
+    let mut all: Vec<u32> = heard
+        .iter()
+        .flatten()
+        .map(|p| p.parse().expect("a number"))
+        .collect();
     all.sort_unstable();
     assert_eq!(all, (0..30).collect::<Vec<_>>(), "every message once");
     for share in heard {
@@ -66,8 +70,17 @@ fn the_same_group_name_with_another_filter_is_another_group() {
 fn a_shared_filter_has_a_name_and_a_filter() {
     proves!["5.0:MQTT-4.8.2-1", "5.0:MQTT-4.8.2-2"];
     for bad in [
-        "$share/g", "$share/g/", "$share//t", "$share/", "$share", "$share/a+b/t", "$share/+/t",
-        "$share/#/t", "$share/#", "$share/g/a#", "$share/g/#/a",
+        "$share/g",
+        "$share/g/",
+        "$share//t",
+        "$share/",
+        "$share",
+        "$share/a+b/t",
+        "$share/+/t",
+        "$share/#/t",
+        "$share/#",
+        "$share/g/a#",
+        "$share/g/#/a",
     ] {
         for packet in [
             Packet::from(Subscribe::new(1).filter(bad, 0)),
@@ -146,14 +159,21 @@ fn what_was_begun_with_a_member_is_completed_with_it() {
     let members = group(&world, &["a", "b"], "$share/g/t", 2);
     let p = world.v5("p").connect();
     p.say("t", "one", 2);
-    let (taker, name) =
-        if members[0].inbox().is_empty() { (&members[1], "b") } else { (&members[0], "a") };
+    let (taker, name) = if members[0].inbox().is_empty() {
+        (&members[1], "b")
+    } else {
+        (&members[0], "a")
+    };
     let sent = taker.publication();
     taker.drop_link();
     let taker = world.v5(name).durable().connect();
     let again = taker.message();
     assert_eq!((again.packet_id, again.dup), (sent.packet_id, true));
-    let other = if name == "a" { &members[1] } else { &members[0] };
+    let other = if name == "a" {
+        &members[1]
+    } else {
+        &members[0]
+    };
     other.expect_nothing();
 }
 
@@ -167,7 +187,11 @@ fn when_the_members_session_ends_the_message_goes_to_nobody_else() {
     b.subscribe("$share/g/t", 2);
     let p = world.v5("p").connect();
     p.say("t", "one", 2);
-    let (taker, other) = if a.inbox().is_empty() { (&b, &a) } else { (&a, &b) };
+    let (taker, other) = if a.inbox().is_empty() {
+        (&b, &a)
+    } else {
+        (&a, &b)
+    };
     taker.publication();
     taker.drop_link();
     world.advance_s(1000);
@@ -189,7 +213,11 @@ fn a_message_that_a_member_refuses_is_discarded() {
             false => (&members[0], &members[1]),
         };
         let refusal = Ack::code(taker.publication().packet_id, 0x80);
-        taker.send(if qos == 1 { Packet::PubAck(refusal) } else { Packet::PubRec(refusal) });
+        taker.send(if qos == 1 {
+            Packet::PubAck(refusal)
+        } else {
+            Packet::PubRec(refusal)
+        });
         taker.expect_nothing();
         other.expect_nothing();
         taker.drop_link();
@@ -202,7 +230,11 @@ fn leaving_a_group_leaves_the_others_in_it() {
     let world = World::new();
     let members = group(&world, &["a", "b"], "$share/g/t", 1);
     let p = world.v5("p").connect();
-    assert_eq!(members[0].unsubscribe("t"), [0x11], "the plain filter is another subscription");
+    assert_eq!(
+        members[0].unsubscribe("t"),
+        [0x11],
+        "the plain filter is another subscription"
+    );
     assert_eq!(members[0].unsubscribe("$share/g/t"), [0]);
     assert_eq!(members[0].unsubscribe("$share/g/t"), [0x11]);
     for _ in 0..4 {
@@ -236,7 +268,10 @@ fn a_shared_subscription_has_its_identifier() {
     let subscribe = Subscribe::new(1).filter("$share/g/t", 1);
     client.subscribe_with(subscribe.with(Property::SubscriptionIdentifier(3)));
     world.v5("p").connect().say("t", "x", 1);
-    assert_eq!(client.hear("t", "x").properties, [Property::SubscriptionIdentifier(3)]);
+    assert_eq!(
+        client.hear("t", "x").properties,
+        [Property::SubscriptionIdentifier(3)]
+    );
 }
 
 #[test]

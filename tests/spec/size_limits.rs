@@ -10,7 +10,10 @@ fn a_message_too_large_for_a_client_is_as_if_it_had_been_sent() {
     proves!["5.0:MQTT-3.1.2-24", "5.0:MQTT-3.1.2-25"];
     for qos in 0..=2 {
         let world = World::new();
-        let small = world.v5("small").with(Property::MaximumPacketSize(100)).connect();
+        let small = world
+            .v5("small")
+            .with(Property::MaximumPacketSize(100))
+            .connect();
         small.subscribe("a", 2);
         let large = world.v5("large").connect();
         large.subscribe("a", 2);
@@ -38,8 +41,14 @@ fn the_limit_counts_the_whole_packet() {
         let payload = "y".repeat(80);
         let publish = Publish::new("topic", &payload).qos(qos).id(1);
         let size = encode(Version::V5, &publish.into()).len() as u32;
-        let fits = world.v5("fits").with(Property::MaximumPacketSize(size)).connect();
-        let not = world.v5("not").with(Property::MaximumPacketSize(size - 1)).connect();
+        let fits = world
+            .v5("fits")
+            .with(Property::MaximumPacketSize(size))
+            .connect();
+        let not = world
+            .v5("not")
+            .with(Property::MaximumPacketSize(size - 1))
+            .connect();
         fits.subscribe("topic", 2);
         not.subscribe("topic", 2);
         world.v5("p").connect().say("topic", &payload, qos);
@@ -50,7 +59,10 @@ fn the_limit_counts_the_whole_packet() {
 
 #[test]
 fn a_maximum_of_0_is_a_protocol_error() {
-    let link = World::new().v5("c").with(Property::MaximumPacketSize(0)).dial();
+    let link = World::new()
+        .v5("c")
+        .with(Property::MaximumPacketSize(0))
+        .dial();
     crate::connect::refused_or_closed(&link);
 }
 

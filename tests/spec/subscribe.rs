@@ -48,7 +48,13 @@ fn each_filter_has_its_code_in_the_order_of_the_filters() {
         assert_eq!(client.subscribe_with(subscribe).codes, [0, 2, 1, 2, 0]);
         // Each acts as if it had come alone.
         let p = world.client(version, "p").connect();
-        for (topic, granted) in [("zero", 0), ("two", 2), ("one", 1), ("both/x", 2), ("x/zero", 0)] {
+        for (topic, granted) in [
+            ("zero", 0),
+            ("two", 2),
+            ("one", 1),
+            ("both/x", 2),
+            ("x/zero", 0),
+        ] {
             p.say(topic, "x", 2);
             assert_eq!(client.hear(topic, "x").qos, granted);
             client.expect_nothing();
@@ -67,7 +73,10 @@ fn a_bad_filter_fails_alone() {
             s.acl_suback_deny = true;
         });
         let client = world.client(version, "c").connect();
-        let subscribe = Subscribe::new(1).filter("open/a", 1).filter("shut", 1).filter("open/b", 2);
+        let subscribe = Subscribe::new(1)
+            .filter("open/a", 1)
+            .filter("shut", 1)
+            .filter("open/b", 2);
         let denied = if version == Version::V5 { 0x87 } else { 0x80 };
         assert_eq!(client.subscribe_with(subscribe).codes, [1, denied, 2]);
     }
@@ -135,7 +144,11 @@ fn the_flags_of_subscribe_are_0010() {
         for first in (0x80..=0x8F).filter(|&first| first != 0x82) {
             let client = World::new().client(version, "c").connect();
             let mut body = vec![0, 1];
-            body.extend(if version == Version::V5 { vec![0] } else { vec![] });
+            body.extend(if version == Version::V5 {
+                vec![0]
+            } else {
+                vec![]
+            });
             body.extend(binary("a"));
             body.push(0);
             client.raw(&frame(first, &body));
@@ -251,16 +264,19 @@ fn one_copy_per_client_is_an_option_and_has_the_highest_qos() {
             client.subscribe_with(subscribe);
         }
         world.client(version, "p").connect().say("a/b", "x", 2);
-        let copies: Vec<Publish> = std::iter::from_fn(|| {
-            (!client.inbox().is_empty()).then(|| client.hear("a/b", "x"))
-        })
-        .collect();
+        let copies: Vec<Publish> =
+            std::iter::from_fn(|| (!client.inbox().is_empty()).then(|| client.hear("a/b", "x")))
+                .collect();
         let highest = copies.iter().map(|m| m.qos).max();
         assert_eq!(highest, Some(2));
         let mut ids: Vec<u32> = copies.iter().flat_map(identifiers).collect();
         ids.sort_unstable();
         if version == Version::V5 {
-            assert_eq!(ids, [1, 2, 3], "every identifier comes, on one copy or on several");
+            assert_eq!(
+                ids,
+                [1, 2, 3],
+                "every identifier comes, on one copy or on several"
+            );
         } else {
             assert_eq!(copies.len(), 1);
         }
@@ -295,7 +311,11 @@ fn a_subscription_identifier_comes_with_every_message_of_its_subscription() {
 #[test]
 fn a_subscription_identifier_of_0_is_a_protocol_error() {
     let client = World::new().v5("c").connect();
-    client.send(Subscribe::new(1).filter("a", 0).with(Property::SubscriptionIdentifier(0)));
+    client.send(
+        Subscribe::new(1)
+            .filter("a", 0)
+            .with(Property::SubscriptionIdentifier(0)),
+    );
     client.expect_end(0x82);
 }
 
@@ -357,7 +377,10 @@ fn acknowledgements_are_never_swollen_beyond_what_the_client_takes() {
         crate::seam::acl(s, "topic readwrite open/#\n");
         s.acl_suback_deny = true;
     });
-    let client = world.v5("c").with(Property::MaximumPacketSize(16)).connect();
+    let client = world
+        .v5("c")
+        .with(Property::MaximumPacketSize(16))
+        .connect();
     assert_eq!(client.subscribe("shut", 1), 0x87);
     assert_eq!(client.subscribe("open/a", 2), 2);
     assert_eq!(client.unsubscribe("nothing"), [0x11]);

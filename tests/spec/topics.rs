@@ -19,7 +19,14 @@ fn found(version: Version, filter: &str, topics: &[&str]) -> Vec<String> {
 #[test]
 fn a_hash_matches_its_parent_and_everything_below() {
     for version in Version::ALL {
-        let topics = ["sport", "sport/", "sport/tennis", "sport/tennis/p1", "sports", "a/sport"];
+        let topics = [
+            "sport",
+            "sport/",
+            "sport/tennis",
+            "sport/tennis/p1",
+            "sports",
+            "a/sport",
+        ];
         let expected = ["sport", "sport/", "sport/tennis", "sport/tennis/p1"];
         assert_eq!(found(version, "sport/#", &topics), expected);
         assert_eq!(found(version, "#", &topics), topics);
@@ -29,12 +36,28 @@ fn a_hash_matches_its_parent_and_everything_below() {
 #[test]
 fn a_plus_matches_exactly_one_level() {
     for version in Version::ALL {
-        let topics = ["sport", "sport/", "sport/tennis", "sport/tennis/p1", "/sport", "/"];
-        assert_eq!(found(version, "sport/+", &topics), ["sport/", "sport/tennis"]);
+        let topics = [
+            "sport",
+            "sport/",
+            "sport/tennis",
+            "sport/tennis/p1",
+            "/sport",
+            "/",
+        ];
+        assert_eq!(
+            found(version, "sport/+", &topics),
+            ["sport/", "sport/tennis"]
+        );
         assert_eq!(found(version, "+", &topics), ["sport"]);
-        assert_eq!(found(version, "+/+", &topics), ["sport/", "sport/tennis", "/sport", "/"]);
+        assert_eq!(
+            found(version, "+/+", &topics),
+            ["sport/", "sport/tennis", "/sport", "/"]
+        );
         assert_eq!(found(version, "/+", &topics), ["/sport", "/"]);
-        assert_eq!(found(version, "+/tennis/#", &topics), ["sport/tennis", "sport/tennis/p1"]);
+        assert_eq!(
+            found(version, "+/tennis/#", &topics),
+            ["sport/tennis", "sport/tennis/p1"]
+        );
         assert_eq!(found(version, "+/+/p1", &topics), ["sport/tennis/p1"]);
     }
 }
@@ -58,7 +81,10 @@ fn retained_messages_below_a_dollar_hide_from_wildcards_too() {
     proves!["3.1.1:MQTT-4.7.2-1", "5.0:MQTT-4.7.2-1"];
     for version in Version::ALL {
         let world = World::new();
-        world.client(version, "p").connect().retain("$dev/x", "kept", 0);
+        world
+            .client(version, "p")
+            .connect()
+            .retain("$dev/x", "kept", 0);
         let sub = world.client(version, "sub").connect();
         sub.subscribe("#", 0);
         sub.subscribe("+/x", 0);
@@ -72,7 +98,19 @@ fn retained_messages_below_a_dollar_hide_from_wildcards_too() {
 fn characters_are_compared_as_they_are() {
     proves!["3.1.1:MQTT-4.7.3-4", "5.0:MQTT-4.7.3-4"];
     // Composed and decomposed, upper and lower case, with and without space: all different.
-    let topics = ["é", "e\u{301}", "É", "e", " e", "e ", "\u{FEFF}e", "ℯ", "a//b", "a/b", "%65"];
+    let topics = [
+        "é",
+        "e\u{301}",
+        "É",
+        "e",
+        " e",
+        "e ",
+        "\u{FEFF}e",
+        "ℯ",
+        "a//b",
+        "a/b",
+        "%65",
+    ];
     for version in Version::ALL {
         for topic in topics {
             assert_eq!(found(version, topic, &topics), [topic], "{topic:?}");
@@ -131,8 +169,13 @@ fn refused_filter(filter: &str) {
 fn refused(client: &crate::client::Client, code: u8) {
     if client.is_closed() {
         for packet in client.inbox() {
-            let Packet::Disconnect(disconnect) = packet else { panic!("{packet:?}") };
-            assert!([0x81, 0x82, 0x8F].contains(&disconnect.code), "{disconnect:?}");
+            let Packet::Disconnect(disconnect) = packet else {
+                panic!("{packet:?}")
+            };
+            assert!(
+                [0x81, 0x82, 0x8F].contains(&disconnect.code),
+                "{disconnect:?}"
+            );
         }
         return;
     }
@@ -176,14 +219,26 @@ fn topic_names_and_filters_have_at_least_one_character() {
     }
     refused_filter("");
     for version in Version::ALL {
-        assert_eq!(found(version, "/", &["/", "a/", " ", "a"]), ["/"], "a lone slash is enough");
-        assert_eq!(found(version, " ", &["/", "a/", " ", "a"]), [" "], "so is a space");
+        assert_eq!(
+            found(version, "/", &["/", "a/", " ", "a"]),
+            ["/"],
+            "a lone slash is enough"
+        );
+        assert_eq!(
+            found(version, " ", &["/", "a/", " ", "a"]),
+            [" "],
+            "so is a space"
+        );
     }
 }
 
 /// A packet with a string of any bytes in each place that takes a topic or filter.
 fn packets_with(version: Version, text: &[u8]) -> Vec<Vec<u8>> {
-    let none = if version == Version::V5 { vec![0] } else { vec![] };
+    let none = if version == Version::V5 {
+        vec![0]
+    } else {
+        vec![]
+    };
     let id_and_none = [vec![0, 1], none.clone()].concat();
     vec![
         frame(0x30, &[binary(text), none, b"x".to_vec()].concat()),
@@ -243,7 +298,10 @@ fn names_of_65_535_bytes_are_names() {
     proves!["3.1.1:MQTT-4.7.3-3", "5.0:MQTT-4.7.3-3"];
     for version in Version::ALL {
         let longest = "x".repeat(65_535);
-        assert_eq!(found(version, &longest, &[&longest, "x"]), [longest.clone()]);
+        assert_eq!(
+            found(version, &longest, &[&longest, "x"]),
+            [longest.clone()]
+        );
     }
 }
 
@@ -267,7 +325,11 @@ fn a_path_of_very_many_levels_is_refused_and_hurts_nobody() {
 #[test]
 fn user_properties_are_strings_too() {
     proves!["5.0:MQTT-1.5.7-1"];
-    for (key, value) in [(&b"k\0"[..], &b"v"[..]), (b"k", b"\xFF"), (b"\xC0\x80", b"")] {
+    for (key, value) in [
+        (&b"k\0"[..], &b"v"[..]),
+        (b"k", b"\xFF"),
+        (b"\xC0\x80", b""),
+    ] {
         let client = World::new().v5("c").connect();
         let pair = [vec![0x26], binary(key), binary(value)].concat();
         let body = [binary("a"), vec![pair.len() as u8], pair].concat();
@@ -278,7 +340,11 @@ fn user_properties_are_strings_too() {
 
 #[test]
 fn content_type_and_response_topic_are_strings_too() {
-    proves!["5.0:MQTT-3.3.2-13", "5.0:MQTT-3.3.2-19", "5.0:MQTT-3.3.2-14"];
+    proves![
+        "5.0:MQTT-3.3.2-13",
+        "5.0:MQTT-3.3.2-19",
+        "5.0:MQTT-3.3.2-14"
+    ];
     let with = |property: Vec<u8>| {
         let client = World::new().v5("c").connect();
         let body = [binary("a"), vec![property.len() as u8], property].concat();
@@ -289,7 +355,9 @@ fn content_type_and_response_topic_are_strings_too() {
     with([vec![0x08], binary(b"\xC3")].concat()).expect_end(0x81);
     for topic in ["reply/+", "#"] {
         let client = with([vec![0x08], binary(topic)].concat());
-        assert!(matches!(client.next(), Packet::Disconnect(d) if [0x81, 0x82, 0x90].contains(&d.code)));
+        assert!(
+            matches!(client.next(), Packet::Disconnect(d) if [0x81, 0x82, 0x90].contains(&d.code))
+        );
         client.expect_closed();
     }
 }

@@ -19,8 +19,13 @@ fn unsubscribe_is_answered_with_unsuback_of_the_same_identifier() {
         client.subscribe("a", 1);
         for id in [1, 300, 65_535] {
             client.send(Unsubscribe::new(id).filter("a"));
-            let Packet::UnsubAck(unsuback) = client.next() else { panic!("expected UNSUBACK") };
-            assert_eq!(unsuback.packet_id, id, "also when there is nothing to remove");
+            let Packet::UnsubAck(unsuback) = client.next() else {
+                panic!("expected UNSUBACK")
+            };
+            assert_eq!(
+                unsuback.packet_id, id,
+                "also when there is nothing to remove"
+            );
             client.expect_nothing();
         }
     }
@@ -37,9 +42,24 @@ fn each_filter_has_its_code() {
     for version in Version::ALL {
         let world = World::new();
         let client = world.client(version, "c").connect();
-        client.subscribe_with(Subscribe::new(1).filter("a", 1).filter("b/+", 1).filter("c", 1));
-        client.send(Unsubscribe::new(2).filter("b/+").filter("x").filter("a").filter("a"));
-        let codes: &[u8] = if version == Version::V5 { &[0, 0x11, 0, 0x11] } else { &[] };
+        client.subscribe_with(
+            Subscribe::new(1)
+                .filter("a", 1)
+                .filter("b/+", 1)
+                .filter("c", 1),
+        );
+        client.send(
+            Unsubscribe::new(2)
+                .filter("b/+")
+                .filter("x")
+                .filter("a")
+                .filter("a"),
+        );
+        let codes: &[u8] = if version == Version::V5 {
+            &[0, 0x11, 0, 0x11]
+        } else {
+            &[]
+        };
         client.expect(Packet::UnsubAck(SubAck::new(2, codes)));
         let p = world.client(version, "p").connect();
         for topic in ["a", "b/1", "c"] {
@@ -84,7 +104,11 @@ fn after_unsubscribe_nothing_new_comes() {
         client.expect_nothing();
         client.drop_link();
         p.say("a", "x", 1);
-        world.client(version, "c").durable().connect().expect_nothing();
+        world
+            .client(version, "c")
+            .durable()
+            .connect()
+            .expect_nothing();
     }
 }
 
@@ -104,8 +128,14 @@ fn after_unsubscribe_what_was_begun_is_completed() {
 
         let client = world.client(version, "c").durable().connect();
         let (one_again, two_again) = (client.publication(), client.publication());
-        assert_eq!((one_again.packet_id, one_again.text()), (one.packet_id, one.text()));
-        assert_eq!((two_again.packet_id, two_again.text()), (two.packet_id, two.text()));
+        assert_eq!(
+            (one_again.packet_id, one_again.text()),
+            (one.packet_id, one.text())
+        );
+        assert_eq!(
+            (two_again.packet_id, two_again.text()),
+            (two.packet_id, two.text())
+        );
         client.acknowledge(&one_again);
         client.acknowledge(&two_again);
         client.expect_nothing();
@@ -129,7 +159,11 @@ fn the_flags_of_unsubscribe_are_0010() {
         for first in (0xA0..=0xAF).filter(|&first| first != 0xA2) {
             let client = World::new().client(version, "c").connect();
             let mut body = vec![0, 1];
-            body.extend(if version == Version::V5 { vec![0] } else { vec![] });
+            body.extend(if version == Version::V5 {
+                vec![0]
+            } else {
+                vec![]
+            });
             body.extend(binary("a"));
             client.raw(&frame(first, &body));
             client.expect_end(0x81);

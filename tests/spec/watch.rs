@@ -58,7 +58,10 @@ impl Watch {
 
     pub fn server_sent(&mut self, packet: &Packet, len: usize) {
         assert!(!self.ended, "a packet behind the last one: {packet:?}");
-        assert!(len <= self.packet_size_max, "larger than the client allows: {packet:?}");
+        assert!(
+            len <= self.packet_size_max,
+            "larger than the client allows: {packet:?}"
+        );
         match packet {
             Packet::ConnAck(connack) => {
                 assert!(!self.connected, "a second CONNACK: {packet:?}");
@@ -78,7 +81,9 @@ impl Watch {
                 assert_eq!(self.version, Version::V5, "DISCONNECT to a 3.x client");
                 self.ended = true;
             }
-            Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_)
+            Packet::Connect(_)
+            | Packet::Subscribe(_)
+            | Packet::Unsubscribe(_)
             | Packet::PingReq => panic!("a server does not send {packet:?}"),
             _ => {}
         }
@@ -89,16 +94,25 @@ impl Watch {
             let id = publish.packet_id;
             let fresh = self.in_flight.insert(id);
             assert!(fresh, "a packet identifier in use: {publish:?}");
-            assert!(self.in_flight.len() <= self.receive_maximum, "beyond Receive Maximum");
+            assert!(
+                self.in_flight.len() <= self.receive_maximum,
+                "beyond Receive Maximum"
+            );
         }
         let alias = publish.properties.iter().find_map(|p| match p {
             Property::TopicAlias(alias) => Some(*alias),
             _ => None,
         });
         let Some(alias) = alias else { return };
-        assert!(alias <= self.alias_max, "an alias beyond the client's maximum: {publish:?}");
+        assert!(
+            alias <= self.alias_max,
+            "an alias beyond the client's maximum: {publish:?}"
+        );
         if publish.topic.is_empty() {
-            assert!(self.aliases.contains_key(&alias), "an alias without a topic: {publish:?}");
+            assert!(
+                self.aliases.contains_key(&alias),
+                "an alias without a topic: {publish:?}"
+            );
         } else {
             self.aliases.insert(alias, publish.topic.clone());
         }

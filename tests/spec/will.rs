@@ -15,7 +15,12 @@ fn mourned(version: Version) -> (World, Client) {
 
 #[test]
 fn a_lost_client_leaves_its_will() {
-    proves!["3.1.1:MQTT-3.1.2-8", "5.0:MQTT-3.1.2-7", "5.0:MQTT-3.1.2-8", "3.1.1:MQTT-3.1.2-9"];
+    proves![
+        "3.1.1:MQTT-3.1.2-8",
+        "5.0:MQTT-3.1.2-7",
+        "5.0:MQTT-3.1.2-8",
+        "3.1.1:MQTT-3.1.2-9"
+    ];
     for version in Version::ALL {
         for qos in 0..=2 {
             let (world, witness) = mourned(version);
@@ -40,7 +45,10 @@ fn a_client_that_leaves_in_good_order_leaves_no_will() {
     ];
     for version in Version::ALL {
         let (world, witness) = mourned(version);
-        let meter = world.client(version, "meter").will(Will::new("gone", "x")).connect();
+        let meter = world
+            .client(version, "meter")
+            .will(Will::new("gone", "x"))
+            .connect();
         meter.disconnect();
         meter.drop_link();
         world.advance_s(1000);
@@ -54,10 +62,19 @@ fn a_will_is_published_once() {
     for version in Version::ALL {
         let (world, witness) = mourned(version);
         let will = Will::new("gone", "x");
-        world.client(version, "meter").durable().will(will).connect().drop_link();
+        world
+            .client(version, "meter")
+            .durable()
+            .will(will)
+            .connect()
+            .drop_link();
         witness.hear("gone", "x");
         // The next connection has no will of its own.
-        world.client(version, "meter").durable().connect().drop_link();
+        world
+            .client(version, "meter")
+            .durable()
+            .connect()
+            .drop_link();
         witness.expect_nothing();
     }
 }
@@ -82,8 +99,16 @@ fn a_will_is_retained_or_not_as_its_flag_says() {
     ];
     for version in Version::ALL {
         let world = World::new();
-        world.client(version, "a").will(Will::new("plain", "x")).connect().drop_link();
-        world.client(version, "b").will(Will::new("kept", "x").retain()).connect().drop_link();
+        world
+            .client(version, "a")
+            .will(Will::new("plain", "x"))
+            .connect()
+            .drop_link();
+        world
+            .client(version, "b")
+            .will(Will::new("kept", "x").retain())
+            .connect()
+            .drop_link();
         let late = world.client(version, "late").connect();
         late.subscribe("#", 0);
         assert!(late.hear("kept", "x").retain);
@@ -97,7 +122,11 @@ fn an_empty_will_is_a_message_as_well() {
         let (world, witness) = mourned(version);
         witness.retain("gone", "stale", 0);
         witness.hear("gone", "stale");
-        world.client(version, "a").will(Will::new("gone", "").retain()).connect().drop_link();
+        world
+            .client(version, "a")
+            .will(Will::new("gone", "").retain())
+            .connect()
+            .drop_link();
         witness.hear("gone", "");
         let late = world.client(version, "late").connect();
         late.subscribe("gone", 0);
@@ -110,7 +139,10 @@ fn a_broken_packet_is_a_lost_client() {
     proves!["3.1.1:MQTT-3.1.2-8", "5.0:MQTT-3.1.2-8"];
     for version in Version::ALL {
         let (world, witness) = mourned(version);
-        let meter = world.client(version, "meter").will(Will::new("gone", "x")).connect();
+        let meter = world
+            .client(version, "meter")
+            .will(Will::new("gone", "x"))
+            .connect();
         meter.raw(&[0x36, 0x00]);
         assert!(meter.is_closed());
         witness.hear("gone", "x");
@@ -119,10 +151,18 @@ fn a_broken_packet_is_a_lost_client() {
 
 #[test]
 fn silence_beyond_keep_alive_is_a_lost_client() {
-    proves!["3.1.1:MQTT-3.1.2-24", "5.0:MQTT-3.1.2-22", "3.1.1:MQTT-3.1.2-8"];
+    proves![
+        "3.1.1:MQTT-3.1.2-24",
+        "5.0:MQTT-3.1.2-22",
+        "3.1.1:MQTT-3.1.2-8"
+    ];
     for version in Version::ALL {
         let (world, witness) = mourned(version);
-        let meter = world.client(version, "m").keep_alive(10).will(Will::new("gone", "x")).connect();
+        let meter = world
+            .client(version, "m")
+            .keep_alive(10)
+            .will(Will::new("gone", "x"))
+            .connect();
         world.advance_ms(14_900);
         witness.expect_nothing();
         world.advance_ms(5_100);
@@ -135,7 +175,10 @@ fn silence_beyond_keep_alive_is_a_lost_client() {
 fn a_client_can_leave_and_ask_for_its_will() {
     proves!["5.0:MQTT-3.1.2-8"];
     let (world, witness) = mourned(Version::V5);
-    let meter = world.v5("meter").will(Will::new("gone", "on purpose")).connect();
+    let meter = world
+        .v5("meter")
+        .will(Will::new("gone", "on purpose"))
+        .connect();
     meter.disconnect_with(Disconnect::new(0x04));
     witness.hear("gone", "on purpose");
 }
@@ -160,7 +203,12 @@ fn a_will_does_not_wait_longer_than_the_session() {
     let (world, witness) = mourned(Version::V5);
     let will = Will::new("gone", "x").with(Property::WillDelayInterval(300));
     let expiry = Property::SessionExpiryInterval(10);
-    world.v5("meter").with(expiry).will(will.clone()).connect().drop_link();
+    world
+        .v5("meter")
+        .with(expiry)
+        .will(will.clone())
+        .connect()
+        .drop_link();
     world.advance_s(9);
     witness.expect_nothing();
     world.advance_s(2);
@@ -219,7 +267,10 @@ fn a_takeover_before_5_0_publishes_the_will() {
     proves!["3.1.1:MQTT-3.1.2-8"];
     for version in [Version::V31, Version::V311] {
         let (world, witness) = mourned(version);
-        let _first = world.client(version, "meter").will(Will::new("gone", "x")).connect();
+        let _first = world
+            .client(version, "meter")
+            .will(Will::new("gone", "x"))
+            .connect();
         let _second = world.client(version, "meter").connect();
         witness.hear("gone", "x");
         witness.expect_nothing();
@@ -262,7 +313,10 @@ fn a_wills_expiry_counts_from_its_publication() {
         .with(Property::MessageExpiryInterval(10));
     world.v5("meter").durable().will(will).connect().drop_link();
     world.advance_s(101);
-    assert_eq!(witness.hear("gone", "x").properties, [Property::MessageExpiryInterval(10)]);
+    assert_eq!(
+        witness.hear("gone", "x").properties,
+        [Property::MessageExpiryInterval(10)]
+    );
 }
 
 #[test]
@@ -270,7 +324,10 @@ fn a_will_topic_is_a_topic_name_not_a_filter() {
     for version in Version::ALL {
         for topic in ["a/+", "#", "a#b"] {
             let (world, witness) = mourned(version);
-            let link = world.client(version, "meter").will(Will::new(topic, "x")).dial();
+            let link = world
+                .client(version, "meter")
+                .will(Will::new(topic, "x"))
+                .dial();
             assert!(link.is_closed(), "{topic}");
             witness.expect_nothing();
         }
@@ -284,7 +341,15 @@ fn a_will_goes_to_the_session_of_who_is_away() {
         let sleeper = world.client(version, "sleeper").durable().connect();
         sleeper.subscribe("gone", 1);
         sleeper.drop_link();
-        world.client(version, "meter").will(Will::new("gone", "x").qos(1)).connect().drop_link();
-        world.client(version, "sleeper").durable().connect().hear("gone", "x");
+        world
+            .client(version, "meter")
+            .will(Will::new("gone", "x").qos(1))
+            .connect()
+            .drop_link();
+        world
+            .client(version, "sleeper")
+            .durable()
+            .connect()
+            .hear("gone", "x");
     }
 }

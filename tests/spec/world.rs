@@ -46,8 +46,13 @@ impl World {
         let mut settings = Settings::default();
         crate::seam::prepare(&mut settings);
         change(&mut settings);
-        let inner = Inner { seam: Seam::new(settings), links: Vec::new() };
-        World { inner: Rc::new(RefCell::new(inner)) }
+        let inner = Inner {
+            seam: Seam::new(settings),
+            links: Vec::new(),
+        };
+        World {
+            inner: Rc::new(RefCell::new(inner)),
+        }
     }
 
     /// The beginning of a client that will connect; clean, without keep alive.
@@ -69,7 +74,8 @@ impl World {
 
     /// A network connection on which nothing was said yet.
     pub fn link(&self, version: Version) -> Client {
-        self.link_to(version, "192.0.2.7:40000", 0).expect("the broker accepts the connection")
+        self.link_to(version, "192.0.2.7:40000", 0)
+            .expect("the broker accepts the connection")
     }
 
     /// A network connection from an address to a listener; `None` if the broker will not have it.
@@ -86,7 +92,13 @@ impl World {
         });
         inner.collect();
         drop(inner);
-        Some(Client { world: self.clone(), link, version, connack: None, next_id: Cell::new(0) })
+        Some(Client {
+            world: self.clone(),
+            link,
+            version,
+            connack: None,
+            next_id: Cell::new(0),
+        })
     }
 
     /// Lets time pass; timers fire on the way, each at its own moment.
@@ -122,7 +134,9 @@ impl World {
     }
 
     pub(crate) fn sent(&self, link: usize, packet: &Packet) {
-        self.inner.borrow_mut().links[link].watch.client_sent(packet);
+        self.inner.borrow_mut().links[link]
+            .watch
+            .client_sent(packet);
     }
 
     pub(crate) fn next(&self, link: usize) -> Option<Packet> {
@@ -137,7 +151,11 @@ impl World {
     }
 
     pub(crate) fn inbox(&self, link: usize) -> Vec<Packet> {
-        self.inner.borrow().links[link].inbox.iter().cloned().collect()
+        self.inner.borrow().links[link]
+            .inbox
+            .iter()
+            .cloned()
+            .collect()
     }
 
     pub(crate) fn is_closed(&self, link: usize) -> bool {
@@ -174,7 +192,10 @@ impl Inner {
 
 /// The whole test binary can be run with input cut into small pieces, see `cut.rs`.
 fn default_piece() -> usize {
-    std::env::var(PIECE).ok().and_then(|n| n.parse().ok()).unwrap_or(usize::MAX)
+    std::env::var(PIECE)
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(usize::MAX)
 }
 
 /// Names the environment variable that [`default_piece`] reads: bytes per input.
