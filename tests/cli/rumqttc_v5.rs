@@ -91,8 +91,8 @@ impl Party {
 
 fn text(message: &Publish) -> (&str, &str) {
     (
-        str::from_utf8(&message.topic).unwrap(),
-        str::from_utf8(&message.payload).unwrap(),
+        std::str::from_utf8(&message.topic).unwrap(),
+        std::str::from_utf8(&message.payload).unwrap(),
     )
 }
 
