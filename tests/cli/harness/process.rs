@@ -13,9 +13,12 @@ use nix::unistd::Pid;
 
 use crate::wait::{self, LIMIT};
 
+/// The bytes so far, and whether that is all.
+type Written = (Vec<u8>, bool);
+
 /// What a child has written to one of its two outputs so far.
 #[derive(Clone, Default)]
-pub struct Output(Arc<(Mutex<(Vec<u8>, bool)>, Condvar)>);
+pub struct Output(Arc<(Mutex<Written>, Condvar)>);
 
 impl Output {
     fn follow(mut pipe: impl Read + Send + 'static) -> Self {
@@ -192,7 +195,7 @@ impl Process {
     }
 
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id().cast_signed())
+        Pid::from_raw(self.child.id() as i32)
     }
 
     pub fn signal(&self, signal: Signal) {
