@@ -7,5 +7,6 @@
 
 pub mod decode;
 pub mod encode;
+pub mod hex;
 pub mod packet;
 pub mod property;
