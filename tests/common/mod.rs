@@ -10,3 +10,4 @@ pub mod encode;
 pub mod hex;
 pub mod packet;
 pub mod property;
+pub mod random;

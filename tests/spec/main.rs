@@ -43,5 +43,6 @@ mod shared;
 mod size_limits;
 mod subscribe;
 mod topics;
+mod twin;
 mod unsubscribe;
 mod will;
