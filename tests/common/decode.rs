@@ -185,7 +185,6 @@ impl Body {
             Kind::TwoBytes => Value::Number(u32::from(self.two_bytes()?)),
             Kind::FourBytes => Value::Number(self.four_bytes()?),
             Kind::VarInt => Value::Number(self.var_int()?),
-            Kind::Text if id == 0x08 => Value::Text(self.name()?),
             Kind::Text => Value::Text(self.text()?),
             Kind::Binary => Value::Binary(self.binary()?),
             Kind::Pair => Value::Pair(self.text()?, self.text()?),
@@ -331,7 +330,8 @@ fn topic_name(body: &mut Body) -> Result<String, Bad> {
 
 fn connack(version: Version, body: &mut Body) -> Result<ConnAck, Bad> {
     let flags = body.byte()?;
-    if flags > 1 {
+    // In 3.1 the whole byte is reserved and not looked at.
+    if flags > 1 && version != Version::V31 {
         return Err("reserved bits in the flags of CONNACK");
     }
     let code = body.byte()?;
@@ -345,7 +345,7 @@ fn connack(version: Version, body: &mut Body) -> Result<ConnAck, Bad> {
     }
     let properties = body.properties(version, Place::ConnAck)?;
     Ok(ConnAck {
-        session_present: flags == 1,
+        session_present: flags & 1 != 0,
         code,
         properties,
     })

@@ -7,5 +7,7 @@
 
 pub mod decode;
 pub mod encode;
+pub mod hex;
 pub mod packet;
 pub mod property;
+pub mod random;

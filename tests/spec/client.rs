@@ -84,11 +84,6 @@ impl Dial {
         self
     }
 
-    /// The CONNECT as it will be sent.
-    pub fn packet(&self) -> Connect {
-        self.connect.clone()
-    }
-
     /// Sends CONNECT and expects nothing in particular.
     pub fn dial(self) -> Client {
         let client = self
@@ -208,6 +203,11 @@ impl Client {
     /// What waits in the inbox, left there.
     pub fn inbox(&self) -> Vec<Packet> {
         self.world.inbox(self.link)
+    }
+
+    /// Empties the inbox.
+    pub fn take_all(&self) -> Vec<Packet> {
+        std::iter::from_fn(|| self.world.next(self.link)).collect()
     }
 
     /// The next packet is a PUBLISH; it is not acknowledged.

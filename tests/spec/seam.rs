@@ -174,6 +174,9 @@ impl Seam {
     /// Writes until the broker has nothing more to say or the socket takes nothing.
     fn write(&mut self, link: usize) {
         let socket = &mut self.sockets[link];
+        if socket.is_full {
+            return; // as a host that waits for the socket to take more
+        }
         let mut buffer = [0; 4096];
         loop {
             let n = self.broker.transmit(socket.id, &mut buffer, self.now);

@@ -40,7 +40,9 @@ impl Watch {
                 for property in &connect.properties {
                     match *property {
                         Property::ReceiveMaximum(n) => self.receive_maximum = usize::from(n),
-                        Property::MaximumPacketSize(n) => self.packet_size_max = n as usize,
+                        Property::MaximumPacketSize(n) if n > 0 => {
+                            self.packet_size_max = n as usize
+                        }
                         Property::TopicAliasMaximum(n) => self.alias_max = n,
                         _ => {}
                     }
