@@ -169,6 +169,8 @@ impl Loop {
             }
         }
         owner.stopping();
+        self.broker.publish_wills(now());
+        self.write_all(now());
         self.broker.shutdown(now());
         self.write_all(now());
         self.close_all(now());
