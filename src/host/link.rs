@@ -16,6 +16,9 @@ pub struct Link {
     held: Held,
     /// The kernel may have more for us: read without waiting for an event.
     pub(super) may_have_more: bool,
+    /// The other end has said its last: the end of the stream follows what is to be read, and the
+    /// event that told so may have been the last.
+    pub(super) is_ending: bool,
     /// The kernel takes no more from us until it says so.
     is_blocked: bool,
     pub(super) is_listed: bool,
@@ -54,6 +57,7 @@ impl Link {
             life: Life::Open(conn),
             held: Held::Nothing,
             may_have_more: true,
+            is_ending: false,
             is_blocked: false,
             is_listed: false,
         }
@@ -112,8 +116,9 @@ impl Link {
                     return (0, Some(End::Closed));
                 }
                 Ok(n) => {
-                    // A short read has emptied the socket; more to come is an event of its own.
-                    self.may_have_more = n == buffer.len();
+                    // A short read has emptied the socket; more to come is an event of its own,
+                    // but not the end if it has come already.
+                    self.may_have_more = n == buffer.len() || self.is_ending;
                     return (n, None);
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}

@@ -248,6 +248,9 @@ impl Loop {
                             self.broker.writable(conn);
                         }
                     }
+                    if event.is_read_closed() {
+                        link.is_ending = true;
+                    }
                     if event.is_readable() {
                         link.may_have_more = true;
                         if !link.is_listed {

@@ -1,0 +1,18 @@
+//! Midge under attack: the real binary, and peers that keep to nothing.
+//!
+//! Every test starts a broker of its own. Where the order of events in the kernel matters, the
+//! broker is stopped (SIGSTOP) while they pile up, and goes on when all are there.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[allow(dead_code)] // made for another suite, which uses all of it
+#[path = "../cli/harness/dir.rs"]
+mod dir;
+mod ends;
+#[allow(dead_code)] // the modules to come use the rest
+mod harness;
+#[allow(dead_code)]
+#[path = "../cli/harness/port.rs"]
+mod port;
+#[path = "../cli/wait.rs"]
+mod wait;
