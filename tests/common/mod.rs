@@ -8,6 +8,7 @@
 pub mod decode;
 pub mod encode;
 pub mod hex;
+pub mod model;
 pub mod packet;
 pub mod property;
 pub mod random;

@@ -32,6 +32,7 @@ mod cut;
 mod disconnect;
 mod flow_control;
 mod malformed;
+mod naive_broker;
 mod order;
 mod ping_keepalive;
 mod properties;

@@ -205,6 +205,27 @@ fn a_window_with_holes_is_sent_again_in_its_order() {
 }
 
 #[test]
+fn a_window_whose_last_message_was_acknowledged_first_comes_to_rest() {
+    for version in Version::ALL {
+        let world = World::new();
+        let sub = world.client(version, "sub").durable().connect();
+        sub.subscribe("a", 1);
+        let p = world.client(version, "p").connect();
+        for n in 0..3 {
+            p.say("a", &n.to_string(), 1);
+        }
+        let sent: Vec<Publish> = (0..3).map(|_| sub.publication()).collect();
+        sub.acknowledge(&sent[2]);
+        sub.drop_link();
+        // The world fails a broker that goes on asking to write when it has nothing to say.
+        let sub = world.client(version, "sub").durable().connect();
+        assert_eq!(sub.payloads(), ["0", "1"]);
+        p.say("a", "3", 1);
+        sub.hear("a", "3");
+    }
+}
+
+#[test]
 fn a_slow_reader_gets_everything_in_order() {
     for version in Version::ALL {
         for room in [1, 2, 3, 7, 100] {
