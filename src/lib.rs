@@ -1,22 +1,22 @@
 //! Midge: an MQTT broker for embedded Linux gateways, and the clients that go with it.
 //!
-//! It takes Eclipse Mosquitto's place: the same configuration, files, flags, signals, exit codes and
-//! log lines, for MQTT 3.1, 3.1.1 and 5.0. One thread serves all clients; no message costs a heap
-//! allocation; nothing that a peer sends makes memory grow beyond a limit.
+//! It takes Eclipse Mosquitto's place: the same configuration, files, flags, signals, exit codes
+//! and log lines, for MQTT 3.1, 3.1.1 and 5.0. One thread serves all clients; no message costs a
+//! heap allocation; nothing that a peer sends makes memory grow beyond a limit.
 //!
 //! # The rooms
 //!
 //! | room | one sentence | may use |
 //! |---|---|---|
-//! | [`wire`] | turns a slice into a borrowed packet and a packet into bytes, in every version | nothing |
-//! | [`topic`] | validates names and filters, interns levels, answers "who matches" | nothing |
-//! | [`store`] | owns message bodies, delivery queues and windows | wire |
-//! | [`auth`] | answers may-this-client-do-this from parsed tables | topic |
-//! | [`broker`] | CONNECT to DISCONNECT: sessions, subscriptions, retained, wills, QoS, limits, `$SYS` | wire topic store auth |
-//! | [`client`] | the other end of the same protocol, for pub, sub and rr | wire topic |
-//! | [`conf`] | one table of directives; text to a typed `Config`, with file and line in every error | auth |
-//! | [`host`] | feeds bytes and time to the broker, carries out what it asks: sockets, signals, log | all but cmd |
-//! | [`cmd`] | flags to `Config` or client script to exit code | all |
+//! | [`wire`] | bytes to borrowed packets and back, in every version | nothing |
+//! | [`topic`] | names and filters, interned levels, "who matches" | nothing |
+//! | [`store`] | message bodies, delivery queues, windows | wire |
+//! | [`auth`] | may this client do this? from parsed tables | topic |
+//! | [`broker`] | the Server of the specification, limits, `$SYS` | wire topic store auth |
+//! | [`client`] | the other end, for pub, sub and rr | wire topic |
+//! | [`conf`] | one table of directives; text to a typed `Config` | auth |
+//! | [`host`] | the operating system: loop, sockets, signals, log | all but cmd |
+//! | [`cmd`] | flags to exit code, the glue of one command each | all |
 //!
 //! `tests/tidy.rs` holds this table against the `use` lines. The first six rooms never touch a
 //! socket, a file, a clock or a thread, so that everything the specification says can be tested

@@ -69,7 +69,11 @@ impl Broker {
         }
         let Some(conn) = self.conn(id) else { return };
         let address = &conn.peer.address;
-        log::info!(target: "notice", "Client <unknown> [{address}] disconnected: bad CONNECT: {}.", error.malformed);
+        log::info!(
+            target: "notice",
+            "Client <unknown> [{address}] disconnected: bad CONNECT: {}.",
+            error.malformed
+        );
         self.close_quietly(id);
     }
 
@@ -312,7 +316,10 @@ impl Broker {
     fn take_over(&mut self, session_id: SessionId, connect: &Connect<'_>) -> Option<SessionId> {
         if let Some(old) = self.sessions.get(session_id).connection {
             let name = self.sessions.get(session_id).name();
-            log::info!(target: "notice", "Client {name} already connected, closing old connection.");
+            log::info!(
+                target: "notice",
+                "Client {name} already connected, closing old connection."
+            );
             self.close(old, ReasonCode::SESSION_TAKEN_OVER, "taken over");
         }
         // The old connection's end may have ended the session, too.

@@ -189,10 +189,15 @@ impl Broker {
                 .is_some_and(|max| self.connections.len() >= max);
         self.stats.sockets_opened += 1;
         if is_full {
-            log::info!(target: "notice", "Client connection from {} denied: max_connections exceeded.", peer.address);
+            let address = &peer.address;
+            log::info!(
+                target: "notice",
+                "Client connection from {address} denied: max_connections exceeded."
+            );
             return None;
         }
-        log::info!(target: "notice", "New connection from {} on port {}.", peer.address, listener.name);
+        let (address, name) = (&peer.address, &listener.name);
+        log::info!(target: "notice", "New connection from {address} on port {name}.");
         *self.connections_of.entry(peer.listener).or_default() += 1;
         self.generation = self.generation.wrapping_add(1);
         let index = self
@@ -235,7 +240,11 @@ impl Broker {
         };
         match (&conn.state, conn.silence_max_ms) {
             (State::AwaitConnect | State::Authenticating(_), _) => {
-                log::info!(target: "notice", "Client <unknown> [{}] disconnected: no CONNECT in time.", conn.peer.address);
+                let address = &conn.peer.address;
+                log::info!(
+                    target: "notice",
+                    "Client <unknown> [{address}] disconnected: no CONNECT in time."
+                );
                 self.close_quietly(id);
             }
             (State::Open(_), Some(silence_max_ms)) => {

@@ -2,9 +2,9 @@
 //!
 //! The monotonic one is the boot clock. It also counts the time that the machine slept, so that a
 //! session that expires in an hour does so an hour later even if the gateway was suspended for most
-//! of it, and it never moves when a gateway without a battery clock learns the date from the network.
-//! Note that time-outs of the poll loop itself run on a clock that stands still during a suspend:
-//! after waking up, the loop looks at this clock and finds out what is due.
+//! of it, and it never moves when a gateway without a battery clock learns the date from the
+//! network. Note that time-outs of the poll loop itself run on a clock that stands still during a
+//! suspend: after waking up, the loop looks at this clock and finds out what is due.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

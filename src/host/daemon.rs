@@ -1,12 +1,12 @@
 //! Being a service: into the background, the pid file, another user, limits, the service manager.
 //!
-//! **Into the background (`-d`).** A fork is unsafe code, and a fork that leaves the terminal before
-//! the listeners are bound can only lie about success. So the program starts itself again with the
-//! same arguments, as a child in a session of its own, and stays until the child has told how the
-//! start went: the exit code of `midge -d` is that of the start. The child's standard input is one
-//! end of a socket pair; a byte from it means "running", its end means that the child has died.
-//! Standard error stays the terminal until then, so that what goes wrong can be read. Once all is
-//! well the three standard streams become `/dev/null`.
+//! **Into the background (`-d`).** A fork is unsafe code, and a fork that leaves the terminal
+//! before the listeners are bound can only lie about success. So the program starts itself again
+//! with the same arguments, as a child in a session of its own, and stays until the child has told
+//! how the start went: the exit code of `midge -d` is that of the start. The child's standard input
+//! is one end of a socket pair; a byte from it means "running", its end means that the child has
+//! died. Standard error stays the terminal until then, so that what goes wrong can be read. Once
+//! all is well the three standard streams become `/dev/null`.
 //!
 //! The child finds its mark in the environment: the pid of the process that started it, so that a
 //! mark that was merely inherited counts for nothing.

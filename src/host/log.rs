@@ -1,18 +1,20 @@
-//! Where log lines go: Mosquitto's `log_dest`, `log_type` and `log_timestamp` behind the `log` crate.
+//! Where log lines go: Mosquitto's `log_dest`, `log_type` and `log_timestamp` behind the `log`
+//! crate.
 //!
 //! Every room says what it has to say through the `log` macros; each line belongs to one of
 //! Mosquitto's classes ([`LogType`]), told by its level and, for informational lines, its target. A
 //! class that is off costs one look at an atomic: `log::max_level` follows the classes.
 //!
-//! `env_logger` sits in the middle. It owns the filter, which lets everything through and leaves the
-//! choice to the classes, unless `RUST_LOG` is set: then that decides alone, for debugging. And it
-//! owns the buffer of each thread in which a line is put together, so that a line costs no
-//! allocation. What leaves it goes through one lock into the sinks: the time stamp, the escapes, the
-//! cut at 1000 bytes, and every destination.
+//! `env_logger` sits in the middle. It owns the filter, which lets everything through and leaves
+//! the choice to the classes, unless `RUST_LOG` is set: then that decides alone, for debugging. And
+//! it owns the buffer of each thread in which a line is put together, so that a line costs no
+//! allocation. What leaves it goes through one lock into the sinks: the time stamp, the escapes,
+//! the cut at 1000 bytes, and every destination.
 //!
 //! There is one logger for the life of the process, as the `log` crate wants it, but everything
-//! about it may change while it runs: SIGHUP brings new [`Settings`], SIGRTMIN [`reopen`]s the file.
-//! Before the first [`configure`] errors, warnings, notices and information go to standard error.
+//! about it may change while it runs: SIGHUP brings new [`Settings`], SIGRTMIN [`reopen`]s the
+//! file. Before the first [`configure`] errors, warnings, notices and information go to standard
+//! error.
 //!
 //! Bounds: one line of at most 1000 bytes; 64 KiB of lines waiting for `$SYS/broker/log`. Nothing
 //! here waits, except for a standard stream that the other end does not read.

@@ -6,7 +6,8 @@
 //! and changes nothing.
 //!
 //! SIGPIPE needs no handler: the Rust runtime ignores it before `main`, and a test here holds that,
-//! so writing to a socket that the peer has closed is an error value and not the end of the process.
+//! so writing to a socket that the peer has closed is an error value and not the end of the
+//! process.
 
 use std::io;
 

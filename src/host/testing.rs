@@ -1,4 +1,5 @@
-//! What the tests of this room share: a directory that goes away, and themselves as a child process.
+//! What the tests of this room share: a directory that goes away, and themselves as a child
+//! process.
 //!
 //! Signals, sessions, user ids and standard streams belong to a whole process, so tests about them
 //! run in one of their own: the test starts this very test binary again with its own name and a

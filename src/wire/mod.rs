@@ -3,8 +3,8 @@
 //! Decoding borrows: every packet is a small struct whose strings point into the slice it was read
 //! from. Nothing here allocates, keeps state or knows what a session is. The contract:
 //!
-//! - [`FixedHeader::read`] says how long a packet is before its body has arrived, so that the caller
-//!   can refuse it by type or size while it holds two to five bytes.
+//! - [`FixedHeader::read`] says how long a packet is before its body has arrived, so that the
+//!   caller can refuse it by type or size while it holds two to five bytes.
 //! - [`Packet::decode`] takes exactly one body. It checks everything that the specification says
 //!   about form: flags, lengths, UTF-8, which properties a packet may carry, how often and with
 //!   which values, reserved bits, packet identifiers other than zero, wildcards in topic names,

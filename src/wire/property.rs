@@ -24,7 +24,10 @@ const WILL: u16 = 1;
 
 /// Declares each property once: identifier, name, encoding, packets.
 macro_rules! properties {
-    ($($name:ident = $id:literal, $text:literal, $kind:ident, [$($packet:ident)*] $(+ $will:ident)?;)*) => {
+    ($(
+        $name:ident = $id:literal, $text:literal, $kind:ident,
+        [$($packet:ident)*] $(+ $will:ident)?;
+    )*) => {
         /// The identifier of a property.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[allow(missing_docs)] // the specification's names

@@ -60,8 +60,8 @@ constellations! {
         drop(mortal);
     }
 
-    /// Step 16: with MQTT 3 midge's own `sub` dies at Ctrl-C, as the document shows it; Debian's says
-    /// DISCONNECT, and no will is sent. With MQTT 5 both ask for the will.
+    /// Step 16: with MQTT 3 midge's own `sub` dies at Ctrl-C, as the document shows it; Debian's
+    /// says DISCONNECT, and no will is sent. With MQTT 5 both ask for the will.
     fn ctrl_c(pair) {
         let broker = Broker::open(pair.broker);
         let mut watcher = pair.sub(&broker, &["-t", "usr/test/mort/", "-q", "2"]);

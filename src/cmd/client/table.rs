@@ -53,7 +53,8 @@ pub(super) static FLAGS: &[Flag] = &[
         &["-D", "--property"],
         "COMMAND NAME VALUE",
         ALL,
-        "Set an MQTT 5.0 property of connect, publish, will, subscribe, unsubscribe or disconnect (user-property: NAME and VALUE are followed by one more value). Implies -V 5.",
+        "Set an MQTT 5.0 property of connect, publish, will, subscribe, unsubscribe or disconnect \
+         (user-property: NAME and VALUE are followed by one more value). Implies -V 5.",
         Action::Property,
     ),
     value(
@@ -87,7 +88,8 @@ pub(super) static FLAGS: &[Flag] = &[
         &["-F"],
         "FORMAT",
         SUB_RR,
-        "Print messages in this format: %t topic, %p payload, %q QoS, %r retain, %j and %J JSON, %I time, and more (see the manual).",
+        "Print messages in this format: %t topic, %p payload, %q QoS, %r retain, %j and %J JSON, \
+         %I time, and more (see the README).",
         |s, v| {
             s.format = Some(Format::parse(v)?);
             Ok(())

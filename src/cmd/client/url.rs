@@ -1,4 +1,5 @@
-//! `-L mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC` and `--proxy socks5h://[USER[:PASSWORD]@]HOST[:PORT]`.
+//! `-L mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC` and `--proxy
+//! socks5h://[USER[:PASSWORD]@]HOST[:PORT]`.
 
 /// What a broker's URL says.
 #[derive(Debug, PartialEq, Eq)]

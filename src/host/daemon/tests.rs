@@ -1,3 +1,5 @@
+//! The start in the background, the pid file, users and limits, in real child processes.
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read as _};
