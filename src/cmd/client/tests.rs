@@ -259,7 +259,8 @@ fn properties_go_where_they_belong() {
     let settings = publisher(
         "-t a -m x -D connect session-expiry-interval 9 -D publish content-type text \
          -D publish topic-alias 3 -D publish message-expiry-interval 60 \
-         -D will will-delay-interval 7 -D disconnect reason-string bye -D publish user-property a b",
+         -D will will-delay-interval 7 -D disconnect reason-string bye \
+         -D publish user-property a b",
     )
     .unwrap();
     assert_eq!(settings.version, Version::V5);
