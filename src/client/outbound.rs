@@ -95,8 +95,8 @@ impl Client {
         let packet_id = self.request(PacketType::SubAck, filters.len(), text + properties.len())?;
         for filter in filters {
             log::debug!(
-                "Client {} sending SUBSCRIBE \
-                 (Mid: {packet_id}, Topic: {}, QoS: {}, Options: 0x{:02x})",
+                "Client {} sending SUBSCRIBE (Mid: {packet_id}, Topic: {}, QoS: {}, \
+                 Options: 0x{:02x})",
                 self.name(),
                 filter.filter,
                 filter.options.qos as u8,

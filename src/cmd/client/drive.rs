@@ -312,6 +312,8 @@ impl<'a> Drive<'a> {
         let properties = &self.settings.properties.disconnect;
         match end {
             End::Lost | End::Refused(_) | End::Dismissed(_) | End::Connect(_) => return,
+            // Who does not answer will not listen.
+            End::Fault(Fault::NoConnAck | Fault::KeepAlive) => return,
             // Before 5.0 the only way to have the will published is to say nothing.
             End::Signal if !v5 && self.settings.will_topic.is_some() => return,
             End::Signal | End::TimedOut if v5 => {
@@ -427,7 +429,7 @@ impl<'a> Drive<'a> {
                 "Error: The connection was lost.".to_owned(),
             ),
             End::Dismissed(reason) => (
-                exit::CONNECTION_LOST,
+                exit::NO_CONNECTION,
                 format!(
                     "Error: The connection was ended by the broker: {}.",
                     reason.words()

@@ -11,6 +11,8 @@ pub const SUCCESS: u8 = 0;
 pub const USAGE: u8 = 1;
 /// The broker broke the protocol.
 pub const PROTOCOL: u8 = 2;
+/// The broker ended the connection.
+pub const NO_CONNECTION: u8 = 4;
 /// The connection was lost.
 pub const CONNECTION_LOST: u8 = 7;
 /// The broker did not answer in time.

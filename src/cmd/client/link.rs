@@ -162,7 +162,7 @@ fn connect(
         let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
         if !local.is_empty() {
             let same = local.iter().find(|own| own.is_ipv4() == address.is_ipv4());
-            let own = same.ok_or(io::ErrorKind::AddrNotAvailable)?;
+            let own = same.ok_or(nix::errno::Errno::EADDRNOTAVAIL)?;
             socket.bind(&(*own).into())?;
         }
         if nodelay {

@@ -53,8 +53,9 @@ pub(super) static FLAGS: &[Flag] = &[
         &["-D", "--property"],
         "COMMAND NAME VALUE",
         ALL,
-        "Set an MQTT 5.0 property of connect, publish, will, subscribe, unsubscribe or disconnect \
-         (user-property: NAME and VALUE are followed by one more value). Implies -V 5.",
+        "Set an MQTT 5.0 property of connect, publish, will, subscribe, unsubscribe or \
+         disconnect (user-property: NAME and VALUE are followed by one more value). Implies \
+         -V 5.",
         Action::Property,
     ),
     value(
@@ -88,8 +89,11 @@ pub(super) static FLAGS: &[Flag] = &[
         &["-F"],
         "FORMAT",
         SUB_RR,
-        "Print messages in this format: %t topic, %p payload, %q QoS, %r retain, %j and %J JSON, \
-         %I time, and more (see the README).",
+        "Print messages in this format: %t topic, %p payload, %x in hexadecimal, %l its length, \
+         %q QoS, %r retain, %m packet id, %j and %J JSON, %I and %U time, @X what %X is to \
+         strftime, \\n line end; of MQTT 5.0 %A topic alias, %C content type, %D correlation \
+         data, %E expiry, %F payload format, %P user properties, %R response topic, \
+         %S subscription identifier.",
         |s, v| {
             s.format = Some(Format::parse(v)?);
             Ok(())

@@ -1,5 +1,5 @@
-//! `-L mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC` and `--proxy
-//! socks5h://[USER[:PASSWORD]@]HOST[:PORT]`.
+//! The two URLs of the command line: `-L mqtt://[USER[:PASSWORD]@]HOST[:PORT]/TOPIC` and
+//! `--proxy socks5h://[USER[:PASSWORD]@]HOST[:PORT]`.
 
 /// What a broker's URL says.
 #[derive(Debug, PartialEq, Eq)]

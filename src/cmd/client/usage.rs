@@ -20,10 +20,12 @@ pub fn help(tool: Tool, program: &str) -> String {
             "-e RESPONSE_TOPIC {-m MESSAGE | -f FILE | -n | -s}",
         ),
     };
+    let more = [more, "[OPTION]..."].join(" ");
+    let more = more.trim_start();
     // Writing to a String cannot fail.
     let _ = writeln!(out, "Usage: {program} [-h HOST] [-p PORT] {usage}");
-    let _ = writeln!(out, "           {more} [OPTION]...");
-    let _ = writeln!(out, "       {program} -L URL {more} [OPTION]...\n");
+    let _ = writeln!(out, "           {more}");
+    let _ = writeln!(out, "       {program} -L URL {more}\n");
     for flag in flags::of(tool) {
         let names = flag.names.join(", ");
         let _ = writeln!(out, "  {names} {}", flag.value);
