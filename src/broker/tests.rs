@@ -11,7 +11,7 @@ use super::{Broker, ConnId, Now, Peer, Settings};
 use crate::wire::{
     Ack, Connect, FixedHeader, Packet, PacketType, Properties, PropertyId, Publish, QoS,
     ReasonCode, RetainHandling, Subscribe, SubscribeFilter, SubscriptionOptions, Unsubscribe,
-    Value, Version, Will,
+    Value, Version,
 };
 
 /// A client, by its place in the world.
@@ -79,7 +79,9 @@ impl World {
         self.send(client, &bytes(|out| connect.encode(out)));
         let packets = self.packets(client);
         assert!(
-            packets.first().is_some_and(|p| p.starts_with("CONNACK 0x00")),
+            packets
+                .first()
+                .is_some_and(|p| p.starts_with("CONNACK 0x00")),
             "{packets:?}"
         );
         client
@@ -99,38 +101,40 @@ impl World {
         link.unread.drain(..consumed);
     }
 
-    /// Drains all outputs until there are none.
+    /// Drains all outputs until there are none, turn by turn as the loop does.
     fn settle(&mut self) {
         for _ in 0..ROUNDS_MAX {
-            if !self.drain_once() {
+            if !self.turn() {
                 return;
             }
         }
         panic!("the broker never comes to rest");
     }
 
-    fn drain_once(&mut self) -> bool {
-        if let Some(conn) = self.broker.poll_resume() {
+    fn turn(&mut self) -> bool {
+        let mut is_busy = false;
+        while let Some(conn) = self.broker.poll_resume() {
+            is_busy = true;
             if let Some(client) = self.client_of(conn) {
                 self.present(client);
             }
-            return true;
         }
-        if let Some(conn) = self.broker.poll_writable() {
+        for _ in 0..self.broker.writable_count() {
+            is_busy = true;
+            let conn = self.broker.poll_writable().expect("it was counted");
             if let Some(client) = self.client_of(conn) {
                 self.transmit(client);
             }
-            return true;
         }
-        if let Some(conn) = self.broker.poll_close() {
+        while let Some(conn) = self.broker.poll_close() {
+            is_busy = true;
             if let Some(client) = self.client_of(conn) {
                 self.transmit(client);
                 self.links[client].is_closed = true;
                 self.broker.gone(conn, None, self.now);
             }
-            return true;
         }
-        false
+        is_busy
     }
 
     fn client_of(&self, conn: ConnId) -> Option<Client> {
@@ -200,8 +204,12 @@ fn line(packet: &Packet<'_>) -> String {
         Packet::Publish(p) => {
             let flags = [(p.dup, " dup"), (p.retain, " retain")];
             let flags: String = flags.iter().filter(|f| f.0).map(|f| f.1).collect();
-            let expiry = p.expiry_s.map_or(String::new(), |s| format!(" expires {s}"));
-            let alias = p.topic_alias.map_or(String::new(), |a| format!(" alias {a}"));
+            let expiry = p
+                .expiry_s
+                .map_or(String::new(), |s| format!(" expires {s}"));
+            let alias = p
+                .topic_alias
+                .map_or(String::new(), |a| format!(" alias {a}"));
             format!(
                 "PUBLISH q{} '{}' {}{flags}{expiry}{alias}",
                 p.qos as u8,
