@@ -11,7 +11,7 @@ use super::{Broker, ConnId, Now, Peer, Settings};
 use crate::wire::{
     Ack, Connect, FixedHeader, Packet, PacketType, Properties, PropertyId, Publish, QoS,
     ReasonCode, RetainHandling, Subscribe, SubscribeFilter, SubscriptionOptions, Unsubscribe,
-    Value, Version,
+    Value, Version, Will,
 };
 
 /// A client, by its place in the world.
