@@ -116,11 +116,12 @@ impl Broker {
         }
     }
 
-    /// Replies that wait behind a packet which ends the connection are not worth sending.
+    /// Replies that wait before a packet which ends the connection are not worth sending, but for
+    /// CONNACK, without which there is no DISCONNECT [MQTT-3.14.0-1].
     fn drop_replies(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
         if !conn.partial.is_reply() {
-            conn.replies = super::connection::Replies::default();
+            conn.replies.keep_connack();
         }
     }
 

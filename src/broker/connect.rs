@@ -268,6 +268,10 @@ impl Broker {
         } else {
             connect.client_id.to_string()
         };
+        if let Some(existing) = self.sessions.find(&client_id) {
+            // Its end may be due already, although its timer was not served yet.
+            self.session_timeout(existing);
+        }
         let existing = self.sessions.find(&client_id);
         let is_full = existing.is_none()
             && self
@@ -279,7 +283,7 @@ impl Broker {
             self.refuse(id, connect, &refusal(ReasonCode::SERVER_BUSY, what));
             return;
         }
-        let resumed = existing.and_then(|session| self.take_over(session, connect));
+        let resumed = existing.and_then(|session| self.take_over(session, connect, peer.listener));
         let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
         self.open_session(id, session_id, connect, &client_id);
         let greeting = Greeting {
@@ -312,8 +316,14 @@ impl Broker {
     /// Ends an older connection of the session [MQTT-3.1.4-2]; returns the session if it goes on.
     ///
     /// A session belongs to its user name as well: who comes with the Client Identifier of somebody
-    /// else gets a session of its own, never what was kept for the other.
-    fn take_over(&mut self, session_id: SessionId, connect: &Connect<'_>) -> Option<SessionId> {
+    /// else gets a session of its own, never what was kept for the other. So it is with who comes
+    /// through a listener with another `mount_point`: the subscriptions lie behind the old one.
+    fn take_over(
+        &mut self,
+        session_id: SessionId,
+        connect: &Connect<'_>,
+        listener: u16,
+    ) -> Option<SessionId> {
         if let Some(old) = self.sessions.get(session_id).connection {
             let name = self.sessions.get(session_id).name();
             log::info!(
@@ -324,7 +334,11 @@ impl Broker {
         }
         // The old connection's end may have ended the session, too.
         let session = self.sessions.slab.get(session_id.0 as usize)?;
-        if connect.clean_start || session.username.as_deref() != connect.username {
+        let mount_point =
+            |listener: u16| &self.settings.listeners[usize::from(listener)].mount_point;
+        let is_other = session.username.as_deref() != connect.username
+            || mount_point(session.listener) != mount_point(listener);
+        if connect.clean_start || is_other {
             self.publish_will(session_id);
             self.end_session(session_id);
             return None;

@@ -121,6 +121,15 @@ impl Replies {
         }
     }
 
+    /// Drops all replies but CONNACK, which is always the first.
+    pub(super) fn keep_connack(&mut self) {
+        let front = self.queue.front();
+        let kept = usize::from(front.is_some_and(|reply| reply.packet == PacketType::ConnAck));
+        self.queue.truncate(kept);
+        self.encoded.truncate(kept);
+        self.encoded_bytes = self.encoded.iter().map(|bytes| bytes.len()).sum();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

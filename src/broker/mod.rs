@@ -202,3 +202,6 @@ impl Rng {
         z ^ z >> 31
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,14 +22,14 @@ impl Broker {
             let username = session.username.as_deref();
             session.rules = listener.acl.as_ref().map(|acl| acl.rules_for(username));
         }
-        let open: Vec<ConnId> = (self.connections.iter())
-            .filter(|(_, conn)| conn.session().is_some())
+        let known: Vec<ConnId> = (self.connections.iter())
+            .filter(|(_, conn)| conn.session().is_some() || conn.credentials.is_some())
             .map(|(index, c)| ConnId {
                 index: index as u32,
                 generation: c.generation,
             })
             .collect();
-        for id in open {
+        for id in known {
             self.check_again(id);
         }
         self.start_sys();
@@ -40,11 +40,10 @@ impl Broker {
         let Some(conn) = self.connections.get(id.index as usize) else {
             return;
         };
-        let Some(session) = conn.session() else {
-            return;
-        };
         let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
-        let has_name = self.sessions.get(session).username.is_some();
+        // Who waits for a verdict gets another one after it, from the new password file.
+        let session = conn.session().map(|session| self.sessions.get(session));
+        let has_name = session.is_none_or(|session| session.username.is_some());
         match &conn.credentials {
             Some(credentials) if listener.has_passwords => {
                 self.outputs.auth.push_back(AuthRequest {

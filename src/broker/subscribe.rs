@@ -55,8 +55,11 @@ impl Broker {
         }
         let packet_id = subscribe.packet_id;
         self.send_suback(id, PacketType::SubAck, version, packet_id, &codes, limit);
-        // The acknowledgement goes first, the retained messages follow it.
-        self.pump_replays(session_id);
+        // The acknowledgement goes first, the retained messages follow it; unless it was too large
+        // for the client: then the connection has ended, and the session perhaps with it.
+        if self.conn(id).is_some_and(|conn| !conn.is_closing()) {
+            self.pump_replays(session_id);
+        }
     }
 
     /// Answers a SUBSCRIBE or UNSUBSCRIBE; `limit` is the directive that a filter failed by.

@@ -19,8 +19,8 @@ use crate::wire::{Ack, PacketType, Properties, Publish, QoS, ReasonCode, Version
 enum Source {
     /// The front of the replies.
     Reply,
-    /// The next unsent slot of the window; how many slots that passes.
-    Window(usize),
+    /// The next unsent slot of the window.
+    Window,
     /// The front of the QoS 0 queue.
     QoS0,
 }
@@ -45,7 +45,6 @@ impl Partial {
 pub(super) struct Transit {
     items: Vec<Item>,
     len: usize,
-    mono_ms: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +52,8 @@ struct Item {
     source: Source,
     /// Where it ends in the buffer; beyond the buffer if it was cut.
     end: usize,
+    /// The clock it was encoded with.
+    mono_ms: u64,
     /// It is taken out without being sent: expired, or too large for the client.
     is_dropped: bool,
     /// The topic alias that it gave.
@@ -64,6 +65,8 @@ struct Progress {
     replies: usize,
     encoded_replies: usize,
     slots: usize,
+    /// QoS 1 and 2 messages that the client has not acknowledged yet.
+    under_way: usize,
     sent_count: u16,
     qos0: Option<DeliveryId>,
 }
@@ -86,11 +89,6 @@ impl Broker {
             self.pump_replays(session);
             self.fill_window(session);
         }
-        self.transit.mono_ms = if partial.taken > 0 {
-            partial.mono_ms
-        } else {
-            now.mono_ms
-        };
         let mut window = Window::new(out, partial.taken);
         let mut skipped = partial.taken;
         let mut progress = self.begin_progress(session);
@@ -101,8 +99,9 @@ impl Broker {
                 .take()
                 .or_else(|| self.next_source(id, session, &progress));
             let Some(source) = source else { break };
+            let begun_ms = (skipped > 0).then_some(partial.mono_ms);
             let Some((len, new_alias)) =
-                self.encode(id, session, source, &progress, &mut window, skipped > 0)
+                self.encode(id, session, source, &progress, &mut window, begun_ms)
             else {
                 break;
             };
@@ -111,6 +110,7 @@ impl Broker {
             let item = Item {
                 source,
                 end,
+                mono_ms: begun_ms.unwrap_or(now.mono_ms),
                 is_dropped: len == 0,
                 new_alias,
             };
@@ -146,7 +146,6 @@ impl Broker {
             .iter()
             .filter(|item| item.end > n)
             .find_map(|item| item.new_alias);
-        let mono_ms = self.transit.mono_ms;
         self.transit.items = items;
         let Some(conn) = self.conn(id) else { return };
         if let Some(alias) = first_lost {
@@ -160,7 +159,7 @@ impl Broker {
             Some(item) if taken > 0 => Partial {
                 taken,
                 source: Some(item.source),
-                mono_ms,
+                mono_ms: item.mono_ms,
             },
             _ => Partial::default(),
         };
@@ -182,9 +181,28 @@ impl Broker {
     /// room is listed again when an acknowledgement makes some.
     fn has_output(&self, session_id: SessionId) -> bool {
         let session = self.sessions.get(session_id);
-        session.window.next_unsent(&self.deliveries, 0).is_some()
-            || !session.queue_qos0.is_empty()
+        !session.queue_qos0.is_empty()
             || !session.queue.is_empty() && self.window_has_room(session_id)
+            || self
+                .next_slot(session_id, 0, session.window.sent())
+                .is_some()
+    }
+
+    /// The slot at or behind the `at`th unsent one that can be sent, and how many that passes.
+    ///
+    /// After a reconnection there may be more in the window than the client takes now
+    /// [MQTT-3.3.4-9].
+    fn next_slot(
+        &self,
+        session_id: SessionId,
+        at: usize,
+        under_way: usize,
+    ) -> Option<(DeliveryId, usize)> {
+        let window = &self.sessions.get(session_id).window;
+        let (id, passed) = window.next_unsent(&self.deliveries, at)?;
+        let is_publish = self.deliveries.get(id).stage == Stage::Publish;
+        let has_quota = !is_publish || under_way < self.window_limit(session_id);
+        has_quota.then_some((id, passed))
     }
 
     fn begin_progress(&self, session: Option<SessionId>) -> Progress {
@@ -193,6 +211,7 @@ impl Broker {
             replies: 0,
             encoded_replies: 0,
             slots: 0,
+            under_way: session.map_or(0, |session| session.window.sent()),
             sent_count: session.map_or(0, |session| session.sent_count),
             qos0: session.and_then(|session| session.queue_qos0.front()),
         }
@@ -220,14 +239,13 @@ impl Broker {
         {
             return Some(Source::Reply);
         }
-        let session = self.sessions.get(session?);
-        let slot = session.window.next_unsent(&self.deliveries, progress.slots);
+        let slot = self.next_slot(session?, progress.slots, progress.under_way);
         let Some(qos0) = progress.qos0 else {
-            return slot.map(|(_, passed)| Source::Window(passed));
+            return slot.map(|_| Source::Window);
         };
         match slot {
             None => Some(Source::QoS0),
-            Some((_, passed)) => {
+            Some(_) => {
                 // Was everything that was queued before the QoS 0 message sent?
                 let ahead = self
                     .deliveries
@@ -238,7 +256,7 @@ impl Broker {
                 Some(if is_its_turn {
                     Source::QoS0
                 } else {
-                    Source::Window(passed)
+                    Source::Window
                 })
             }
         }
@@ -259,9 +277,18 @@ impl Broker {
                 progress.replies += 1;
                 progress.encoded_replies += usize::from(reply.is_some_and(|(_, b)| b.is_some()));
             }
-            Source::Window(passed) => {
+            Source::Window => {
+                let Some(session) = session else { return };
+                let window = &self.sessions.get(session).window;
+                let Some((id, passed)) = window.next_unsent(&self.deliveries, progress.slots)
+                else {
+                    return;
+                };
                 progress.slots += passed;
-                progress.sent_count = progress.sent_count.wrapping_add(1);
+                progress.under_way += 1;
+                if !self.deliveries.get(id).was_sent() {
+                    progress.sent_count = progress.sent_count.wrapping_add(1);
+                }
             }
             Source::QoS0 => {
                 let Some(session) = session else { return };
@@ -274,6 +301,8 @@ impl Broker {
     }
 
     /// Encodes one thing; returns its length, 0 if it is not to be sent, and the alias it gave.
+    ///
+    /// `begun_ms` is the clock that the beginning of a packet was encoded with, if this is its rest.
     fn encode(
         &mut self,
         id: ConnId,
@@ -281,7 +310,7 @@ impl Broker {
         source: Source,
         progress: &Progress,
         window: &mut Window<'_>,
-        is_rest: bool,
+        begun_ms: Option<u64>,
     ) -> Option<(usize, Option<u16>)> {
         let delivery = match source {
             Source::Reply => {
@@ -289,7 +318,7 @@ impl Broker {
                 return Some((encode_reply(conn, progress, window)?, None));
             }
             Source::QoS0 => progress.qos0?,
-            Source::Window(_) => {
+            Source::Window => {
                 let session = self.sessions.get(session?);
                 session
                     .window
@@ -308,7 +337,7 @@ impl Broker {
             ack.encode(version, PacketType::PubRel, window);
             return Some((4, None));
         }
-        Some(self.encode_publish(id, session?, delivery, version, window, is_rest))
+        Some(self.encode_publish(id, session?, delivery, version, window, begun_ms))
     }
 
     fn encode_publish(
@@ -318,9 +347,9 @@ impl Broker {
         delivery: Delivery,
         version: Version,
         window: &mut Window<'_>,
-        is_rest: bool,
+        begun_ms: Option<u64>,
     ) -> (usize, Option<u16>) {
-        let mono_ms = self.transit.mono_ms;
+        let (mono_ms, is_rest) = (begun_ms.unwrap_or(self.now.mono_ms), begun_ms.is_some());
         let message = self.messages.get(delivery.message);
         // What was begun goes on; so does QoS 2 in its handshake [MQTT-4.3.3-7].
         let is_expired = message.expires_ms < mono_ms && !is_rest && !delivery.was_sent();
@@ -341,16 +370,20 @@ impl Broker {
         let mut given = None;
         if version == Version::V5 {
             if let Some((alias, is_new)) = conn.outbound_aliases.get_or_give(publish.topic) {
+                let topic = publish.topic;
                 publish.topic_alias = Some(alias);
-                if is_new {
-                    given = Some(alias);
-                    // With its alias the packet may be too large: then it goes without.
-                    if publish.encoded_len(version) > conn.max_packet_size {
-                        conn.outbound_aliases.take_back_from(alias);
-                        (publish.topic_alias, given) = (None, None);
-                    }
-                } else {
+                if !is_new {
                     publish.topic = b"";
+                }
+                // With an alias the packet may be too large: then it goes without.
+                let is_good = publish.encoded_len(version) <= conn.max_packet_size;
+                if !is_good {
+                    (publish.topic, publish.topic_alias) = (topic, None);
+                }
+                if is_new && is_good {
+                    given = Some(alias);
+                } else if is_new {
+                    conn.outbound_aliases.take_back_from(alias);
                 }
             }
         }
@@ -371,9 +404,9 @@ impl Broker {
                     conn.replies.pop();
                 }
             }
-            Source::Window(passed) => {
+            Source::Window => {
                 let Some(session) = session else { return };
-                self.commit_slot(session, passed, item.is_dropped);
+                self.commit_slot(session, item.is_dropped);
             }
             Source::QoS0 => {
                 let Some(session) = session else { return };
@@ -393,12 +426,12 @@ impl Broker {
         }
     }
 
-    fn commit_slot(&mut self, session_id: SessionId, passed: usize, is_dropped: bool) {
+    fn commit_slot(&mut self, session_id: SessionId, is_dropped: bool) {
         let session = self.sessions.get_mut(session_id);
         let Some((delivery_id, _)) = session.window.next_unsent(&self.deliveries, 0) else {
             return;
         };
-        session.window.advance(passed);
+        session.window.advance(&self.deliveries);
         let delivery = self.deliveries.get_mut(delivery_id);
         let is_first = !delivery.was_sent();
         delivery.set_sent();

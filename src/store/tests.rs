@@ -77,7 +77,7 @@ fn a_window_gives_ids_in_order_wraps_and_frees_what_is_done() {
                 None,
                 "it was not sent yet"
             );
-            window.advance(1);
+            window.advance(&deliveries);
             model.push_back((next_id, false));
             next_id = next_id.checked_add(1).unwrap_or(1);
         }

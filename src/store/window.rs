@@ -10,13 +10,15 @@ use std::collections::VecDeque;
 /// Deliveries under way, by packet identifier.
 ///
 /// Invariants: slot `i` has the identifier `first_id + i` (65,535 is followed by 1);
-/// `unsent <= slots.len()`; `in_flight` slots are not done.
+/// `unsent <= slots.len()`; slot `unsent` is not done; `in_flight` slots are not done, `sent` of
+/// them lie before slot `unsent`.
 #[derive(Debug)]
 pub struct Window {
     slots: VecDeque<DeliveryId>,
     first_id: u16,
     unsent: usize,
     in_flight: usize,
+    sent: usize,
 }
 
 impl Default for Window {
@@ -26,6 +28,7 @@ impl Default for Window {
             first_id: 1,
             unsent: 0,
             in_flight: 0,
+            sent: 0,
         }
     }
 }
@@ -40,6 +43,11 @@ impl Window {
     /// How many deliveries are not done.
     pub fn in_flight(&self) -> usize {
         self.in_flight
+    }
+
+    /// How many of these were sent on this connection.
+    pub fn sent(&self) -> usize {
+        self.sent
     }
 
     /// How many identifiers lie between the first that is not done and the last one given.
@@ -61,8 +69,7 @@ impl Window {
     /// The delivery with this packet identifier, unless it is done or was not sent on this
     /// connection: nobody can acknowledge what was not sent.
     pub fn find_sent(&self, deliveries: &Deliveries, packet_id: u16) -> Option<DeliveryId> {
-        let distance = (u32::from(packet_id) + IDS - u32::from(self.first_id)) % IDS;
-        let distance = (packet_id != 0).then_some(distance as usize)?;
+        let distance = (packet_id != 0).then(|| self.distance(packet_id))?;
         let id = *self
             .slots
             .get(distance)
@@ -79,8 +86,12 @@ impl Window {
         id: DeliveryId,
         mut free: impl FnMut(&mut Deliveries, DeliveryId),
     ) {
-        deliveries.get_mut(id).stage = Stage::Done;
+        let delivery = deliveries.get_mut(id);
+        delivery.stage = Stage::Done;
         self.in_flight -= 1;
+        if self.distance(delivery.number) < self.unsent {
+            self.sent -= 1;
+        }
         while let Some(&first) = self.slots.front() {
             if deliveries.get(first).stage != Stage::Done {
                 break;
@@ -90,6 +101,7 @@ impl Window {
             self.unsent = self.unsent.saturating_sub(1);
             free(deliveries, first);
         }
+        self.skip_done(deliveries);
     }
 
     /// The first slot at or behind `at` that has something to send, counted from the first that was
@@ -102,14 +114,30 @@ impl Window {
         Some((id, passed + 1))
     }
 
-    /// Remembers that `count` more slots were sent on this connection.
-    pub fn advance(&mut self, count: usize) {
-        self.unsent = (self.unsent + count).min(self.slots.len());
+    /// Remembers that the first slot that [`Window::next_unsent`] finds was sent.
+    pub fn advance(&mut self, deliveries: &Deliveries) {
+        if self.unsent < self.slots.len() {
+            self.unsent += 1;
+            self.sent += 1;
+            self.skip_done(deliveries);
+        }
     }
 
     /// Starts over: everything that is not done is to be sent again on a new connection.
     pub fn rewind(&mut self) {
-        self.unsent = 0;
+        (self.unsent, self.sent) = (0, 0);
+    }
+
+    /// How far behind the first slot an identifier lies.
+    fn distance(&self, packet_id: u16) -> usize {
+        ((u32::from(packet_id) + IDS - u32::from(self.first_id)) % IDS) as usize
+    }
+
+    fn skip_done(&mut self, deliveries: &Deliveries) {
+        let is_done = |id: &DeliveryId| deliveries.get(*id).stage == Stage::Done;
+        while self.slots.get(self.unsent).is_some_and(is_done) {
+            self.unsent += 1;
+        }
     }
 
     /// Everything under way, in order, also what is done.

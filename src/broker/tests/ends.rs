@@ -1,0 +1,117 @@
+//! How connections and sessions end.
+
+use super::*;
+
+#[test]
+fn a_header_that_is_none_ends_the_connection_and_not_the_broker() {
+    // Remaining Length of five bytes, packet type 0, a packet above max_packet_size.
+    for bad in [
+        &b"\x10\xff\xff\xff\xff\x01"[..],
+        b"\0\0",
+        b"\x30\xff\xff\xff\x7f",
+    ] {
+        let mut world = World::new(Settings::default());
+        let stranger = world.dial(Version::V311, 0);
+        world.send(stranger, bad);
+        assert!(world.links[stranger].is_closed);
+        let client = world.connect(&hello(Version::V311, "c"));
+        world.send(client, bad);
+        assert!(world.links[client].is_closed);
+    }
+}
+
+#[test]
+fn a_disconnect_never_comes_without_a_connack_before_it() {
+    let mut world = World::new(Settings::default());
+    let client = world.dial(Version::V5, 0);
+    // CONNECT and a packet that may not be arrive in one piece.
+    let mut input = bytes(|out| hello(Version::V5, "c").encode(out));
+    input.extend_from_slice(&[0xd0, 0]);
+    world.send(client, &input);
+    let lines = world.packets(client);
+    assert_eq!(lines, ["CONNACK 0x00 false", "DISCONNECT 0x82"]);
+    assert!(world.links[client].is_closed);
+}
+
+#[test]
+fn a_session_that_has_expired_is_not_resumed_before_its_timer_is_served() {
+    let mut world = World::new(Settings::default());
+    let watcher = world.connect(&hello(Version::V5, "w"));
+    world.send(watcher, &subscribe(Version::V5, "will", QoS::AtMostOnce));
+    world.packets(watcher);
+    let lasting = properties(&[(PropertyId::SessionExpiryInterval, 10)]);
+    let delay = properties(&[(PropertyId::WillDelayInterval, 10)]);
+    let connect = Connect {
+        clean_start: false,
+        properties: Properties::from_encoded(&lasting),
+        will: Some(Will {
+            qos: QoS::AtMostOnce,
+            retain: false,
+            properties: Properties::from_encoded(&delay),
+            topic: "will",
+            payload: b"gone",
+        }),
+        ..hello(Version::V5, "c")
+    };
+    let client = world.connect(&connect);
+    world.cut(client);
+    // The machine slept; CONNECT is the first thing that it hears of.
+    world.now.mono_ms += 60_000;
+    let client = world.dial(Version::V5, 0);
+    world.send(client, &bytes(|out| connect.encode(out)));
+    assert_eq!(world.packets(client), ["CONNACK 0x00 false"]);
+    assert_eq!(world.packets(watcher), ["PUBLISH q0 'will' gone"]);
+}
+
+#[test]
+fn a_verdict_from_before_a_reload_does_not_let_anybody_in() {
+    use crate::auth::SignIn;
+    let settings = || Settings {
+        sys_interval: 0,
+        listeners: vec![crate::broker::ListenerSettings {
+            has_passwords: true,
+            ..Default::default()
+        }],
+        ..Settings::default()
+    };
+    let mut world = World::new(settings());
+    let client = world.dial(Version::V5, 0);
+    let connect = Connect {
+        username: Some("u"),
+        password: Some(b"p"),
+        ..hello(Version::V5, "c")
+    };
+    world.send(client, &bytes(|out| connect.encode(out)));
+    let old = world.broker.poll_auth().expect("the password is checked");
+    let now = world.now;
+    world.broker.reload(settings(), now);
+    let new = world.broker.poll_auth().expect("it is checked again");
+    world.broker.verdict(old.conn, SignIn::Granted, now);
+    world.broker.verdict(new.conn, SignIn::WrongPassword, now);
+    world.settle();
+    assert!(world.links[client].is_closed);
+}
+
+#[test]
+fn a_session_stays_behind_its_mount_point() {
+    let listener = |mount_point: &str| crate::broker::ListenerSettings {
+        mount_point: mount_point.to_string(),
+        ..Default::default()
+    };
+    let mut world = World::new(Settings {
+        listeners: vec![listener("one/"), listener("two/")],
+        ..Settings::default()
+    });
+    let lasting = properties(&[(PropertyId::SessionExpiryInterval, 1000)]);
+    let connect = Connect {
+        clean_start: false,
+        properties: Properties::from_encoded(&lasting),
+        ..hello(Version::V5, "c")
+    };
+    let client = world.connect(&connect);
+    world.send(client, &subscribe(Version::V5, "#", QoS::AtLeastOnce));
+    world.cut(client);
+    let other = world.dial(Version::V5, 1);
+    world.send(other, &bytes(|out| connect.encode(out)));
+    assert_eq!(world.packets(other), ["CONNACK 0x00 false"]);
+}
