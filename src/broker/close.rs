@@ -166,7 +166,19 @@ impl Broker {
         format!("{} [{address}]", self.client_name(id))
     }
 
-    /// The broker ends: wills are published, clients of 5.0 are told, all connections close.
+    /// The broker is about to end: every will is published now, delayed ones too. To be followed by
+    /// a last round of transmitting, and [`Broker::shutdown`].
+    pub fn publish_all_wills(&mut self, now: Now) {
+        self.now = now;
+        let sessions: Vec<SessionId> = (self.sessions.slab.iter())
+            .map(|(index, _)| SessionId(index as u32))
+            .collect();
+        for session in sessions {
+            self.publish_will(session);
+        }
+    }
+
+    /// The broker ends: wills that are left are published, clients of 5.0 are told, all connections close.
     pub fn shutdown(&mut self, now: Now) {
         self.now = now;
         let ids: Vec<ConnId> = (self.connections.iter())
@@ -175,15 +187,7 @@ impl Broker {
                 generation: c.generation,
             })
             .collect();
-        let sessions: Vec<SessionId> = self
-            .sessions
-            .slab
-            .iter()
-            .map(|(index, _)| SessionId(index as u32))
-            .collect();
-        for session in sessions {
-            self.publish_will(session);
-        }
+        self.publish_all_wills(now);
         for id in ids {
             if self.conn(id).is_some_and(|conn| conn.session().is_some()) {
                 self.close(id, ReasonCode::SERVER_SHUTTING_DOWN, "the broker ends");

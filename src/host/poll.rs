@@ -169,6 +169,9 @@ impl Loop {
             }
         }
         owner.stopping();
+        // Those who stay until the end hear the wills of the others.
+        self.broker.publish_all_wills(now());
+        self.write_all(now());
         self.broker.shutdown(now());
         self.write_all(now());
         self.close_all(now());
