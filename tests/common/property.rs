@@ -1,6 +1,7 @@
 //! The 27 properties of MQTT 5.0 as owned values, and the table of who may carry them.
 
 /// One property.
+#[allow(clippy::enum_variant_names)] // the specification's names
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Property {
     PayloadFormatIndicator(u8),

@@ -154,7 +154,7 @@ fn the_reader_of_proofs_reads_what_is_there() {
         "[\"a\", \"b\"];\n}\n\nfn helper() {}\n\n#[test]\n#[should_panic]\nfn two() {\n    proves!",
         "[\n        \"c\"\n    ];\n}\n"
     );
-    let list = |names: &[&str]| names.iter().map(|n| n.to_string()).collect::<Vec<_>>();
+    let list = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     let expected = [
         ("one".to_string(), list(&["a", "b"])),
         ("two".to_string(), list(&["c"])),

@@ -167,3 +167,18 @@ fn a_broken_connection_hurts_nobody_else() {
         }
     }
 }
+
+#[test]
+fn a_server_that_ends_says_so_and_publishes_the_wills() {
+    for version in Version::ALL {
+        let world = World::new();
+        let witness = world.client(version, "w").connect();
+        witness.subscribe("gone", 1);
+        let will = Will::new("gone", "x").qos(1);
+        let client = world.client(version, "c").will(will).connect();
+        world.seam(|seam| seam.broker(midge::broker::Broker::shutdown));
+        client.expect_end(0x8B);
+        witness.hear("gone", "x");
+        witness.expect_end(0x8B);
+    }
+}

@@ -41,7 +41,7 @@ impl Watch {
                     match *property {
                         Property::ReceiveMaximum(n) => self.receive_maximum = usize::from(n),
                         Property::MaximumPacketSize(n) if n > 0 => {
-                            self.packet_size_max = n as usize
+                            self.packet_size_max = n as usize;
                         }
                         Property::TopicAliasMaximum(n) => self.alias_max = n,
                         _ => {}
