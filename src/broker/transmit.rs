@@ -302,7 +302,8 @@ impl Broker {
 
     /// Encodes one thing; returns its length, 0 if it is not to be sent, and the alias it gave.
     ///
-    /// `begun_ms` is the clock that the beginning of a packet was encoded with, if this is its rest.
+    /// `begun_ms` is the clock that the beginning of a packet was encoded with, if this is its
+    /// rest.
     fn encode(
         &mut self,
         id: ConnId,

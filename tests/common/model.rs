@@ -170,7 +170,7 @@ impl Model {
         session.gone_at = now_s;
         let will = session.will.take().filter(|_| with_will);
         let outcome = will
-            .map(|will| self.publish(name, will))
+            .map(|will| self.publish(name, &will))
             .unwrap_or_default();
         self.expire();
         outcome
@@ -194,7 +194,12 @@ impl Model {
     }
 
     /// Subscribes; the retained messages that come with it.
-    pub fn subscribe(&mut self, name: &str, filter: &str, subscription: Subscription) -> Vec<Copy> {
+    pub fn subscribe(
+        &mut self,
+        name: &str,
+        filter: &str,
+        subscription: &Subscription,
+    ) -> Vec<Copy> {
         self.expire();
         let session = self.sessions.get_mut(name).expect("a session");
         let version = session.version.expect("it is online");
@@ -234,7 +239,7 @@ impl Model {
     }
 
     /// Publishes as this client.
-    pub fn publish(&mut self, publisher: &str, message: Message) -> Outcome {
+    pub fn publish(&mut self, publisher: &str, message: &Message) -> Outcome {
         self.expire();
         if message.retain && message.payload.is_empty() {
             self.retained.remove(&message.topic);
@@ -251,13 +256,13 @@ impl Model {
                 if !matches(&filter, &message.topic) || subscription.no_local && name == publisher {
                     continue;
                 }
-                if let Some(copy) = session.deliver(&message, &subscription, self.now_s) {
+                if let Some(copy) = session.deliver(message, &subscription, self.now_s) {
                     outcome.copies.entry(name.clone()).or_default().push(copy);
                 }
             }
         }
         for group in self.groups() {
-            outcome.shared.extend(self.candidates(&group, &message));
+            outcome.shared.extend(self.candidates(&group, message));
         }
         outcome
     }

@@ -1,7 +1,7 @@
 //! The 27 properties of MQTT 5.0 as owned values, and the table of who may carry them.
 
 /// One property.
-#[allow(clippy::enum_variant_names)] // User Property is what the specification calls it
+#[allow(clippy::enum_variant_names)] // the specification's names
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Property {
     PayloadFormatIndicator(u8),
@@ -311,8 +311,7 @@ impl Property {
         })
     }
 
-    /// The rules that the specification has for the value alone, and the code that answers a
-    /// breach.
+    /// The rules that the specification has for the value alone, and the code that answers a breach.
     pub fn check(&self) -> Result<(), u8> {
         use Property::*;
         match self {

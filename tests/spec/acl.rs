@@ -136,3 +136,35 @@ fn the_user_name_can_be_the_client_identifier() {
     // Without a user name there is no identifier.
     assert!((0x85..=0x87).contains(&world.v5("z").refused()));
 }
+
+#[test]
+fn after_a_reload_other_rights_hold() {
+    for version in Version::NUMBERED {
+        let world = guarded("topic readwrite a\n");
+        let client = world.client(version, "c").connect();
+        client.subscribe("#", 0);
+        client.say("a", "before", 0);
+        client.hear("a", "before");
+        let mut settings = crate::seam::story_settings();
+        crate::seam::acl(&mut settings, "topic readwrite b\n");
+        world.seam(|seam| seam.broker(|broker, now| broker.reload(settings, now)));
+        client.say("a", "after", 0);
+        client.expect_nothing();
+        client.say("b", "after", 0);
+        client.hear("b", "after");
+    }
+}
+
+#[test]
+fn after_a_reload_who_may_not_be_here_is_sent_away() {
+    for version in Version::ALL {
+        let world = World::new();
+        let client = world.client(version, "c").connect();
+        let mut settings = crate::seam::story_settings();
+        settings.listeners[0].allow_anonymous = false;
+        world.seam(|seam| seam.broker(|broker, now| broker.reload(settings, now)));
+        assert!(client.is_closed());
+        let not_authorised = if version == Version::V5 { 0x87 } else { 5 };
+        assert_eq!(world.client(version, "d").refused(), not_authorised);
+    }
+}

@@ -1,5 +1,7 @@
 //! DISCONNECT (section 3.14): the last packet, from either side.
 
+use midge::broker::Broker;
+
 use crate::common::encode::frame;
 use crate::common::packet::*;
 use crate::common::property::Property;
@@ -165,5 +167,21 @@ fn a_broken_connection_hurts_nobody_else() {
             healthy.say("a", "x", 1);
             healthy.hear("a", "x");
         }
+    }
+}
+
+#[test]
+fn a_server_that_ends_says_so_and_publishes_the_wills() {
+    for version in Version::ALL {
+        let world = World::new();
+        let witness = world.client(version, "w").connect();
+        witness.subscribe("gone", 1);
+        let will = Will::new("gone", "x").qos(1);
+        let client = world.client(version, "c").will(will).connect();
+        world.seam(|seam| seam.broker(Broker::publish_wills));
+        world.seam(|seam| seam.broker(Broker::shutdown));
+        client.expect_end(0x8B);
+        witness.hear("gone", "x");
+        witness.expect_end(0x8B);
     }
 }

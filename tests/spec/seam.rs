@@ -11,8 +11,11 @@ use midge::broker::{Broker, ConnId, ListenerSettings, Now, Peer};
 use midge::wire::QoS;
 
 /// What stories begin with: `$SYS` is silent, so that `#` hears nothing but the story.
-pub fn prepare(settings: &mut Settings) {
-    settings.sys_interval = 0;
+pub fn story_settings() -> Settings {
+    Settings {
+        sys_interval: 0,
+        ..Settings::default()
+    }
 }
 
 /// A QoS as settings have it.

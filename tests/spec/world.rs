@@ -43,8 +43,7 @@ impl World {
 
     /// A broker with other settings than the default ones.
     pub fn with(change: impl FnOnce(&mut Settings)) -> World {
-        let mut settings = Settings::default();
-        crate::seam::prepare(&mut settings);
+        let mut settings = crate::seam::story_settings();
         change(&mut settings);
         let inner = Inner {
             seam: Seam::new(settings),
