@@ -11,6 +11,7 @@ use std::{fmt, fs, thread};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::read_some;
 use crate::wait::{self, LIMIT};
 
 /// The bytes so far, and whether that is all.
@@ -27,7 +28,7 @@ impl Output {
         thread::spawn(move || {
             let mut chunk = [0; 4096];
             loop {
-                let n = pipe.read(&mut chunk).unwrap_or(0);
+                let n = read_some(&mut pipe, &mut chunk).unwrap_or(0);
                 let (state, changed) = &*writer.0;
                 let mut state = state.lock().unwrap();
                 state.0.extend_from_slice(&chunk[..n]);
