@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::process::Command;
 
+use crate::harness::broker::peer_broker;
 use crate::harness::{Broker, Kind, Process, Tool};
+use crate::wait::LIMIT;
 
 fn run(script: &str) {
     if !Tool::Paho.ready() {
@@ -17,13 +19,19 @@ fn run(script: &str) {
     let mut command = Command::new(Tool::Paho.path());
     command.arg(path).arg(broker.port().to_string());
     command.env("PYTHONDONTWRITEBYTECODE", "1");
-    let ended = Process::run(&mut command);
+    // A script has many steps, each with its own limit.
+    let mut process = Process::spawn(&mut command);
+    process.patience = LIMIT * 4;
+    let ended = process.finish();
     assert_eq!(ended.code, 0, "{}\n{}", ended.out, ended.err);
     assert_eq!(ended.out.lines().last(), Some("done"), "{ended:?}");
 }
 
 #[test]
 fn mqtt_3_1_1() {
+    if peer_broker("2.0.11 mixes up what waits at QoS 1 and 2") {
+        return;
+    }
     run("v311.py");
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rumqttc::{Client, Connection, Event, LastWill, MqttOptions, Packet, Publish, QoS};
 
+use crate::harness::broker::peer_broker;
 use crate::harness::{Broker, Kind};
 use crate::wait::LIMIT;
 
@@ -105,6 +106,9 @@ fn every_qos_to_every_qos() {
 /// A hundred QoS 2 messages on their way at once: all arrive, once, in order.
 #[test]
 fn a_hundred_in_flight_stay_in_order() {
+    if peer_broker("2.0.11 loses the order beyond twenty") {
+        return;
+    }
     let broker = Broker::open(Kind::Midge);
     let mut reader = Party::subscribed(&broker, "reader", "many", QoS::ExactlyOnce);
     let (mut writer, _) = Party::start(&broker, "writer", |options| {

@@ -177,6 +177,10 @@ impl Setup {
                 answers(&host, &port)
             });
         }
+        // A broker listens a moment before it has taken its signals over.
+        wait::until_true("signals to be caught", || {
+            process.catches(Signal::SIGTERM) && process.catches(Signal::SIGHUP)
+        });
         Broker {
             process,
             setup: self,

@@ -5,6 +5,8 @@
 //! `MIDGE_TEST_CLIENTS=/usr/bin/mosquitto_` put a peer in midge's place; tests that midge alone
 //! can pass then say so and pass (`Pair::peer`, `peer_broker`).
 
+use std::io::{self, Read};
+
 pub mod broker;
 pub mod client;
 pub mod decode;
@@ -24,6 +26,16 @@ pub use frame::Frame;
 pub use process::{Ended, Process};
 pub use proxy::Proxy;
 pub use tools::Tool;
+
+/// Reads once. A process that is stopped and goes on finds some reads interrupted.
+pub fn read_some(from: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(buffer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
 
 /// The two loopback addresses. Machines without IPv6 have one.
 pub fn loopbacks() -> Vec<&'static str> {

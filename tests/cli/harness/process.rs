@@ -5,12 +5,13 @@ use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::{fmt, fs, thread};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::read_some;
 use crate::wait::{self, LIMIT};
 
 /// The bytes so far, and whether that is all.
@@ -27,7 +28,7 @@ impl Output {
         thread::spawn(move || {
             let mut chunk = [0; 4096];
             loop {
-                let n = pipe.read(&mut chunk).unwrap_or(0);
+                let n = read_some(&mut pipe, &mut chunk).unwrap_or(0);
                 let (state, changed) = &*writer.0;
                 let mut state = state.lock().unwrap();
                 state.0.extend_from_slice(&chunk[..n]);
@@ -106,6 +107,8 @@ pub struct Process {
     pub out: Output,
     pub err: Output,
     read: usize,
+    /// How long its end may take.
+    pub patience: Duration,
 }
 
 impl Process {
@@ -130,6 +133,7 @@ impl Process {
             out,
             err,
             read: 0,
+            patience: LIMIT,
         }
     }
 
@@ -213,6 +217,16 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
+    /// True when it handles this signal, or holds it back for a later look.
+    pub fn catches(&self, signal: Signal) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let mask = |name: &str| {
+            let line = status.lines().find_map(|l| l.strip_prefix(name));
+            line.map_or(0, |l| u64::from_str_radix(l.trim(), 16).unwrap_or(0))
+        };
+        (mask("SigCgt:") | mask("SigBlk:")) & (1 << (signal as u32 - 1)) != 0
+    }
+
     /// True when it waits for something.
     pub fn is_asleep(&self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
@@ -229,11 +243,11 @@ impl Process {
     #[track_caller]
     pub fn ended(&mut self) -> Ended {
         drop(self.child.stdin.take());
-        let deadline = Instant::now() + LIMIT;
-        let status = wait::until("a child's end", || {
+        let start = Instant::now();
+        let status = wait::until_within(self.patience * 2, "a child's end", || {
             let status = self.child.try_wait().unwrap();
             assert!(
-                status.is_some() || Instant::now() < deadline,
+                status.is_some() || start.elapsed() < self.patience,
                 "still running: {self}"
             );
             status

@@ -2,7 +2,7 @@
 //! show, without its privileges. A packet is recorded before it is passed on, so the order of the
 //! record never contradicts cause and effect.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use super::frame::{Frame, From, cut};
 use super::port::Port;
+use super::read_some;
 use crate::wait::{self, LIMIT};
 
 #[derive(Default)]
@@ -179,7 +180,7 @@ impl Shared {
         let mut pending = Vec::new();
         let mut chunk = [0; 4096];
         loop {
-            let n = input.read(&mut chunk).unwrap_or(0);
+            let n = read_some(&mut input, &mut chunk).unwrap_or(0);
             if n == 0 {
                 let _ = output.shutdown(Shutdown::Write);
                 return;

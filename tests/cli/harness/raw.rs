@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Broker;
 use super::frame::cut;
+use super::read_some;
 use crate::wait::LIMIT;
 
 /// A CONNECT in the making.
@@ -202,7 +203,7 @@ impl Raw {
     #[track_caller]
     fn read(&mut self) -> bool {
         let mut chunk = [0; 4096];
-        match self.stream.read(&mut chunk) {
+        match read_some(&mut self.stream, &mut chunk) {
             Ok(n) => {
                 self.pending.extend_from_slice(&chunk[..n]);
                 n > 0
