@@ -241,7 +241,7 @@ fn every_cut_of_a_mixed_output_gives_the_same_bytes() {
             }
         }
         world.send(client, &[0xc0, 0]);
-        while piece > 0 {
+        loop {
             let before = world.links[client].inbox.len();
             world.take(client, piece);
             if world.links[client].inbox.len() == before {
