@@ -35,12 +35,13 @@ impl Client {
             Err(malformed) => Err(Fault::Packet(malformed)),
         };
         let (consumed, mut event) = outcome.map_err(|fault| self.fail(fault))?;
-        if let Some(Event::Message(message)) = &mut event
-            && message.topic.is_empty()
-        {
-            // `handle` has checked that the alias is known.
-            let alias = usize::from(message.topic_alias.unwrap_or(1));
-            message.topic = &self.aliases_in[alias - 1];
+        match &mut event {
+            Some(Event::Message(message)) if message.topic.is_empty() => {
+                // `handle` has checked that the alias is known.
+                let alias = usize::from(message.topic_alias.unwrap_or(1));
+                message.topic = &self.aliases_in[alias - 1];
+            }
+            _ => {}
         }
         Ok(Received { consumed, event })
     }
@@ -112,12 +113,10 @@ impl Client {
 
     fn connack<'a>(&mut self, connack: ConnAck<'a>) -> Result<Event<'a>, Fault> {
         let reason = connack.reason;
-        if reason == ReasonCode::SUCCESS
-            && let Some(id) = connack
-                .properties
-                .text(PropertyId::AssignedClientIdentifier)
-        {
-            id.clone_into(&mut self.identifier);
+        let assigned = PropertyId::AssignedClientIdentifier;
+        match connack.properties.text(assigned) {
+            Some(id) if reason == ReasonCode::SUCCESS => id.clone_into(&mut self.identifier),
+            _ => {}
         }
         log::debug!("Client {} received CONNACK ({})", self.name(), reason.0);
         if reason != ReasonCode::SUCCESS {

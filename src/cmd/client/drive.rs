@@ -134,7 +134,9 @@ impl<'a> Drive<'a> {
         loop {
             let end = self.connect_and_work();
             let reconnect = match &end {
-                End::Lost | End::Dismissed(_) => true,
+                End::Lost => true,
+                // sub takes the broker's word for it, as Mosquitto's does.
+                End::Dismissed(_) => self.settings.tool == Tool::Publish,
                 End::Fault(Fault::KeepAlive | Fault::NoConnAck) => true,
                 End::Connect(ConnectError::TimedOut) => false,
                 End::Connect(_) => !first,
@@ -428,13 +430,14 @@ impl<'a> Drive<'a> {
                 exit::CONNECTION_LOST,
                 "Error: The connection was lost.".to_owned(),
             ),
-            End::Dismissed(reason) => (
-                exit::NO_CONNECTION,
-                format!(
-                    "Error: The connection was ended by the broker: {}.",
-                    reason.words()
-                ),
-            ),
+            End::Dismissed(reason) => {
+                let code = match self.settings.tool {
+                    Tool::Subscribe => exit::SUCCESS,
+                    _ => exit::NO_CONNECTION,
+                };
+                let why = reason.words();
+                (code, format!("The broker ended the connection: {why}."))
+            }
             End::Fault(fault) => {
                 let (code, words) = exit::fault(fault);
                 (code, format!("Error: {words}"))

@@ -248,7 +248,7 @@ impl Field {
         let payload = self.cut(payload);
         let padding = self.width.saturating_sub(payload.len() * 2);
         let every = self.precision.unwrap_or(0);
-        let separator = self.separator.filter(|_| every > 0);
+        let separator = self.separator.as_slice();
         let front = if self.left { 0 } else { padding };
         let filler = if self.zeros { b'0' } else { b' ' };
         let nibbles = payload.iter().flat_map(|&byte| [byte >> 4, byte & 0x0f]);
@@ -257,11 +257,8 @@ impl Field {
         let count = front + payload.len() * 2;
         for (i, symbol) in symbols.enumerate() {
             out.push(symbol);
-            if let Some(separator) = separator
-                && (i + 1) % every == 0
-                && i + 1 < count
-            {
-                out.push(separator);
+            if every > 0 && (i + 1) % every == 0 && i + 1 < count {
+                out.extend_from_slice(separator);
             }
         }
         pad(out, padding - front, b' ');

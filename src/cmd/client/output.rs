@@ -64,10 +64,9 @@ impl<'a> Printer<'a> {
         if let Some(format) = &settings.format {
             let now = Zoned::now();
             let result = format.render(message, &now, settings.pretty, &mut self.buffer);
-            if let Err(what) = result
-                && !settings.quiet
-            {
-                complain(what, message);
+            match result {
+                Err(what) if !settings.quiet => complain(what, message),
+                _ => {}
             }
         } else if settings.verbose {
             self.buffer.extend_from_slice(message.topic);

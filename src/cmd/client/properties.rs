@@ -114,9 +114,7 @@ impl PropertySets {
             };
             PropertyId::ReceiveMaximum.encode(Value::Integer(wanted), &mut self.connect);
         }
-        if settings.tool == Tool::Request
-            && let Some(topic) = &settings.response_topic
-        {
+        if let Some(topic) = &settings.response_topic {
             let publish = Properties::from_encoded(&self.publish);
             if publish.find(PropertyId::ResponseTopic).is_some() {
                 return Err("the response topic is given twice (-e and -D).".into());
