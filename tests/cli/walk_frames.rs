@@ -34,8 +34,8 @@ fn assert_sign_in(frames: &[Decoded], id: &str) {
 }
 
 constellations! {
-    /// Steps 7 to 9: CONNECT, SUBSCRIBE, PUBLISH at QoS 0 in and out, DISCONNECT; also their lengths
-    /// 31 and 32 with ids of 19 and 20 characters, 15 and 14 for the two filters.
+    /// Steps 7 to 9: CONNECT, SUBSCRIBE, PUBLISH at QoS 0 in and out, DISCONNECT; also their
+    /// lengths 31 and 32 with ids of 19 and 20 characters, 15 and 14 for the two filters.
     fn section_3_of_the_document(pair) {
         if !Tool::Tshark.ready() {
             return;

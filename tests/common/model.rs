@@ -141,10 +141,20 @@ impl Model {
     pub fn resume(&mut self, name: &str) -> (Vec<Pending>, Vec<Copy>) {
         let now = self.now_s;
         let session = self.sessions.get_mut(name).expect("a session");
-        session.pending.retain(|p| p.stage != Stage::Waiting || !is_expired(&p.message, now));
-        let again = session.pending.iter().filter(|p| p.stage != Stage::Waiting).cloned().collect();
+        session
+            .pending
+            .retain(|p| p.stage != Stage::Waiting || !is_expired(&p.message, now));
+        let again = session
+            .pending
+            .iter()
+            .filter(|p| p.stage != Stage::Waiting)
+            .cloned()
+            .collect();
         let version = session.version.expect("it is online");
-        let fresh = session.pending.iter_mut().filter(|p| p.stage == Stage::Waiting);
+        let fresh = session
+            .pending
+            .iter_mut()
+            .filter(|p| p.stage == Stage::Waiting);
         let fresh = fresh.map(|p| {
             p.stage = Stage::Sent;
             copy(&p.message, p.identifier, version, now)
@@ -159,7 +169,9 @@ impl Model {
         session.is_online = false;
         session.gone_at = now_s;
         let will = session.will.take().filter(|_| with_will);
-        let outcome = will.map(|will| self.publish(name, will)).unwrap_or_default();
+        let outcome = will
+            .map(|will| self.publish(name, will))
+            .unwrap_or_default();
         self.expire();
         outcome
     }
@@ -172,9 +184,13 @@ impl Model {
     fn expire(&mut self) {
         let now = self.now_s;
         self.sessions.retain(|_, session| {
-            session.is_online || session.expiry_s.is_none_or(|s| s > 0 && now < session.gone_at + s)
+            session.is_online
+                || session
+                    .expiry_s
+                    .is_none_or(|s| s > 0 && now < session.gone_at + s)
         });
-        self.retained.retain(|_, (_, message)| !is_expired(message, now));
+        self.retained
+            .retain(|_, (_, message)| !is_expired(message, now));
     }
 
     /// Subscribes; the retained messages that come with it.
@@ -182,7 +198,9 @@ impl Model {
         self.expire();
         let session = self.sessions.get_mut(name).expect("a session");
         let version = session.version.expect("it is online");
-        let earlier = session.subscriptions.insert(filter.to_string(), subscription.clone());
+        let earlier = session
+            .subscriptions
+            .insert(filter.to_string(), subscription.clone());
         let is_wanted = match subscription.retain_handling {
             0 => true,
             1 => earlier.is_none(),
@@ -191,7 +209,10 @@ impl Model {
         if !is_wanted || shared(filter).is_some() {
             return Vec::new();
         }
-        let found = self.retained.values().filter(|(_, m)| matches(filter, &m.topic));
+        let found = self
+            .retained
+            .values()
+            .filter(|(_, m)| matches(filter, &m.topic));
         let mut copies = Vec::new();
         for (publisher, message) in found {
             if subscription.no_local && publisher == name {
@@ -218,7 +239,10 @@ impl Model {
         if message.retain && message.payload.is_empty() {
             self.retained.remove(&message.topic);
         } else if message.retain {
-            self.retained.insert(message.topic.clone(), (publisher.to_string(), message.clone()));
+            self.retained.insert(
+                message.topic.clone(),
+                (publisher.to_string(), message.clone()),
+            );
         }
         let mut outcome = Outcome::default();
         for (name, session) in &mut self.sessions {
@@ -240,8 +264,14 @@ impl Model {
 
     /// All shared filters.
     fn groups(&self) -> BTreeSet<String> {
-        let filters = self.sessions.values().flat_map(|session| session.subscriptions.keys());
-        filters.filter(|filter| shared(filter).is_some()).cloned().collect()
+        let filters = self
+            .sessions
+            .values()
+            .flat_map(|session| session.subscriptions.keys());
+        filters
+            .filter(|filter| shared(filter).is_some())
+            .cloned()
+            .collect()
     }
 
     /// The members of a group that may get this message; one of them has to.
@@ -251,7 +281,10 @@ impl Model {
             let subscription = session.subscriptions.get(group)?;
             let version = session.version.filter(|_| session.is_online)?;
             let message = forwarded(message, subscription);
-            Some((name.clone(), copy(&message, subscription.identifier, version, self.now_s)))
+            Some((
+                name.clone(),
+                copy(&message, subscription.identifier, version, self.now_s),
+            ))
         });
         let members: BTreeMap<String, Copy> = members.collect();
         (matches(filter, &message.topic) && !members.is_empty()).then_some(members)
@@ -260,8 +293,10 @@ impl Model {
     /// Whether a message to this topic would reach a group that is not here at all.
     pub fn would_guess(&self, topic: &str) -> bool {
         let is_away = |group: &String| {
-            let mut members =
-                self.sessions.values().filter(|s| s.subscriptions.contains_key(group));
+            let mut members = self
+                .sessions
+                .values()
+                .filter(|s| s.subscriptions.contains_key(group));
             !members.any(|session| session.is_online)
         };
         let is_meant = |group: &&String| shared(group).is_some_and(|(_, f)| matches(f, topic));
@@ -271,9 +306,18 @@ impl Model {
 
 impl Session {
     /// Takes a message in; what is sent at once.
-    fn deliver(&mut self, message: &Message, subscription: &Subscription, now: u64) -> Option<Copy> {
+    fn deliver(
+        &mut self,
+        message: &Message,
+        subscription: &Subscription,
+        now: u64,
+    ) -> Option<Copy> {
         let message = forwarded(message, subscription);
-        let stage = if self.is_online { Stage::Sent } else { Stage::Waiting };
+        let stage = if self.is_online {
+            Stage::Sent
+        } else {
+            Stage::Waiting
+        };
         self.keep(message.clone(), subscription.identifier, stage);
         let version = self.version.filter(|_| self.is_online)?;
         Some(copy(&message, subscription.identifier, version, now))
@@ -282,7 +326,12 @@ impl Session {
     /// Keeps what has to be acknowledged.
     pub fn keep(&mut self, message: Message, identifier: Option<u32>, stage: Stage) {
         if message.qos > 0 {
-            self.pending.push(Pending { stage, message, identifier, packet_id: None });
+            self.pending.push(Pending {
+                stage,
+                message,
+                identifier,
+                packet_id: None,
+            });
         }
     }
 }
@@ -302,7 +351,10 @@ fn copy(message: &Message, identifier: Option<u32>, version: Version, now: u64) 
         qos: message.qos,
         retain: message.retain,
         identifier: identifier.filter(|_| v5),
-        expiry: message.expires_at.filter(|_| v5).map(|at| at.saturating_sub(now) as u32),
+        expiry: message
+            .expires_at
+            .filter(|_| v5)
+            .map(|at| at.saturating_sub(now) as u32),
     }
 }
 

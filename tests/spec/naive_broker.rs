@@ -17,11 +17,24 @@ use crate::world::World;
 
 const NAMES: [&str; 5] = ["ann", "bob", "cy", "dee", "eve"];
 const FILTERS: [&str; 14] = [
-    "#", "a/#", "a/+", "+/b", "a/b", "+", "b", "$d/#", "+/+/c", "a/b/#", "/", "$share/g/s/+",
-    "$share/h/s/#", "$share/g/s/x",
+    "#",
+    "a/#",
+    "a/+",
+    "+/b",
+    "a/b",
+    "+",
+    "b",
+    "$d/#",
+    "+/+/c",
+    "a/b/#",
+    "/",
+    "$share/g/s/+",
+    "$share/h/s/#",
+    "$share/g/s/x",
 ];
-const TOPICS: [&str; 12] =
-    ["a", "b", "a/b", "a/c", "a/b/c", "b/b", "$d", "$d/x", "/", "s/x", "s/y", "a/b/c/d"];
+const TOPICS: [&str; 12] = [
+    "a", "b", "a/b", "a/c", "a/b/c", "b/b", "$d", "$d/x", "/", "s/x", "s/y", "a/b/c/d",
+];
 
 struct Script {
     rng: Rng,
@@ -154,7 +167,11 @@ impl Script {
         }
         let present = self.model.connect(name, version, clean, expiry, will);
         if version != Version::V31 {
-            assert_eq!(client.session_present(), present, "session present for {name}");
+            assert_eq!(
+                client.session_present(),
+                present,
+                "session present for {name}"
+            );
         }
         self.clients.insert(name, Player { client, is_lazy });
         self.resume(name);
@@ -168,7 +185,9 @@ impl Script {
         let mut released = Vec::new();
         for _ in &releases {
             let release = client.take("PUBREL", |p| matches!(p, Packet::PubRel(_)));
-            let Packet::PubRel(ack) = release else { unreachable!("take() looked for PUBREL") };
+            let Packet::PubRel(ack) = release else {
+                unreachable!("take() looked for PUBREL")
+            };
             released.push(ack.packet_id);
         }
         released.sort_unstable();
@@ -178,7 +197,11 @@ impl Script {
 
         let seen = see(client);
         let resent: Vec<u16> = seen.iter().filter(|s| s.dup).map(|s| s.packet_id).collect();
-        assert_eq!(resent, ids(&again, Stage::Sent), "sent again to {name}, in order");
+        assert_eq!(
+            resent,
+            ids(&again, Stage::Sent),
+            "sent again to {name}, in order"
+        );
         let first: Vec<&Seen> = seen.iter().filter(|s| !s.dup).collect();
         let payloads = |copies: &mut dyn Iterator<Item = &Copy>| -> Vec<String> {
             copies.map(|c| c.payload.clone()).collect()
@@ -190,7 +213,11 @@ impl Script {
         );
         self.compare(name, fresh, seen.into_iter().filter(|s| !s.dup).collect());
         if !self.clients[name].is_lazy {
-            while self.model.sessions[name].pending.iter().any(|p| p.packet_id.is_some()) {
+            while self.model.sessions[name]
+                .pending
+                .iter()
+                .any(|p| p.packet_id.is_some())
+            {
                 self.acknowledge_one(name, 0);
             }
         }
@@ -218,7 +245,11 @@ impl Script {
         let session = self.model.sessions.get_mut(leaving).expect("a session");
         session.is_online = false;
         let guess = self.model.would_guess(topic);
-        self.model.sessions.get_mut(leaving).expect("a session").is_online = true;
+        self.model
+            .sessions
+            .get_mut(leaving)
+            .expect("a session")
+            .is_online = true;
         guess
     }
 
@@ -236,7 +267,11 @@ impl Script {
         };
         let options = subscription.qos
             | if subscription.no_local { NO_LOCAL } else { 0 }
-            | if subscription.retain_as_published { RETAIN_AS_PUBLISHED } else { 0 }
+            | if subscription.retain_as_published {
+                RETAIN_AS_PUBLISHED
+            } else {
+                0
+            }
             | subscription.retain_handling << 4;
         let mut subscribe = Subscribe::new(60_000).filter(filter, options);
         if let Some(id) = subscription.identifier {
@@ -269,7 +304,11 @@ impl Script {
             .then(|| self.model.now_s + u64::from(self.rng.u8(0..4)) * 10 + 5);
         Message {
             topic: choose(&mut self.rng, &TOPICS).to_string(),
-            payload: if is_clearing { String::new() } else { self.published.to_string() },
+            payload: if is_clearing {
+                String::new()
+            } else {
+                self.published.to_string()
+            },
             qos: self.rng.u8(..3),
             retain,
             expires_at,
@@ -293,7 +332,9 @@ impl Script {
         // Some QoS 2 messages are released later; their expiry would have to count meanwhile.
         if message.qos == 2 && message.expires_at.is_none() && self.rng.u8(..3) == 0 {
             let session = self.model.sessions.get_mut(name).expect("a session");
-            let id = (1..).find(|id| !session.held.contains_key(id)).expect("few are held");
+            let id = (1..)
+                .find(|id| !session.held.contains_key(id))
+                .expect("few are held");
             client.send(publish.id(id));
             client.take("PUBREC", |p| acknowledges(p, "PUBREC", id));
             session.held.insert(id, message);
@@ -303,7 +344,9 @@ impl Script {
         let outcome = self.model.publish(name, message.clone());
         let nobody = outcome.copies.is_empty() && outcome.shared.is_empty();
         let is_reached = self.model.sessions.values().any(|s| {
-            s.pending.iter().any(|p| p.message.payload == message.payload)
+            s.pending
+                .iter()
+                .any(|p| p.message.payload == message.payload)
         });
         if v5 && message.qos > 0 && nobody && !is_reached && !message.payload.is_empty() {
             // A QoS 0 subscription of somebody who is away counts or not, as the broker likes.
@@ -317,7 +360,9 @@ impl Script {
     /// Releases a QoS 2 message that was held back.
     fn release(&mut self, name: &'static str) {
         let held = &self.model.sessions[name].held;
-        let Some((&id, message)) = held.iter().next() else { return };
+        let Some((&id, message)) = held.iter().next() else {
+            return;
+        };
         if self.model.would_guess(&message.topic) {
             return;
         }
@@ -333,7 +378,10 @@ impl Script {
 
     /// A lazy client acknowledges one of the messages it has.
     fn acknowledge(&mut self, name: &'static str) {
-        let known = self.model.sessions[name].pending.iter().filter(|p| p.packet_id.is_some());
+        let known = self.model.sessions[name]
+            .pending
+            .iter()
+            .filter(|p| p.packet_id.is_some());
         let count = known.count();
         if count > 0 {
             let n = self.rng.usize(..count);
@@ -344,7 +392,10 @@ impl Script {
 
     fn acknowledge_all(&mut self, name: &'static str) {
         while !self.clients[name].is_lazy
-            && self.model.sessions[name].pending.iter().any(|p| p.packet_id.is_some())
+            && self.model.sessions[name]
+                .pending
+                .iter()
+                .any(|p| p.packet_id.is_some())
         {
             self.acknowledge_one(name, 0);
         }
@@ -352,7 +403,12 @@ impl Script {
 
     fn acknowledge_one(&mut self, name: &'static str, n: usize) {
         let client = &self.clients[name].client;
-        let pending = &mut self.model.sessions.get_mut(name).expect("a session").pending;
+        let pending = &mut self
+            .model
+            .sessions
+            .get_mut(name)
+            .expect("a session")
+            .pending;
         let mut known = (0..pending.len()).filter(|&at| pending[at].packet_id.is_some());
         let at = known.nth(n).expect("there are more than n");
         let id = pending[at].packet_id.expect("it is known");
@@ -400,7 +456,10 @@ impl Script {
             self.acknowledge_all(name);
         }
         let rest: Vec<_> = expected.keys().collect();
-        assert!(rest.is_empty(), "the model sends to who is not here: {rest:?}");
+        assert!(
+            rest.is_empty(),
+            "the model sends to who is not here: {rest:?}"
+        );
     }
 
     /// Who took the message for each group: some choice of members has to explain what was seen.
@@ -416,7 +475,9 @@ impl Script {
         }
         for (name, copies) in expected {
             for copy in copies {
-                left.iter().position(|l| l.0 == *name && l.1 == *copy).map(|at| left.remove(at));
+                left.iter()
+                    .position(|l| l.0 == *name && l.1 == *copy)
+                    .map(|at| left.remove(at));
             }
         }
         choose_takers(groups, &left).expect("one member of each group got it")
@@ -427,15 +488,24 @@ impl Script {
         expected.sort();
         seen.sort_by(|a, b| a.copy.cmp(&b.copy));
         let copies: Vec<Copy> = seen.iter().map(|s| s.copy.clone()).collect();
-        assert_eq!(copies, expected, "what {name} saw, and what it should have seen");
-        let pending = &mut self.model.sessions.get_mut(name).expect("a session").pending;
+        assert_eq!(
+            copies, expected,
+            "what {name} saw, and what it should have seen"
+        );
+        let pending = &mut self
+            .model
+            .sessions
+            .get_mut(name)
+            .expect("a session")
+            .pending;
         for seen in seen.iter().filter(|s| s.copy.qos > 0) {
             assert!(!seen.dup, "a first sending to {name} is marked as repeated");
             let slot = pending.iter_mut().find(|p| {
                 let m = &p.message;
                 p.packet_id.is_none()
                     && p.stage == Stage::Sent
-                    && (&m.payload, &m.topic, m.qos) == (&seen.copy.payload, &seen.copy.topic, seen.copy.qos)
+                    && (&m.payload, &m.topic, m.qos)
+                        == (&seen.copy.payload, &seen.copy.topic, seen.copy.qos)
             });
             slot.expect("the model keeps it").packet_id = Some(seen.packet_id);
         }
@@ -455,7 +525,9 @@ fn choose_takers(
     groups: &[BTreeMap<String, Copy>],
     left: &[(String, Copy)],
 ) -> Option<Vec<(String, Copy)>> {
-    let Some((group, others)) = groups.split_first() else { return Some(Vec::new()) };
+    let Some((group, others)) = groups.split_first() else {
+        return Some(Vec::new());
+    };
     group.iter().find_map(|(name, copy)| {
         let at = left.iter().position(|l| l.0 == *name && l.1 == *copy)?;
         let mut rest = left.to_vec();
@@ -468,7 +540,9 @@ fn choose_takers(
 
 fn ids(pending: &[Pending], stage: Stage) -> Vec<u16> {
     let of_stage = pending.iter().filter(|p| p.stage == stage);
-    of_stage.map(|p| p.packet_id.expect("it was sent")).collect()
+    of_stage
+        .map(|p| p.packet_id.expect("it was sent"))
+        .collect()
 }
 
 fn acknowledges(packet: &Packet, name: &str, id: u16) -> bool {
@@ -498,7 +572,11 @@ fn see(client: &Client) -> Vec<Seen> {
                 ref other => panic!("a property from nowhere: {other:?}"),
             }
         }
-        seen.push(Seen { copy, dup: publish.dup, packet_id: publish.packet_id });
+        seen.push(Seen {
+            copy,
+            dup: publish.dup,
+            packet_id: publish.packet_id,
+        });
     }
     seen
 }
