@@ -160,6 +160,8 @@ fn serve(
     config: Config,
     readiness: Option<Readiness>,
 ) -> Result<u8, Failure> {
+    // From here on a signal finds us, even before the loop looks at it.
+    let signals = Signals::new().map_err(|e| failed(FAILED, format!("signals: {e}")))?;
     daemon::tighten_umask();
     if let Err(error) = daemon::raise_file_limit() {
         log::warn!("Warning: the limit of open files stays as it is: {error}");
@@ -192,7 +194,6 @@ fn serve(
     config.messages.iter().for_each(crate::conf::Message::log);
     log::info!("Running as {identity}.");
     setup::describe_listeners(&config, &setup);
-    let signals = Signals::new().map_err(|e| failed(FAILED, format!("signals: {e}")))?;
     let seed = getrandom::u64().map_err(|e| failed(FAILED, format!("no random numbers: {e}")))?;
     let mut event_loop = Loop::new(setup, listening, Some(signals), seed)
         .map_err(|e| failed(FAILED, format!("the event loop: {e}")))?;

@@ -58,7 +58,14 @@ constellations! {
     /// Each version on the wire, from `-V`.
     fn protocol_versions(pair) {
         let broker = Broker::open(pair.broker);
-        for (flag, level) in [("mqttv31", 3), ("31", 3), ("mqttv311", 4), ("311", 4), ("mqttv5", 5), ("5", 5)] {
+        for (flag, level) in [
+            ("mqttv31", 3),
+            ("31", 3),
+            ("mqttv311", 4),
+            ("311", 4),
+            ("mqttv5", 5),
+            ("5", 5),
+        ] {
             let mut sub = pair.sub(&broker, &["-t", "a", "-q", "1", "-V", flag]);
             let connect = sub.proxy.frames().remove(0);
             let name_length = usize::from(connect.bytes[3]);

@@ -57,7 +57,8 @@ constellations! {
             ctrl_c(pair.sub(&broker, &args));
             let lines: Vec<_> = (1..=50).map(|n| format!("{qos}: {n}")).collect();
             let input = lines.join("\n") + "\n";
-            pair.run_with("pub", &broker, &["-t", "usr/id/", "-q", qos, "-l"], input.as_bytes()).ok();
+            let publish = ["-t", "usr/id/", "-q", qos, "-l"];
+            pair.run_with("pub", &broker, &publish, input.as_bytes()).ok();
             let mut back = pair.sub(&broker, &args);
             for line in &lines {
                 back.expect(line);

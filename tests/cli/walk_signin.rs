@@ -1,5 +1,5 @@
-//! Signing in: steps 23 and 24 of the walk-through, and the matrix of configurations behind step
-//! 23.
+//! Signing in: steps 23 and 24 of the walk-through, and the matrix of configurations behind
+//! step 23.
 
 use crate::harness::broker::{Setup, peer_broker};
 use crate::harness::client::constellations;
@@ -52,8 +52,8 @@ constellations! {
         }
     }
 
-    /// Steps 23 and 26: no user, a wrong, empty or missing password, an unknown user: return code
-    /// 5, exit code 5, and the words that scripts look for.
+    /// Steps 23 and 26: no user, a wrong, empty or missing password, an unknown user: return
+    /// code 5, exit code 5, and the words that scripts look for.
     fn strangers_are_refused(pair) {
         let broker = closed(pair.broker, true);
         for who in [

@@ -116,8 +116,8 @@ constellations! {
         let broker = Broker::open(pair.broker);
         for (asked, granted, header) in [("0", "2", 0x30), ("1", "2", 0x32), ("2", "1", 0x32)] {
             let mut watcher = pair.sub(&broker, &["-t", "w", "-q", granted]);
-            let args = ["-t", "x", "--will-topic", "w", "--will-payload", "gone", "--will-qos", asked];
-            let mut mortal = pair.sub(&broker, &args);
+            let will = ["--will-topic", "w", "--will-payload", "gone", "--will-qos", asked];
+            let mut mortal = pair.sub(&broker, &[&["-t", "x"][..], &will].concat());
             mortal.stop(Signal::SIGKILL);
             watcher.expect("gone");
             assert_eq!(watcher.proxy.wait_kind(From::Broker, 3, 1).header(), header);
