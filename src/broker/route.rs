@@ -149,7 +149,9 @@ impl Broker {
         }
         self.messages.retain(delivery.message);
         let session = self.sessions.get_mut(session_id);
-        session.is_dropping = false;
+        if session.queue.is_empty() && session.queue_qos0.is_empty() {
+            session.is_dropping = false;
+        }
         let mut delivery = delivery;
         if is_qos0 {
             delivery.number = session.queued_count;
@@ -182,16 +184,15 @@ impl Broker {
             self.settings.max_queued_messages,
             self.settings.max_queued_bytes,
         );
-        let waiting = session.queue.len()
-            + if session.connection.is_some() {
-                0
-            } else {
-                session.queue_qos0.len()
-            };
+        let (mut waiting, mut bytes) = (session.queue.len(), session.queue.bytes());
+        if session.connection.is_none() {
+            waiting += session.queue_qos0.len();
+            bytes += session.queue_qos0.bytes();
+        }
         let has_window = session.window.in_flight() + waiting < self.window_limit(session_id);
         has_window
             || (max_messages == 0 || waiting < max_messages)
-                && (max_bytes == 0 || session.queue.bytes() + len as u64 <= max_bytes)
+                && (max_bytes == 0 || bytes + len as u64 <= max_bytes)
     }
 
     fn drop_delivery(&mut self, session_id: SessionId, is_qos0: bool) {

@@ -23,3 +23,81 @@ fn an_answer_that_the_client_has_no_room_for_ends_the_connection_only() {
     assert_eq!(world.packets(client), ["DISCONNECT 0x95"]);
     assert!(world.links[client].is_closed);
 }
+
+#[test]
+fn a_topic_that_grows_too_long_behind_its_mount_point_is_refused() {
+    let mut world = World::new(Settings {
+        listeners: vec![crate::broker::ListenerSettings {
+            mount_point: "m/".to_string(),
+            ..Default::default()
+        }],
+        ..Settings::default()
+    });
+    let client = world.connect(&hello(V5, "c"));
+    let longest = "x".repeat(65_533);
+    let longer = "x".repeat(65_534);
+    for (topic, granted, reason) in [(&longest, 1, 0x00), (&longer, 0x8f, 0x90)] {
+        world.send(client, &subscribe(V5, topic, QoS::AtLeastOnce));
+        assert_eq!(world.packets(client), [format!("SUBACK [{granted}]")]);
+        let message = Publish {
+            qos: QoS::AtLeastOnce,
+            packet_id: 3,
+            topic: topic.as_bytes(),
+            ..Publish::default()
+        };
+        world.send(client, &publish(V5, &message));
+        let lines = world.packets(client);
+        assert_eq!(lines[0], format!("PUBACK 3 0x{reason:02x}"));
+        assert_eq!(lines.len() == 2, reason == 0, "it comes back");
+    }
+    world.send(client, &unsubscribe(V5, &longest));
+    assert_eq!(world.packets(client), ["UNSUBACK [0]"]);
+}
+
+#[test]
+fn levels_are_counted_however_short_they_are() {
+    let mut world = World::new(Settings::default());
+    let client = world.connect(&hello(V5, "c"));
+    for (levels, reason) in [(200, 0x10), (201, 0x90)] {
+        let topic = "/".repeat(levels - 1);
+        let message = Publish {
+            qos: QoS::AtLeastOnce,
+            packet_id: 3,
+            topic: topic.as_bytes(),
+            ..Publish::default()
+        };
+        world.send(client, &publish(V5, &message));
+        assert_eq!(world.packets(client), [format!("PUBACK 3 0x{reason:02x}")]);
+    }
+}
+
+#[test]
+fn bytes_that_wait_for_a_client_that_is_away_are_limited_at_qos_0_too() {
+    let mut world = World::new(Settings {
+        queue_qos0_messages: true,
+        max_queued_bytes: 10_000,
+        max_inflight_messages: 1,
+        ..Settings::default()
+    });
+    let lasting = properties(&[(PropertyId::SessionExpiryInterval, 1000)]);
+    let connect = Connect {
+        clean_start: false,
+        properties: Properties::from_encoded(&lasting),
+        ..hello(V5, "c")
+    };
+    let client = world.connect(&connect);
+    world.send(client, &subscribe(V5, "#", QoS::AtMostOnce));
+    world.cut(client);
+    let publisher = world.connect(&hello(V5, "p"));
+    let message = Publish {
+        topic: b"t",
+        payload: &[b'x'; 1000],
+        ..Publish::default()
+    };
+    for _ in 0..30 {
+        world.send(publisher, &publish(V5, &message));
+    }
+    let client = world.connect(&connect);
+    let left = world.packets(client).len();
+    assert!(left <= 10, "{left} messages of 1000 bytes");
+}
