@@ -101,3 +101,69 @@ fn bytes_that_wait_for_a_client_that_is_away_are_limited_at_qos_0_too() {
     let left = world.packets(client).len();
     assert!(left <= 10, "{left} messages of 1000 bytes");
 }
+
+#[test]
+fn messages_that_have_expired_in_a_full_queue_make_room() {
+    let mut world = World::new(Settings {
+        max_inflight_messages: 1,
+        max_queued_messages: 3,
+        ..Settings::default()
+    });
+    let lasting = properties(&[(PropertyId::SessionExpiryInterval, 1000)]);
+    let connect = Connect {
+        clean_start: false,
+        properties: Properties::from_encoded(&lasting),
+        ..hello(V5, "c")
+    };
+    let client = world.connect(&connect);
+    world.send(client, &subscribe(V5, "#", QoS::AtLeastOnce));
+    world.cut(client);
+    let publisher = world.connect(&hello(V5, "p"));
+    for payload in ["1", "2", "3", "4", "5", "fresh"] {
+        let is_fresh = payload == "fresh";
+        if is_fresh {
+            world.pass(10_000);
+        }
+        let message = Publish {
+            qos: QoS::AtLeastOnce,
+            packet_id: 3,
+            topic: b"t",
+            payload: payload.as_bytes(),
+            expiry_s: (!is_fresh).then_some(5),
+            ..Publish::default()
+        };
+        world.send(publisher, &publish(V5, &message));
+    }
+    let client = world.connect(&connect);
+    assert_eq!(world.packets(client), ["PUBLISH q1 't' fresh"]);
+}
+
+#[test]
+fn a_large_packet_on_a_slow_network_keeps_its_client_alive_and_a_trickle_does_not() {
+    for (piece, is_alive) in [(5000, true), (500, false)] {
+        let mut world = World::new(Settings::default());
+        let connect = Connect {
+            keep_alive_s: 10,
+            ..hello(V5, "c")
+        };
+        let client = world.connect(&connect);
+        let message = Publish {
+            qos: QoS::AtLeastOnce,
+            packet_id: 3,
+            topic: b"t",
+            payload: &vec![b'x'; 30_000],
+            ..Publish::default()
+        };
+        for part in publish(V5, &message).chunks(piece) {
+            world.send(client, part);
+            world.pass(9_000);
+            if world.links[client].is_closed {
+                break;
+            }
+        }
+        assert_eq!(world.links[client].is_closed, !is_alive, "{piece}");
+        let last = world.packets(client).pop();
+        let wanted = ["DISCONNECT 0x8d", "PUBACK 3 0x10"][usize::from(is_alive)];
+        assert_eq!(last.as_deref(), Some(wanted));
+    }
+}
