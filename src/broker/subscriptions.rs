@@ -9,6 +9,8 @@ use super::share::Group;
 use crate::topic::table::NONE;
 use crate::topic::{NodeId, Table};
 use crate::wire::SubscriptionOptions;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
 use slab::Slab;
 
 /// A subscription, by its slot.
@@ -40,6 +42,8 @@ pub(super) struct Subscriptions {
     pub(super) table: Table,
     pub(super) slab: Slab<Subscription>,
     pub(super) groups: Slab<Group>,
+    pub(super) groups_by_name: HashTable<u32>,
+    pub(super) hasher: FixedState,
     /// How many are shared.
     pub(super) shared_count: usize,
 }
@@ -54,6 +58,8 @@ impl Subscriptions {
             table: Table::new(seed),
             slab: Slab::new(),
             groups: Slab::new(),
+            groups_by_name: HashTable::new(),
+            hasher: FixedState::with_seed(seed.rotate_left(32)),
             shared_count: 0,
         }
     }

@@ -167,3 +167,33 @@ fn a_large_packet_on_a_slow_network_keeps_its_client_alive_and_a_trickle_does_no
         assert_eq!(last.as_deref(), Some(wanted));
     }
 }
+
+#[test]
+fn share_groups_on_one_filter_are_found_and_taken_out_by_name() {
+    let mut world = World::new(Settings::default());
+    let client = world.connect(&hello(V5, "c"));
+    for n in 0..3000 {
+        let filter = format!("$share/{n}/t");
+        world.send(client, &subscribe(V5, &filter, QoS::AtMostOnce));
+    }
+    let message = Publish {
+        topic: b"t",
+        ..Publish::default()
+    };
+    // First, last, in the middle, then all that have an even number.
+    let mut left = 3000;
+    for n in [0, 2999, 1501].into_iter().chain((2..3000).step_by(2)) {
+        let packet = unsubscribe(V5, &format!("$share/{n}/t"));
+        world.send(client, &packet);
+        world.send(client, &packet);
+        left -= 1;
+    }
+    world.packets(client);
+    world.send(client, &publish(V5, &message));
+    assert_eq!(world.packets(client).len(), left);
+    world.cut(client);
+    let other = world.connect(&hello(V5, "d"));
+    world.send(other, &publish(V5, &message));
+    assert!(world.broker.subscriptions.groups.is_empty());
+    assert!(world.broker.subscriptions.groups_by_name.is_empty());
+}
