@@ -134,10 +134,11 @@ impl Broker {
         let existing = self.find_subscription(session_id, &filter, share);
         let name = session.name();
         log::info!(target: "subscribe", "{name} {} {text}", options.qos as u8);
-        if let Some(existing) = existing {
+        let id = if let Some(existing) = existing {
             let subscription = &mut self.subscriptions.slab[existing as usize];
             subscription.options = options;
             subscription.identifier = identifier;
+            existing
         } else {
             if session.subscription_count as usize >= self.settings.max_subscriptions_per_client {
                 return ReasonCode::QUOTA_EXCEEDED;
@@ -147,11 +148,12 @@ impl Broker {
             let subscription =
                 Subscriptions::unlinked(session_id, node, group, options, identifier);
             let mut first = first;
-            self.subscriptions.insert(subscription, &mut first);
+            let id = self.subscriptions.insert(subscription, &mut first);
             let session = self.sessions.get_mut(session_id);
             session.subscriptions = first;
             session.subscription_count += 1;
-        }
+            id
+        };
         // Before 5.0 the options byte holds the QoS only, and retained messages come always.
         let wants_retained = match options.retain_handling {
             RetainHandling::Always => true,
@@ -160,7 +162,7 @@ impl Broker {
         };
         // Retained messages are not for Shared Subscriptions.
         if wants_retained && share.is_none() {
-            self.begin_replay(session_id, &filter, options, identifier);
+            self.begin_replay(session_id, id, &filter, options, identifier);
         }
         ReasonCode(options.qos as u8)
     }
@@ -206,9 +208,6 @@ impl Broker {
         let Some(subscription) = self.find_subscription(session_id, &filter, share) else {
             return ReasonCode::NO_SUBSCRIPTION_EXISTED;
         };
-        if share.is_none() {
-            self.end_replays_of(session_id, &filter);
-        }
         let session = self.sessions.get_mut(session_id);
         self.subscriptions
             .remove(subscription, &mut session.subscriptions);

@@ -2,7 +2,7 @@
 //!
 //! A node of the topic table carries two numbers: the first of its subscriptions and the first of
 //! its share groups. A subscription is in two lists, its filter's (or its group's members) and its
-//! session's, so that ending a session takes each out at once. Bounds: 48 bytes a subscription.
+//! session's, so that ending a session takes each out at once. Bounds: 60 bytes a subscription.
 
 use super::session::SessionId;
 use super::share::Group;
@@ -29,6 +29,8 @@ pub(super) struct Subscription {
     pub(super) options: SubscriptionOptions,
     /// Subscription Identifier; 0 for none.
     pub(super) identifier: u32,
+    /// The number of the [`super::retain::Replay`] under way for it; 0 for none.
+    pub(super) replay: u32,
     /// The list of the filter; not used by members of a group.
     pub(super) next: Option<SubscriptionId>,
     previous: Option<SubscriptionId>,
@@ -191,6 +193,7 @@ impl Subscriptions {
             group,
             options,
             identifier,
+            replay: 0,
             next: None,
             previous: None,
             next_of_session: None,
