@@ -108,7 +108,9 @@ impl Broker {
                 return Err(refusal(ReasonCode::RETAIN_NOT_SUPPORTED, what));
             }
             let levels = crate::topic::level_count(will.topic.as_bytes());
-            if will.topic.starts_with("$SYS") || levels > self.settings.max_topic_levels {
+            let len = will.topic.len() + listener.mount_point.len();
+            let is_long = levels > self.settings.max_topic_levels || len > usize::from(u16::MAX);
+            if will.topic.starts_with("$SYS") || is_long {
                 return Err(refusal(
                     ReasonCode::TOPIC_NAME_INVALID,
                     "a will topic not accepted",

@@ -147,7 +147,15 @@ impl Broker {
                 what: "RETAIN although retain_available is false",
             });
         }
-        if publish.topic.len() > 2 * self.settings.max_topic_levels
+        // What is put in front of the topic counts, too.
+        if publish.topic.len() + listener.mount_point.len() > usize::from(u16::MAX) {
+            return Ok(Some(Refused::limit(
+                ReasonCode::TOPIC_NAME_INVALID,
+                "mount_point",
+            )));
+        }
+        // A topic has no more levels than bytes, but for one.
+        if publish.topic.len() >= self.settings.max_topic_levels
             && crate::topic::level_count(publish.topic) > self.settings.max_topic_levels
         {
             return Ok(Some(Refused::limit(

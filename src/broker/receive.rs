@@ -10,6 +10,9 @@ use crate::wire::{FixedHeader, Malformed, Packet, PacketType, ReasonCode, Versio
 /// The largest CONNECT: nobody is known yet who could answer for more.
 const CONNECT_BYTES_MAX: usize = 16 * 1024;
 
+/// Bytes of an unfinished packet that count like a packet for Keep Alive.
+const PROGRESS_BYTES: usize = 4096;
+
 impl Broker {
     /// Takes bytes of a connection, in order; returns how many were consumed.
     ///
@@ -44,7 +47,21 @@ impl Broker {
         if self.conn(id).is_none_or(|conn| conn.is_closing()) {
             return bytes.len();
         }
+        self.note_unfinished(id, bytes.len() - at);
         at
+    }
+
+    /// A large packet on a slow network takes longer than Keep Alive: its bytes are a sign of life,
+    /// as far as they come in some number.
+    fn note_unfinished(&mut self, id: ConnId, len: usize) {
+        let now_ms = self.now.mono_ms;
+        let Some(conn) = self.conn(id) else { return };
+        if len >= conn.unfinished + PROGRESS_BYTES {
+            conn.unfinished = len;
+            conn.last_seen_ms = now_ms;
+        } else {
+            conn.unfinished = conn.unfinished.min(len);
+        }
     }
 
     /// Whether a packet with this header may come now.

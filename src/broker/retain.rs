@@ -7,6 +7,7 @@
 use super::Broker;
 use super::publish::Publisher;
 use super::session::{SessionId, client_hash};
+use super::subscriptions::{SubscriptionId, Subscriptions};
 use super::timer::Timer;
 use crate::auth::Access;
 use crate::store::{Delivery, MessageId};
@@ -22,6 +23,8 @@ pub(super) struct Retained {
     entries: Slab<Entry>,
     /// Counts what was ever retained, so that a replay can tell what came after it began.
     sequence: u64,
+    /// Counts replays (never 0).
+    replays: u32,
     found: Vec<NodeId>,
     sweep_at: Option<u64>,
 }
@@ -43,7 +46,12 @@ struct Source {
 }
 
 /// Retained messages on their way to a new subscription.
+///
+/// It holds as long as its subscription names it: subscribing again or unsubscribing ends it
+/// without looking for it; it is taken out when its turn comes.
 pub(super) struct Replay {
+    subscription: SubscriptionId,
+    number: u32,
     filter: Box<str>,
     options: SubscriptionOptions,
     identifier: u32,
@@ -58,12 +66,20 @@ pub(super) struct Replay {
 const STEPS: usize = 2048;
 const FOUND_MAX: usize = 64;
 
+impl Replay {
+    fn goes_on(&self, subscriptions: &Subscriptions) -> bool {
+        let subscription = subscriptions.slab.get(self.subscription as usize);
+        subscription.is_some_and(|subscription| subscription.replay == self.number)
+    }
+}
+
 impl Retained {
     pub(super) fn new(seed: u64) -> Retained {
         Retained {
             table: Table::new(seed),
             entries: Slab::new(),
             sequence: 0,
+            replays: 0,
             found: Vec::new(),
             sweep_at: None,
         }
@@ -147,15 +163,19 @@ impl Broker {
     pub(super) fn begin_replay(
         &mut self,
         session_id: SessionId,
+        subscription: SubscriptionId,
         filter: &str,
         options: SubscriptionOptions,
         identifier: u32,
     ) {
-        self.end_replays_of(session_id, filter);
+        self.subscriptions.slab[subscription as usize].replay = 0;
         if self.retained.count() == 0 {
             return;
         }
+        self.retained.replays = self.retained.replays.checked_add(1).unwrap_or(1);
         let mut replay = Replay {
+            subscription,
+            number: self.retained.replays,
             filter: filter.into(),
             options,
             identifier,
@@ -171,17 +191,28 @@ impl Broker {
                 replay.pending.push_back((key, entry.sequence));
             }
         }
-        self.sessions.get_mut(session_id).replays.push_back(replay);
+        if replay.cursor.is_none() && replay.pending.is_empty() {
+            return;
+        }
+        self.subscriptions.slab[subscription as usize].replay = replay.number;
+        let session = self.sessions.get_mut(session_id);
+        session.replays.push_back(replay);
+        if session.replays.len() > 2 * session.subscription_count as usize {
+            self.sweep_replays(session_id);
+        }
     }
 
-    /// Ends the replays of a filter that is subscribed to again, or not any more.
-    pub(super) fn end_replays_of(&mut self, session_id: SessionId, filter: &str) {
+    /// Takes out the replays that were ended: there are never more than two for a subscription.
+    fn sweep_replays(&mut self, session_id: SessionId) {
+        let subscriptions = &self.subscriptions;
         let replays = &mut self.sessions.get_mut(session_id).replays;
-        if let Some(at) = replays.iter().position(|replay| *replay.filter == *filter) {
-            if let Some(mut replay) = replays.remove(at) {
-                self.retained.end_replay(&mut replay);
+        replays.retain_mut(|replay| {
+            let goes_on = replay.goes_on(subscriptions);
+            if !goes_on {
+                self.retained.end_replay(replay);
             }
-        }
+            goes_on
+        });
     }
 
     /// Queues more of the retained messages that a session is to get, as far as it has room.
@@ -193,6 +224,10 @@ impl Broker {
         };
         let mut steps = STEPS;
         while let Some(mut replay) = self.sessions.get_mut(session_id).replays.pop_front() {
+            if !replay.goes_on(&self.subscriptions) {
+                self.retained.end_replay(&mut replay);
+                continue;
+            }
             let is_done = self.pump(session_id, &mut replay, &mut steps);
             if !is_done {
                 self.sessions.get_mut(session_id).replays.push_front(replay);

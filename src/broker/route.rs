@@ -142,14 +142,18 @@ impl Broker {
         }
         let len = queued_len(message);
         let is_qos0 = delivery.qos() == QoS::AtMostOnce;
-        if is_qos0 && !self.has_room_qos0(session_id, len)
-            || !is_qos0 && !self.has_room(session_id, len)
-        {
+        let has_room = |broker: &Broker| match is_qos0 {
+            true => broker.has_room_qos0(session_id, len),
+            false => broker.has_room(session_id, len),
+        };
+        if !has_room(self) && !(self.free_expired(session_id) && has_room(self)) {
             return self.drop_delivery(session_id, is_qos0);
         }
         self.messages.retain(delivery.message);
         let session = self.sessions.get_mut(session_id);
-        session.is_dropping = false;
+        if session.queue.is_empty() && session.queue_qos0.is_empty() {
+            session.is_dropping = false;
+        }
         let mut delivery = delivery;
         if is_qos0 {
             delivery.number = session.queued_count;
@@ -182,16 +186,35 @@ impl Broker {
             self.settings.max_queued_messages,
             self.settings.max_queued_bytes,
         );
-        let waiting = session.queue.len()
-            + if session.connection.is_some() {
-                0
-            } else {
-                session.queue_qos0.len()
-            };
+        let (mut waiting, mut bytes) = (session.queue.len(), session.queue.bytes());
+        if session.connection.is_none() {
+            waiting += session.queue_qos0.len();
+            bytes += session.queue_qos0.bytes();
+        }
         let has_window = session.window.in_flight() + waiting < self.window_limit(session_id);
         has_window
             || (max_messages == 0 || waiting < max_messages)
-                && (max_bytes == 0 || session.queue.bytes() + len as u64 <= max_bytes)
+                && (max_bytes == 0 || bytes + len as u64 <= max_bytes)
+    }
+
+    /// Frees the messages at the front of the queue that have expired [MQTT-3.3.2-5], so that no
+    /// fresh ones are dropped for them; whether there were any.
+    fn free_expired(&mut self, session_id: SessionId) -> bool {
+        let session = &mut self.sessions.slab[session_id.0 as usize];
+        let before = session.queue.len();
+        while let Some(front) = session.queue.front() {
+            let id = self.deliveries.get(front).message;
+            let message = self.messages.get(id);
+            if message.expires_ms >= self.now.mono_ms {
+                break;
+            }
+            session.queue.pop(&mut self.deliveries, queued_len(message));
+            self.deliveries.remove(front);
+            self.messages.release(id);
+            session.sent_count = session.sent_count.wrapping_add(1);
+            self.stats.publish_dropped += 1;
+        }
+        session.queue.len() < before
     }
 
     fn drop_delivery(&mut self, session_id: SessionId, is_qos0: bool) {

@@ -11,6 +11,7 @@ use crate::store::{Delivery, MessageId};
 use crate::topic::NodeId;
 use crate::topic::table::NONE;
 use crate::wire::QoS;
+use std::hash::BuildHasher;
 
 /// The members of one Share Name on one filter.
 pub(super) struct Group {
@@ -19,21 +20,21 @@ pub(super) struct Group {
     pub(super) members: Vec<SubscriptionId>,
     /// Whose turn is next.
     turn: usize,
+    /// The list of the filter's groups.
     next: Option<u32>,
+    previous: Option<u32>,
 }
 
 impl Subscriptions {
     /// The group of this name on a filter.
     pub(super) fn find_group(&self, node: NodeId, name: &str) -> Option<u32> {
-        let mut next = self.first_group_of(node);
-        while let Some(id) = next {
+        // A client may make very many groups on one filter: they are not searched one by one.
+        let is_it = |&id: &u32| {
             let group = &self.groups[id as usize];
-            if *group.name == *name {
-                return Some(id);
-            }
-            next = group.next;
-        }
-        None
+            group.node == node && *group.name == *name
+        };
+        let hash = self.hasher.hash_one((node, name));
+        self.groups_by_name.find(hash, is_it).copied()
     }
 
     /// The same, made now if need be.
@@ -48,8 +49,23 @@ impl Subscriptions {
             members: Vec::new(),
             turn: 0,
             next,
+            previous: None,
         };
         let id = self.groups.insert(group) as u32;
+        if let Some(next) = next {
+            self.groups[next as usize].previous = Some(id);
+        }
+        let Subscriptions {
+            groups,
+            groups_by_name,
+            hasher,
+            ..
+        } = self;
+        let hash_of = |id: u32| {
+            let group = &groups[id as usize];
+            hasher.hash_one((group.node, &*group.name))
+        };
+        groups_by_name.insert_unique(hash_of(id), id, |&id| hash_of(id));
         self.table.set_value(node, GROUPS, id);
         id
     }
@@ -71,20 +87,19 @@ impl Subscriptions {
 
     fn remove_group(&mut self, id: u32) {
         let group = self.groups.remove(id as usize);
-        let first = self.first_group_of(group.node);
-        if first == Some(id) {
-            self.table
-                .set_value(group.node, GROUPS, group.next.unwrap_or(NONE));
-            return;
+        let hash = self.hasher.hash_one((group.node, &*group.name));
+        if let Ok(entry) = self.groups_by_name.find_entry(hash, |&other| other == id) {
+            entry.remove();
         }
-        let mut before = first;
-        while let Some(other) = before {
-            let other = &mut self.groups[other as usize];
-            if other.next == Some(id) {
-                other.next = group.next;
-                return;
+        if let Some(next) = group.next {
+            self.groups[next as usize].previous = group.previous;
+        }
+        match group.previous {
+            Some(previous) => self.groups[previous as usize].next = group.next,
+            None => {
+                let first = group.next.unwrap_or(NONE);
+                self.table.set_value(group.node, GROUPS, first);
             }
-            before = other.next;
         }
     }
 }
@@ -100,19 +115,24 @@ impl Broker {
         let mut next = self.subscriptions.first_group_of(node);
         while let Some(id) = next {
             next = self.subscriptions.groups[id as usize].next;
-            if let Some(member) = self.choose_member(id, message) {
-                self.route_to_member(member, message, publisher);
+            if let Some(member) = self.choose_member(id, message, publisher) {
+                self.route_to_member(member, message);
             }
         }
     }
 
     /// The member whose turn it is among the best that can take the message.
-    fn choose_member(&mut self, id: u32, message: MessageId) -> Option<SubscriptionId> {
+    fn choose_member(
+        &mut self,
+        id: u32,
+        message: MessageId,
+        publisher: Publisher,
+    ) -> Option<SubscriptionId> {
         let group = &self.subscriptions.groups[id as usize];
         let count = group.members.len();
         let mut chosen: Option<(usize, u8)> = None;
         for at in (0..count).map(|i| (group.turn + i) % count) {
-            let merit = self.merit(group.members[at], message);
+            let merit = self.merit(group.members[at], message, publisher);
             if merit > chosen.map_or(0, |(_, merit)| merit) {
                 chosen = Some((at, merit));
             }
@@ -127,10 +147,14 @@ impl Broker {
     }
 
     /// How well a member can take a message: connected with room, away with room, not at all.
-    fn merit(&self, id: SubscriptionId, message: MessageId) -> u8 {
+    fn merit(&self, id: SubscriptionId, message: MessageId, publisher: Publisher) -> u8 {
         let subscription = self.subscriptions.get(id);
         let session = self.sessions.get(subscription.session);
         let stored = self.messages.get(message);
+        // A bridge gets nothing back that it brought.
+        if session.is_bridge && publisher == Publisher::Session(subscription.session) {
+            return 0;
+        }
         if session.rules.is_some() && !self.may(subscription.session, Access::Read, stored.topic())
         {
             return 0;
@@ -145,12 +169,9 @@ impl Broker {
         }
     }
 
-    fn route_to_member(&mut self, id: SubscriptionId, message: MessageId, publisher: Publisher) {
+    fn route_to_member(&mut self, id: SubscriptionId, message: MessageId) {
         let subscription = self.subscriptions.get(id);
         let session = subscription.session;
-        if publisher == Publisher::Session(session) && self.sessions.get(session).is_bridge {
-            return;
-        }
         let stored = self.messages.get(message);
         let delivery = Delivery::new(
             message,

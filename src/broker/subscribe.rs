@@ -39,9 +39,10 @@ impl Broker {
         }
         let identifier = subscribe.subscription_id().unwrap_or(0);
         let mut codes = Vec::new();
-        let mut limit = None;
+        let (mut limit, mut is_full) = (None, false);
         for filter in subscribe.filters() {
             let reason = self.subscribe_one(session_id, filter, identifier);
+            is_full |= reason == ReasonCode::QUOTA_EXCEEDED;
             limit = limit.or(match reason {
                 ReasonCode::TOPIC_FILTER_INVALID => Some("max_topic_levels"),
                 ReasonCode::QUOTA_EXCEEDED => Some("max_subscriptions_per_client"),
@@ -52,6 +53,11 @@ impl Broker {
                 _ => reason.0,
             };
             codes.push(code);
+        }
+        // Told once, however many filters there are.
+        if is_full {
+            let name = self.sessions.get(session_id).name();
+            log::info!(target: "notice", "Client {name} has max_subscriptions_per_client.");
         }
         let packet_id = subscribe.packet_id;
         self.send_suback(id, PacketType::SubAck, version, packet_id, &codes, limit);
@@ -117,6 +123,9 @@ impl Broker {
             return ReasonCode::TOPIC_FILTER_INVALID;
         }
         let filter = self.mounted(session_id, filter);
+        if filter.len() > usize::from(u16::MAX) {
+            return ReasonCode::TOPIC_FILTER_INVALID;
+        }
         if self.settings.acl_suback_deny && !self.may(session_id, Access::Read, filter.as_bytes()) {
             return ReasonCode::NOT_AUTHORIZED;
         }
@@ -125,13 +134,13 @@ impl Broker {
         let existing = self.find_subscription(session_id, &filter, share);
         let name = session.name();
         log::info!(target: "subscribe", "{name} {} {text}", options.qos as u8);
-        if let Some(existing) = existing {
+        let id = if let Some(existing) = existing {
             let subscription = &mut self.subscriptions.slab[existing as usize];
             subscription.options = options;
             subscription.identifier = identifier;
+            existing
         } else {
             if session.subscription_count as usize >= self.settings.max_subscriptions_per_client {
-                log::info!(target: "notice", "Client {name} has max_subscriptions_per_client.");
                 return ReasonCode::QUOTA_EXCEEDED;
             }
             let node = self.subscriptions.table.insert(filter.as_bytes());
@@ -139,11 +148,12 @@ impl Broker {
             let subscription =
                 Subscriptions::unlinked(session_id, node, group, options, identifier);
             let mut first = first;
-            self.subscriptions.insert(subscription, &mut first);
+            let id = self.subscriptions.insert(subscription, &mut first);
             let session = self.sessions.get_mut(session_id);
             session.subscriptions = first;
             session.subscription_count += 1;
-        }
+            id
+        };
         // Before 5.0 the options byte holds the QoS only, and retained messages come always.
         let wants_retained = match options.retain_handling {
             RetainHandling::Always => true,
@@ -152,7 +162,7 @@ impl Broker {
         };
         // Retained messages are not for Shared Subscriptions.
         if wants_retained && share.is_none() {
-            self.begin_replay(session_id, &filter, options, identifier);
+            self.begin_replay(session_id, id, &filter, options, identifier);
         }
         ReasonCode(options.qos as u8)
     }
@@ -198,7 +208,6 @@ impl Broker {
         let Some(subscription) = self.find_subscription(session_id, &filter, share) else {
             return ReasonCode::NO_SUBSCRIPTION_EXISTED;
         };
-        self.end_replays_of(session_id, &filter);
         let session = self.sessions.get_mut(session_id);
         self.subscriptions
             .remove(subscription, &mut session.subscriptions);

@@ -92,46 +92,15 @@ fn a_hole_at_the_end_of_the_window_keeps_nobody_busy() {
     assert!(!world.broker.has_writable());
     world.send(client, &ack(V5, PacketType::PubAck, 1));
     world.send(publisher, &publish(V5, &qos1("t", "3")));
-    assert_eq!(payloads(&world.packets(client)), ["3"]);
+    assert_eq!(payloads(&world.packets(client)), ["1", "3"]);
 }
 
 #[test]
 fn a_replay_without_room_waits_and_goes_on_with_the_acknowledgements() {
-    let mut world = World::new(Settings {
-        max_inflight_messages: 2,
-        max_queued_messages: 3,
-        ..Settings::default()
-    });
-    let publisher = world.connect(&hello(V5, "p"));
-    for n in 0..20 {
-        let retained = Publish {
-            retain: true,
-            ..qos1("t", "x")
-        };
-        let topic = format!("t/{n}");
-        let retained = Publish {
-            topic: topic.as_bytes(),
-            ..retained
-        };
-        world.send(publisher, &publish(V5, &retained));
-    }
-    let client = world.connect(&hello(V5, "c"));
-    world.send(client, &subscribe(V5, "t/#", QoS::AtLeastOnce));
-    let mut count = 0;
-    let mut next_id = 1;
-    loop {
-        let lines = world.packets(client);
-        let got = lines.iter().filter(|l| l.starts_with("PUBLISH")).count();
-        if got == 0 {
-            break;
-        }
-        count += got;
-        for _ in 0..got {
-            world.send(client, &ack(V5, PacketType::PubAck, next_id));
-            next_id += 1;
-        }
-    }
-    assert_eq!(count, 20);
+    let mut world = World::new(small());
+    let client = stuck(&mut world);
+    assert!(!world.broker.has_writable());
+    assert_eq!(take_all(&mut world, client).len(), 20);
 }
 
 #[test]
@@ -256,4 +225,77 @@ fn every_cut_of_a_mixed_output_gives_the_same_bytes() {
     for piece in 1..40 {
         assert_eq!(run(piece).0, whole, "cut every {piece} bytes");
     }
+}
+
+/// A client whose window and queue are full of retained messages from `t/#`, more of which wait.
+fn stuck(world: &mut World) -> Client {
+    let publisher = world.connect(&hello(V5, "p"));
+    for n in 0..20 {
+        let topic = format!("t/{n}");
+        let retained = Publish {
+            retain: true,
+            ..qos1(&topic, "x")
+        };
+        world.send(publisher, &publish(V5, &retained));
+    }
+    let client = world.connect(&hello(V5, "c"));
+    world.send(client, &subscribe(V5, "t/#", QoS::AtLeastOnce));
+    client
+}
+
+/// Acknowledges until nothing more comes; the topics of what came.
+fn take_all(world: &mut World, client: Client) -> Vec<String> {
+    let (mut topics, mut next_id) = (Vec::new(), 1);
+    loop {
+        let lines = world.packets(client);
+        let before = topics.len();
+        let publishes = lines.iter().filter(|line| line.starts_with("PUBLISH"));
+        topics.extend(publishes.map(|line| line.split('\'').nth(1).unwrap_or("").to_string()));
+        if topics.len() == before {
+            topics.sort_unstable();
+            return topics;
+        }
+        for _ in before..topics.len() {
+            world.send(client, &ack(V5, PacketType::PubAck, next_id));
+            next_id += 1;
+        }
+    }
+}
+
+fn small() -> Settings {
+    Settings {
+        max_inflight_messages: 2,
+        max_queued_messages: 3,
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn subscribing_again_and_unsubscribing_end_the_replays_that_wait() {
+    let mut world = World::new(small());
+    let client = stuck(&mut world);
+    let one = subscribe(V5, "t/7", QoS::AtLeastOnce);
+    let two = subscribe(V5, "t/8", QoS::AtLeastOnce);
+    for _ in 0..1000 {
+        world.send(client, &one);
+        world.send(client, &two);
+        world.send(client, &subscribe(V5, "t/9/#", QoS::AtLeastOnce));
+    }
+    world.send(client, &unsubscribe(V5, "t/8"));
+    let id = world.broker.sessions.find("c").expect("it is connected");
+    let waiting = world.broker.sessions.get(id).replays.len();
+    assert!(waiting <= 8, "{waiting} replays for four subscriptions");
+    let topics = take_all(&mut world, client);
+    let times = |topic: &str| topics.iter().filter(|t| *t == topic).count();
+    assert_eq!((times("t/7"), times("t/8"), times("t/9")), (2, 1, 2));
+    assert_eq!(topics.len(), 20 + 2);
+}
+
+#[test]
+fn a_shared_subscription_that_ends_leaves_the_replay_of_the_plain_one() {
+    let mut world = World::new(small());
+    let client = stuck(&mut world);
+    world.send(client, &subscribe(V5, "$share/g/t/#", QoS::AtLeastOnce));
+    world.send(client, &unsubscribe(V5, "$share/g/t/#"));
+    assert_eq!(take_all(&mut world, client).len(), 20);
 }
