@@ -15,7 +15,7 @@ use crate::broker::{AuthRequest, Broker, ConnId, Now, Peer, Settings};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -490,7 +490,11 @@ impl Loop {
                 }
                 Signal::ReopenLogs => owner.reopen_logs(),
                 Signal::Save => owner.save(),
-                Signal::Dump => println!("{}", self.broker.dump()),
+                Signal::Dump => {
+                    let mut stdout = io::stdout().lock();
+                    // Standard output may be closed or full: its reader's loss, not ours.
+                    let _ = writeln!(stdout, "{}", self.broker.dump());
+                }
             }
         }
         false
