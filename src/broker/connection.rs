@@ -37,6 +37,8 @@ pub(super) struct Connection {
     /// One and a half times Keep Alive; `None` when it is off.
     pub(super) silence_max_ms: Option<u64>,
     pub(super) last_seen_ms: u64,
+    /// How much of the packet under way has counted as a sign of life.
+    pub(super) unfinished_bytes: usize,
     pub(super) timer_at: Option<u64>,
     /// How many QoS 1 and 2 messages may be under way to the client.
     pub(super) send_maximum: usize,
@@ -152,6 +154,7 @@ impl Connection {
             version: Version::V311,
             silence_max_ms: None,
             last_seen_ms: now_ms,
+            unfinished_bytes: 0,
             timer_at: None,
             send_maximum: usize::from(u16::MAX),
             max_packet_size: usize::MAX,

@@ -10,6 +10,9 @@ use crate::wire::{FixedHeader, Malformed, Packet, PacketType, ReasonCode, Versio
 /// The largest CONNECT: nobody is known yet who could answer for more.
 const CONNECT_BYTES_MAX: usize = 16 * 1024;
 
+/// What must have come of an unfinished packet to count as a sign of life.
+const ALIVE_BYTES: usize = 1024;
+
 impl Broker {
     /// Takes bytes of a connection, in order; returns how many were consumed.
     ///
@@ -35,6 +38,7 @@ impl Broker {
             }
             let total = header.total();
             if rest.len() < total {
+                self.unfinished(id, rest.len());
                 break;
             }
             at += total;
@@ -79,11 +83,23 @@ impl Broker {
         Ok(())
     }
 
+    /// So much of a packet is there. A large one over a slow line may take longer than Keep Alive
+    /// allows: it keeps the connection alive as long as it grows by more than a trickle.
+    fn unfinished(&mut self, id: ConnId, bytes: usize) {
+        let now_ms = self.now.mono_ms;
+        let Some(conn) = self.conn(id) else { return };
+        if bytes >= conn.unfinished_bytes + ALIVE_BYTES {
+            conn.unfinished_bytes = bytes;
+            conn.last_seen_ms = now_ms;
+        }
+    }
+
     fn packet(&mut self, id: ConnId, header: FixedHeader, packet: &[u8]) {
         let now_ms = self.now.mono_ms;
         self.stats.messages_received += 1;
         let Some(conn) = self.conn(id) else { return };
         conn.last_seen_ms = now_ms;
+        conn.unfinished_bytes = 0;
         let body = &packet[usize::from(header.len)..];
         match conn.state {
             State::AwaitConnect => self.connect(id, header.first, packet, body),
