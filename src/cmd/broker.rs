@@ -15,6 +15,7 @@ use crate::host::poll::{Loop, Owner, Setup};
 use crate::host::signal::Signals;
 use crate::host::{daemon::Identity, log as host_log};
 use getopts::{Options, ParsingStyle};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 const FAILED: u8 = 1;
@@ -92,7 +93,8 @@ fn parse(program: &str, args: &[String]) -> Result<Flags, u8> {
         options().usage(&brief)
     };
     let misused = |what: &str| {
-        eprintln!("Error: {what}\n\n{}", usage());
+        // Nobody may be reading: the exit code tells, too.
+        let _ = writeln!(io::stderr(), "Error: {what}\n\n{}", usage());
         MISUSED
     };
     let matches = options().parse(args).map_err(|fail| match fail {
@@ -102,11 +104,11 @@ fn parse(program: &str, args: &[String]) -> Result<Flags, u8> {
         other => misused(&format!("{other}.")),
     })?;
     if matches.opt_present("help") {
-        println!("{}", usage());
+        let _ = writeln!(io::stdout(), "{}", usage());
         return Err(MISUSED);
     }
     if matches.opt_present("version") {
-        println!("midge version {}", env!("CARGO_PKG_VERSION"));
+        let _ = writeln!(io::stdout(), "midge version {}", env!("CARGO_PKG_VERSION"));
         return Err(0);
     }
     if let Some(word) = matches.free.first() {

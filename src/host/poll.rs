@@ -15,7 +15,7 @@ use crate::broker::{AuthRequest, Broker, ConnId, Now, Peer, Settings};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ struct Check {
     passwords: Arc<Passwords>,
 }
 
-type Checked = (ConnId, SignIn);
+type Checked = (Check, SignIn);
 
 /// The loop and all that it owns.
 pub struct Loop {
@@ -93,6 +93,8 @@ const ACCEPTS_PER_TURN: usize = 64;
 const ACCEPT_PAUSE_MS: u64 = 500;
 /// Passwords under way at the worker.
 const CHECKS_MAX: usize = 64;
+/// Checks beyond one for each link that may wait for the worker.
+const WAITING_SPARE: usize = 64;
 /// Links that linger at a time; one more closes at once.
 const LINGERING_MAX: usize = 256;
 
@@ -119,13 +121,9 @@ impl Loop {
             CHECKS_MAX,
             Arc::clone(&waker),
             |check: Check| {
-                let AuthRequest {
-                    conn,
-                    username,
-                    password,
-                    ..
-                } = &check.request;
-                (*conn, check.passwords.check(username, password.as_deref()))
+                let (request, passwords) = (&check.request, &check.passwords);
+                let sign_in = passwords.check(&request.username, request.password.as_deref());
+                (check, sign_in)
             },
         )?;
         let mut this = Loop {
@@ -383,26 +381,54 @@ impl Loop {
     /// Gives the broker's questions to the worker, and the worker's answers to the broker.
     fn judge_passwords(&mut self, now: Now) {
         while let Some(request) = self.broker.poll_auth() {
-            let passwords = self
-                .passwords
-                .get(usize::from(request.listener))
-                .cloned()
-                .flatten();
-            match passwords {
-                Some(passwords) => self.waiting.push_back(Check { request, passwords }),
-                None => self.broker.verdict(request.conn, SignIn::UnknownUser, now),
+            self.ask(request, now);
+        }
+        while let Some((check, sign_in)) = self.worker.try_recv() {
+            if self.is_current(&check) {
+                self.broker.verdict(check.request.conn, sign_in, now);
+            } else {
+                self.ask(check.request, now);
             }
         }
-        while let Some((conn, sign_in)) = self.worker.try_recv() {
-            self.broker.verdict(conn, sign_in, now);
-        }
         while let Some(check) = self.waiting.pop_front() {
+            if self.key_of(check.request.conn).is_none() {
+                continue;
+            }
+            if !self.is_current(&check) {
+                self.ask(check.request, now);
+                continue;
+            }
             if let Err(check) = self.worker.try_submit(check) {
                 self.waiting.push_front(check);
                 break;
             }
         }
         self.resume_all(now);
+    }
+
+    /// Whether the password file was not read anew since.
+    fn is_current(&self, check: &Check) -> bool {
+        let now = self.passwords.get(usize::from(check.request.listener));
+        matches!(now, Some(Some(now)) if Arc::ptr_eq(now, &check.passwords))
+    }
+
+    fn ask(&mut self, request: AuthRequest, now: Now) {
+        let passwords = self.passwords.get(usize::from(request.listener));
+        match passwords.cloned().flatten() {
+            Some(passwords) => self.wait(Check { request, passwords }),
+            None => self.broker.verdict(request.conn, SignIn::UnknownUser, now),
+        }
+    }
+
+    /// Lets a check wait for the worker. Whoever goes meanwhile takes his check along, so that a
+    /// flood of connections cannot leave a pile of them; the search is rare enough to cost nothing.
+    fn wait(&mut self, check: Check) {
+        if self.waiting.len() > self.links.len() + WAITING_SPARE {
+            let mut waiting = std::mem::take(&mut self.waiting);
+            waiting.retain(|check| self.key_of(check.request.conn).is_some());
+            self.waiting = waiting;
+        }
+        self.waiting.push_back(check);
     }
 
     fn publish_log_lines(&mut self, now: Now) {
@@ -490,7 +516,11 @@ impl Loop {
                 }
                 Signal::ReopenLogs => owner.reopen_logs(),
                 Signal::Save => owner.save(),
-                Signal::Dump => println!("{}", self.broker.dump()),
+                Signal::Dump => {
+                    let mut stdout = io::stdout().lock();
+                    // Standard output may be closed or full: its reader's loss, not ours.
+                    let _ = writeln!(stdout, "{}", self.broker.dump());
+                }
             }
         }
         false

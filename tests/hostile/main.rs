@@ -14,5 +14,6 @@ mod harness;
 #[allow(dead_code)]
 #[path = "../cli/harness/port.rs"]
 mod port;
+mod signals;
 #[path = "../cli/wait.rs"]
 mod wait;

@@ -1,5 +1,6 @@
 //! PINGREQ, PINGRESP and Keep Alive (sections 3.12, 3.13 and 3.1.2.10): who is still there.
 
+use crate::common::encode::encode;
 use crate::common::packet::*;
 use crate::common::property::Property;
 use crate::world::World;
@@ -162,5 +163,27 @@ fn a_durable_session_survives_the_end_of_keep_alive() {
             .durable()
             .connect()
             .hear("a", "x");
+    }
+}
+
+/// Not in the specification, which counts whole packets: but a large one over a slow line may take
+/// longer than Keep Alive allows, and is all that the line can carry meanwhile.
+#[test]
+fn a_large_packet_keeps_alive_while_it_grows_and_a_trickle_does_not() {
+    for version in Version::ALL {
+        let world = World::new();
+        let client = world.client(version, "c").keep_alive(10).connect();
+        let packet = encode(version, &Publish::new("a", vec![b'x'; 10_000]).into());
+        for part in packet.chunks(1024) {
+            world.advance_s(14);
+            client.raw(part);
+        }
+        client.expect_nothing();
+        for byte in &packet[..14] {
+            world.advance_s(1);
+            client.raw(&[*byte]);
+        }
+        world.advance_s(2);
+        client.expect_end(0x8D);
     }
 }
