@@ -32,7 +32,7 @@ fn an_honest_client_is_served_after_any_amount_of_chaos() {
     let base = fastrand::u64(..);
     for n in 0..12 {
         let seed = base.wrapping_add(n);
-        let outcome = std::panic::catch_unwind(|| chaos(seed, 2500));
+        let outcome = std::panic::catch_unwind(|| chaos(seed, 5000));
         if let Err(panic) = outcome {
             eprintln!("seed {seed}");
             std::panic::resume_unwind(panic);
@@ -45,14 +45,14 @@ fn chaos(seed: u64, steps: usize) {
     let world = World::with(|s| {
         s.max_inflight_messages = rng.u16(0..5);
         s.max_queued_messages = rng.usize(0..20);
-        s.max_keepalive = if rng.bool() { 0 } else { 30 };
+        s.max_keepalive = if rng.u8(..4) == 0 { 30 } else { 0 };
         s.max_packet_size = 30_000;
         s.queue_qos0_messages = rng.bool();
         s.allow_duplicate_messages = rng.bool();
         s.upgrade_outgoing_qos = rng.bool();
         s.max_inbound_qos2 = 5;
         s.max_subscriptions_per_client = 4;
-        s.listeners[0].max_qos = crate::seam::qos(rng.u8(1..3));
+        s.listeners[0].max_qos = crate::seam::qos(*choose(&mut rng, &[1, 2, 2, 2]));
     });
     let mut clients: Vec<Client> = Vec::new();
     for _ in 0..steps {
@@ -61,19 +61,19 @@ fn chaos(seed: u64, steps: usize) {
             clients.push(newcomer(&mut rng, &world));
         }
         if rng.u8(..50) == 0 {
-            world.advance_ms(rng.u64(..40_000));
+            world.advance_ms(rng.u64(..30_000));
             continue;
         }
         let client = choose(&mut rng, &clients);
-        match rng.u8(..20) {
-            0 => client.drop_link(),
-            1 => client.cut_output(*choose(&mut rng, &[0, 1, 5, 100, usize::MAX])),
-            2 => damaged(&mut rng, client),
-            3..=6 => {
+        match rng.u8(..200) {
+            0..=1 => client.drop_link(),
+            2..=5 => client.cut_output(*choose(&mut rng, &[0, 1, 5, 100, usize::MAX])),
+            6..=7 => damaged(&mut rng, client),
+            8..=11 => {
                 let packet = random::packet(&mut rng, client.version, From::Client);
                 client.send(packet);
             }
-            7..=12 => answer(&mut rng, client),
+            12..=100 => answer(&mut rng, client),
             _ => {
                 let packet = sensible(&mut rng, client.version);
                 client.send(packet);
@@ -94,13 +94,15 @@ fn word<'a>(rng: &mut Rng, words: &[&'a str]) -> &'a str {
 fn newcomer(rng: &mut Rng, world: &World) -> Client {
     let version = *choose(rng, &Version::ALL);
     let mut dial = world.client(version, word(rng, &NAMES));
-    dial = dial.clean(rng.bool()).keep_alive(rng.u16(..40));
+    dial = dial
+        .clean(rng.bool())
+        .keep_alive(if rng.u8(..8) == 0 { 10 } else { 0 });
     if version == Version::V5 {
         let properties = [
             Property::SessionExpiryInterval(rng.u32(..60)),
             Property::ReceiveMaximum(rng.u16(1..5)),
             Property::TopicAliasMaximum(rng.u16(..4)),
-            Property::MaximumPacketSize(rng.u32(10..200)),
+            Property::MaximumPacketSize(rng.u32(30..400)),
         ];
         for property in properties {
             if rng.bool() {
@@ -125,7 +127,7 @@ fn sensible(rng: &mut Rng, version: Version) -> Packet {
     match rng.u8(..10) {
         0..=5 => {
             let mut publish = Publish::new(word(rng, &TOPICS), vec![b'x'; rng.usize(..300)]);
-            publish.qos = rng.u8(..3);
+            publish.qos = *choose(rng, &[0, 0, 1, 1, 1, 2]);
             publish.packet_id = if publish.qos > 0 { id } else { 0 };
             publish.retain = rng.u8(..4) == 0;
             if version == Version::V5 && rng.bool() {
