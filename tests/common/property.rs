@@ -311,7 +311,7 @@ impl Property {
         })
     }
 
-    /// The rules that the specification has for the value alone, and the code that answers a breach.
+    /// The rules that the specification has for the value alone, and the code for a breach.
     pub fn check(&self) -> Result<(), u8> {
         use Property::*;
         match self {

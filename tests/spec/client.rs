@@ -205,6 +205,11 @@ impl Client {
         self.world.inbox(self.link)
     }
 
+    /// The next packet, if one came.
+    pub fn take_first(&self) -> Option<Packet> {
+        self.world.next(self.link)
+    }
+
     /// Empties the inbox.
     pub fn take_all(&self) -> Vec<Packet> {
         std::iter::from_fn(|| self.world.next(self.link)).collect()

@@ -25,12 +25,14 @@ macro_rules! proves {
 mod acl;
 mod alias;
 mod auth;
+mod chaos;
 mod connack;
 mod connect;
 mod coverage;
 mod cut;
 mod disconnect;
 mod flow_control;
+mod limits;
 mod malformed;
 mod naive_broker;
 mod order;

@@ -18,6 +18,8 @@ pub struct Watch {
     aliases: HashMap<u16, String>,
     /// QoS 1 and 2 messages that the server began on this connection and that are not done.
     in_flight: HashSet<u16>,
+    /// What the client answered with PUBREC on this connection.
+    received: HashSet<u16>,
 }
 
 impl Watch {
@@ -31,6 +33,7 @@ impl Watch {
             alias_max: 0,
             aliases: HashMap::new(),
             in_flight: HashSet::new(),
+            received: HashSet::new(),
         }
     }
 
@@ -49,9 +52,13 @@ impl Watch {
                 }
             }
             Packet::PubAck(ack) | Packet::PubComp(ack) => {
+                self.received.remove(&ack.packet_id);
                 self.in_flight.remove(&ack.packet_id);
             }
-            Packet::PubRec(ack) if ack.code >= 0x80 => {
+            Packet::PubRec(ack) if ack.code < 0x80 => {
+                self.received.insert(ack.packet_id);
+            }
+            Packet::PubRec(ack) => {
                 self.in_flight.remove(&ack.packet_id);
             }
             _ => {}
@@ -76,8 +83,10 @@ impl Watch {
         match packet {
             Packet::Publish(publish) => self.publish(publish),
             Packet::PubRel(ack) => {
-                // A PUBREL may be the first that this connection hears of a resumed delivery.
-                self.in_flight.insert(ack.packet_id);
+                // Without a PUBREC it is the first that this connection hears of the delivery.
+                if !self.received.contains(&ack.packet_id) {
+                    self.in_flight.insert(ack.packet_id);
+                }
             }
             Packet::Disconnect(_) => {
                 assert_eq!(self.version, Version::V5, "DISCONNECT to a 3.x client");
