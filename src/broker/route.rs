@@ -146,7 +146,7 @@ impl Broker {
             true => broker.has_room_qos0(session_id, len),
             false => broker.has_room(session_id, len),
         };
-        if !has_room(self) && !(self.free_expired(session_id) && has_room(self)) {
+        if !(has_room(self) || self.free_expired(session_id) && has_room(self)) {
             return self.drop_delivery(session_id, is_qos0);
         }
         self.messages.retain(delivery.message);
