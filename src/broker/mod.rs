@@ -81,6 +81,8 @@ pub struct Broker {
     outputs: Outputs,
     transit: transmit::Transit,
     matches: Matches,
+    /// Scratch of `route`.
+    best_qos: route::BestQoS,
     stats: sys::Stats,
     sys: sys::Sys,
     rng: Rng,
@@ -113,6 +115,7 @@ impl Broker {
             outputs: Outputs::default(),
             transit: transmit::Transit::default(),
             matches: Matches::default(),
+            best_qos: route::BestQoS::default(),
             stats: sys::Stats::default(),
             sys: sys::Sys::new(now),
             rng,

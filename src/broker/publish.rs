@@ -75,7 +75,9 @@ impl Broker {
             Err(malformed) => return self.refuse_packet(id, malformed),
         };
         if !publish.topic.is_empty() {
-            *slot = Some(publish.topic.into());
+            if slot.as_deref() != Some(publish.topic) {
+                *slot = Some(publish.topic.into());
+            }
             return self.publish_named(id, session, version, publish);
         }
         // The topic moves out for the time of this call: the packet borrows it.
@@ -203,6 +205,9 @@ impl Broker {
         refused: Refused,
     ) {
         self.stats.publish_dropped += 1;
+        if publish.qos == QoS::ExactlyOnce && version == Version::V5 {
+            self.forget_held(id, publish.packet_id);
+        }
         let packet = match publish.qos {
             QoS::AtMostOnce => return,
             QoS::AtLeastOnce => PacketType::PubAck,
@@ -217,6 +222,19 @@ impl Broker {
             (Version::V5, None) => self.acknowledge(id, packet, publish.packet_id, refused.reason),
             // 3.x has no way to say no: it is acknowledged like any other [MQTT-3.3.5-2].
             _ => self.acknowledge(id, packet, publish.packet_id, ReasonCode::SUCCESS),
+        }
+    }
+
+    /// A refusal makes the identifier free for another message [MQTT-4.3.3-9], also where it is
+    /// given at the second sending of one that was taken at first: rights may have changed.
+    fn forget_held(&mut self, id: ConnId, packet_id: u16) {
+        let Some(session) = self.conn(id).and_then(|conn| conn.session()) else {
+            return;
+        };
+        let held = &mut self.sessions.get_mut(session).held;
+        let at = held.iter().position(|held| held.packet_id == packet_id);
+        if let Some(held) = at.and_then(|at| held.remove(at)) {
+            self.messages.release(held.message);
         }
     }
 

@@ -143,12 +143,8 @@ impl Broker {
             let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
             return self.acknowledge(id, PacketType::PubComp, ack.packet_id, reason);
         };
-        if ack.reason.is_error() {
-            // The client does not know the message any more: it is not passed on.
-            self.messages.release(held.message);
-            return self.acknowledge(id, PacketType::PubComp, ack.packet_id, ReasonCode::SUCCESS);
-        }
-        // Rights may have changed since PUBLISH.
+        // PUBREC made the message ours [MQTT-4.5.0-1], even if the client has forgotten it (0x92);
+        // but rights may have changed since PUBLISH.
         let topic = self.messages.get(held.message).topic();
         if self.may_write(session_id, topic) {
             self.take_on(Publisher::Session(session_id), held.message);

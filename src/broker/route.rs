@@ -13,6 +13,9 @@ use crate::topic::{Matches, NodeId};
 use crate::wire::{QoS, Version};
 use std::collections::HashMap;
 
+/// The highest QoS of each session that gets one copy only; `None` once it has it.
+pub(super) type BestQoS = HashMap<SessionId, Option<QoS>>;
+
 /// What a delivery counts for in the byte limits of a queue: its message and its own entry.
 pub(super) fn queued_len(message: &Message) -> usize {
     message.len() + size_of::<Delivery>()
@@ -76,7 +79,8 @@ impl Broker {
     /// `allow_duplicate_messages false`: a 3.x client gets one copy, at the highest QoS of the
     /// subscriptions that match [MQTT-3.3.5-1]. MQTT 5.0 clients tell copies apart by identifier.
     fn route_once_each(&mut self, matches: &Matches, routed: Routed) {
-        let mut best: HashMap<SessionId, Option<QoS>> = HashMap::new();
+        let mut best = std::mem::take(&mut self.best_qos);
+        best.clear();
         for &node in &matches.found {
             let mut next = self.subscriptions.first_of(node);
             while let Some(id) = next {
@@ -100,6 +104,7 @@ impl Broker {
             }
             self.route_to_groups(node, routed.message, routed.publisher);
         }
+        self.best_qos = best;
     }
 
     #[inline]
@@ -146,8 +151,11 @@ impl Broker {
             true => broker.has_room_qos0(session_id, len),
             false => broker.has_room(session_id, len),
         };
-        if !(has_room(self) || self.free_expired(session_id) && has_room(self)) {
-            return self.drop_delivery(session_id, is_qos0);
+        if !has_room(self) {
+            self.free_expired(session_id);
+            if !has_room(self) {
+                return self.drop_delivery(session_id, is_qos0);
+            }
         }
         self.messages.retain(delivery.message);
         let session = self.sessions.get_mut(session_id);
@@ -198,10 +206,9 @@ impl Broker {
     }
 
     /// Frees the messages at the front of the queue that have expired [MQTT-3.3.2-5], so that no
-    /// fresh ones are dropped for them; whether there were any.
-    fn free_expired(&mut self, session_id: SessionId) -> bool {
+    /// fresh ones are dropped for them.
+    fn free_expired(&mut self, session_id: SessionId) {
         let session = &mut self.sessions.slab[session_id.0 as usize];
-        let before = session.queue.len();
         while let Some(front) = session.queue.front() {
             let id = self.deliveries.get(front).message;
             let message = self.messages.get(id);
@@ -214,7 +221,6 @@ impl Broker {
             session.sent_count = session.sent_count.wrapping_add(1);
             self.stats.publish_dropped += 1;
         }
-        session.queue.len() < before
     }
 
     fn drop_delivery(&mut self, session_id: SessionId, is_qos0: bool) {

@@ -206,7 +206,7 @@ impl Broker {
             EXPIRES_NEVER => self
                 .settings
                 .persistent_client_expiration
-                .map(|s| now_ms + s * 1000),
+                .map(|s| now_ms.saturating_add(s.saturating_mul(1000))),
             seconds => Some(now_ms + u64::from(seconds) * 1000),
         };
         self.session_timeout(id);

@@ -115,3 +115,59 @@ fn a_session_stays_behind_its_mount_point() {
     world.send(other, &bytes(|out| connect.encode(out)));
     assert_eq!(world.packets(other), ["CONNACK 0x00 false"]);
 }
+
+#[test]
+fn what_a_publish_made_ours_is_passed_on_although_its_client_forgot_it() {
+    let mut world = World::new(Settings::default());
+    let client = world.connect(&hello(Version::V5, "c"));
+    world.send(client, &subscribe(Version::V5, "t", QoS::AtMostOnce));
+    let message = Publish {
+        qos: QoS::ExactlyOnce,
+        packet_id: 5,
+        topic: b"t",
+        payload: b"ours",
+        ..Publish::default()
+    };
+    world.send(client, &publish(Version::V5, &message));
+    world.send(client, &[0x62, 3, 0, 5, 0x92]);
+    let mut lines = world.packets(client);
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "PUBCOMP 5 0x00",
+            "PUBLISH q0 't' ours",
+            "PUBREC 5 0x00",
+            "SUBACK [0]",
+        ]
+    );
+}
+
+#[test]
+fn a_refusal_frees_the_packet_identifier_of_a_message_that_was_taken_before() {
+    let mut world = World::new(Settings::default());
+    let client = world.connect(&hello(Version::V5, "c"));
+    world.send(client, &subscribe(Version::V5, "t", QoS::AtMostOnce));
+    let message = |payload| Publish {
+        qos: QoS::ExactlyOnce,
+        packet_id: 5,
+        topic: b"t",
+        payload,
+        ..Publish::default()
+    };
+    let first = publish(Version::V5, &message(b"0123456789"));
+    world.send(client, &first);
+    let now = world.now;
+    let stricter = Settings {
+        sys_interval: 0,
+        message_size_limit: 5,
+        ..Settings::default()
+    };
+    world.broker.reload(stricter, now);
+    world.send(client, &first);
+    world.send(client, &publish(Version::V5, &message(b"new")));
+    world.send(client, &ack(Version::V5, PacketType::PubRel, 5));
+    let lines = world.packets(client);
+    assert!(lines.contains(&"PUBREC 5 0x97".to_string()), "{lines:?}");
+    assert_eq!(lines.last().map(String::as_str), Some("PUBLISH q0 't' new"));
+}
