@@ -102,9 +102,7 @@ impl Broker {
         version: Version,
         publish: &Publish<'_>,
     ) {
-        if log::log_enabled!(log::Level::Debug) {
-            self.log_publish(session_id, publish);
-        }
+        self.log_publish("Received", session_id, publish);
         match self.judge_publish(session_id, publish) {
             Ok(None) => {}
             Ok(Some(refused)) => return self.answer_refused(id, version, publish, refused),
@@ -175,26 +173,13 @@ impl Broker {
         // `$SYS` is ours alone.
         let is_sys = publish.topic.starts_with(b"$SYS") && listener.mount_point.is_empty();
         if is_sys || !self.may_write_mounted(session_id, publish.topic) {
-            self.log_denied(session_id, publish);
+            self.log_publish("Denied", session_id, publish);
             return Ok(Some(Refused {
                 reason: ReasonCode::NOT_AUTHORIZED,
                 limit: None,
             }));
         }
         Ok(None)
-    }
-
-    fn log_denied(&self, session_id: SessionId, publish: &Publish<'_>) {
-        log::debug!(
-            "Denied PUBLISH from {} (d{}, q{}, r{}, m{}, '{}', ... ({} bytes))",
-            self.sessions.get(session_id).name(),
-            u8::from(publish.dup),
-            publish.qos as u8,
-            u8::from(publish.retain),
-            publish.packet_id,
-            String::from_utf8_lossy(publish.topic),
-            publish.payload.len(),
-        );
     }
 
     fn answer_refused(
@@ -373,9 +358,10 @@ impl Broker {
             .allowed
     }
 
-    fn log_publish(&self, session_id: SessionId, publish: &Publish<'_>) {
+    /// Costs the look at the level where debug lines are off.
+    fn log_publish(&self, what: &str, session_id: SessionId, publish: &Publish<'_>) {
         log::debug!(
-            "Received PUBLISH from {} (d{}, q{}, r{}, m{}, '{}', ... ({} bytes))",
+            "{what} PUBLISH from {} (d{}, q{}, r{}, m{}, '{}', ... ({} bytes))",
             self.sessions.get(session_id).name(),
             u8::from(publish.dup),
             publish.qos as u8,

@@ -195,6 +195,9 @@ fn serve(
     }
     config.messages.iter().for_each(crate::conf::Message::log);
     log::info!("Running as {identity}.");
+    for (_, listening) in &listening {
+        log::info!("{}", listening.announcement());
+    }
     setup::describe_listeners(&config, &setup);
     let seed = getrandom::u64().map_err(|e| failed(FAILED, format!("no random numbers: {e}")))?;
     let mut event_loop = Loop::new(setup, listening, Some(signals), seed)

@@ -73,11 +73,7 @@ impl Address {
         let mut first_error = None;
         for address in addresses {
             match self.open_tcp(address) {
-                Ok(listener) => {
-                    let family = if address.is_ipv6() { "ipv6" } else { "ipv4" };
-                    log::info!("Opening {family} listen socket on port {port}.");
-                    opened.push(Listening::Tcp(listener));
-                }
+                Ok(listener) => opened.push(Listening::Tcp(listener)),
                 // A kernel without IPv6 is no reason to complain where nobody asked for it.
                 Err(error) if host.is_none() && is_unsupported(&error) => {}
                 Err(error) => {
@@ -148,7 +144,6 @@ fn open_unix(path: &Path) -> io::Result<Listening> {
     }
     let listener = UnixListener::bind(path)
         .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
-    log::info!("Opening unix listen socket on path {}.", path.display());
     Ok(Listening::Unix(listener, path.to_path_buf()))
 }
 
@@ -174,6 +169,23 @@ impl Listening {
             Listening::Tcp(listener) => listener,
             Listening::Unix(listener, _) => listener,
         }
+    }
+
+    /// What the log says of it, in Mosquitto's words.
+    pub fn announcement(&self) -> String {
+        let address = match self {
+            Listening::Tcp(listener) => listener.local_addr(),
+            Listening::Unix(_, path) => {
+                return format!("Opening unix listen socket on path {}.", path.display());
+            }
+        };
+        let family = if address.as_ref().is_ok_and(SocketAddr::is_ipv6) {
+            "ipv6"
+        } else {
+            "ipv4"
+        };
+        let port = address.map_or(0, |address| address.port());
+        format!("Opening {family} listen socket on port {port}.")
     }
 
     /// The port that was bound, for a TCP listener.

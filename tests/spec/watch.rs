@@ -82,11 +82,9 @@ impl Watch {
         }
         match packet {
             Packet::Publish(publish) => self.publish(publish),
-            Packet::PubRel(ack) => {
-                // Without a PUBREC it is the first that this connection hears of the delivery.
-                if !self.received.contains(&ack.packet_id) {
-                    self.in_flight.insert(ack.packet_id);
-                }
+            // Without a PUBREC it is the first that this connection hears of the delivery.
+            Packet::PubRel(ack) if !self.received.contains(&ack.packet_id) => {
+                self.in_flight.insert(ack.packet_id);
             }
             Packet::Disconnect(_) => {
                 assert_eq!(self.version, Version::V5, "DISCONNECT to a 3.x client");
