@@ -60,10 +60,10 @@ impl Party {
                 .recv_timeout(left)
                 .expect("an event")
                 .unwrap();
-            if let Event::Incoming(packet) = event
-                && let Some(found) = look(&packet)
-            {
-                return found;
+            if let Event::Incoming(packet) = event {
+                if let Some(found) = look(&packet) {
+                    return found;
+                }
             }
         }
     }

@@ -42,9 +42,7 @@ impl Tree {
     fn until(&mut self, topic: &str, wanted: impl Fn(&str) -> bool) -> String {
         let start = std::time::Instant::now();
         loop {
-            if let Some(value) = self.values.get(topic)
-                && wanted(value)
-            {
+            if let Some(value) = self.values.get(topic).filter(|value| wanted(value)) {
                 return value.clone();
             }
             let values = &self.values;

@@ -94,7 +94,10 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "0",
         "Let what clients make the broker keep use at most so many bytes; 0 leaves the choice to \
          Midge.",
-    ),
+    )
+    .status(Status::Later(
+        "what clients can hold is bounded one by one by the other limits, not yet as a whole",
+    )),
     global(
         "message_size_limit",
         int(0, 268_435_455),
