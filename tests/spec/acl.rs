@@ -156,6 +156,54 @@ fn after_a_reload_other_rights_hold() {
 }
 
 #[test]
+fn a_retained_message_of_who_lost_the_right_to_it_is_not_delivered() {
+    for is_checked in [true, false] {
+        let before = "topic read a\nuser ann\ntopic readwrite a\n";
+        let after = "topic read a\nuser ann\ntopic read a\n";
+        let with = |settings: &mut crate::seam::Settings, text: &str| {
+            settings.check_retain_source = is_checked;
+            crate::seam::one_user(settings, "ann", "secret");
+            crate::seam::acl(settings, text);
+        };
+        let world = World::with(|s| with(s, before));
+        let ann = world.v311("ann").user("ann").password("secret").connect();
+        ann.retain("a", "kept", 1);
+        ann.disconnect();
+        let early = world.v311("early").connect();
+        early.subscribe("a", 0);
+        early.hear("a", "kept");
+
+        let mut settings = crate::seam::story_settings();
+        with(&mut settings, after);
+        world.seam(|seam| seam.broker(|broker, now| broker.reload(settings, now)));
+        let late = world.v311("late").connect();
+        late.subscribe("a", 0);
+        assert_eq!(late.payloads().len(), usize::from(!is_checked));
+    }
+}
+
+#[test]
+fn a_right_that_is_lost_before_pubrel_is_lost() {
+    for version in Version::NUMBERED {
+        let world = guarded("topic readwrite a\n");
+        let witness = world.client(version, "w").connect();
+        witness.subscribe("a", 0);
+        let client = world.client(version, "c").connect();
+        client.send(Publish::new("a", "x").qos(2).id(1).retain());
+        client.expect(Packet::PubRec(Ack::new(1)));
+        let mut settings = crate::seam::story_settings();
+        crate::seam::acl(&mut settings, "topic read a\n");
+        world.seam(|seam| seam.broker(|broker, now| broker.reload(settings, now)));
+        client.send(Packet::PubRel(Ack::new(1)));
+        client.expect(Packet::PubComp(Ack::new(1)));
+        witness.expect_nothing();
+        let late = world.client(version, "late").connect();
+        late.subscribe("a", 0);
+        late.expect_nothing();
+    }
+}
+
+#[test]
 fn after_a_reload_who_may_not_be_here_is_sent_away() {
     for version in Version::ALL {
         let world = World::new();

@@ -173,8 +173,8 @@ fn a_large_packet_keeps_alive_while_it_grows_and_a_trickle_does_not() {
     for version in Version::ALL {
         let world = World::new();
         let client = world.client(version, "c").keep_alive(10).connect();
-        let packet = encode(version, &Publish::new("a", vec![b'x'; 10_000]).into());
-        for part in packet.chunks(1024) {
+        let packet = encode(version, &Publish::new("a", vec![b'x'; 40_000]).into());
+        for part in packet.chunks(4096) {
             world.advance_s(14);
             client.raw(part);
         }

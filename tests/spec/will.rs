@@ -233,6 +233,27 @@ fn a_client_that_comes_back_in_time_takes_its_will_back() {
 }
 
 #[test]
+fn a_client_that_comes_back_with_another_will_has_only_that() {
+    proves!["5.0:MQTT-3.1.3-9"];
+    let (world, witness) = mourned(Version::V5);
+    let will = |text, s| Will::new("gone", text).with(Property::WillDelayInterval(s));
+    let first = world.v5("meter").durable().will(will("first", 30));
+    first.connect().drop_link();
+    world.advance_s(20);
+    let second = world.v5("meter").durable().will(will("second", 60));
+    let back = second.connect();
+    world.advance_s(1000); // the first one's moment passes while the client is here
+    witness.expect_nothing();
+    back.drop_link();
+    world.advance_s(59);
+    witness.expect_nothing();
+    world.advance_s(2);
+    witness.hear("gone", "second");
+    world.advance_s(1000);
+    witness.expect_nothing();
+}
+
+#[test]
 fn a_clean_start_ends_the_session_and_its_will_speaks() {
     let (world, witness) = mourned(Version::V5);
     let will = Will::new("gone", "x").with(Property::WillDelayInterval(30));
