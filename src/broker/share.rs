@@ -160,11 +160,15 @@ impl Broker {
             return 0;
         }
         let qos = self.delivered_qos(stored.qos, subscription.options.qos);
-        let has_room = self.has_room(subscription.session, super::route::queued_len(stored));
+        let len = super::route::queued_len(stored);
+        let has_room = match qos {
+            QoS::AtMostOnce => self.has_room_qos0(subscription.session, len),
+            _ => self.has_room(subscription.session, len),
+        };
         match (session.connection.is_some(), qos, has_room) {
-            (true, QoS::AtMostOnce, _) | (true, _, true) => MERIT_MAX,
-            (false, QoS::AtMostOnce, _) if !self.settings.queue_qos0_messages => 0,
+            (true, _, true) => MERIT_MAX,
             (false, _, true) => 2,
+            (false, QoS::AtMostOnce, false) if !self.settings.queue_qos0_messages => 0,
             (_, _, false) => 1,
         }
     }

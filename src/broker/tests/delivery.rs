@@ -297,3 +297,25 @@ fn a_shared_subscription_that_ends_leaves_the_replay_of_the_plain_one() {
     world.send(client, &unsubscribe(V5, "$share/g/t/#"));
     assert_eq!(take_all(&mut world, client).len(), 20);
 }
+
+#[test]
+fn a_member_of_a_group_that_does_not_read_is_passed_over() {
+    let mut world = World::new(Settings {
+        max_output_bytes: 1000,
+        ..Settings::default()
+    });
+    let publisher = world.connect(&hello(V5, "p"));
+    let members = ["a", "b"].map(|id| world.connect(&hello(V5, id)));
+    for member in members {
+        world.send(member, &subscribe(V5, "$share/g/t", QoS::AtMostOnce));
+        world.packets(member);
+    }
+    world.take(members[0], 0);
+    let payload = "x".repeat(100);
+    for _ in 0..100 {
+        world.send(publisher, &publish(V5, &qos0("t", &payload)));
+    }
+    world.take(members[0], usize::MAX);
+    let [a, b] = members.map(|member| world.packets(member).len());
+    assert_eq!(a + b, 100, "{a} and {b}");
+}
