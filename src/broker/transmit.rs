@@ -161,6 +161,8 @@ impl Broker {
                 source: Some(item.source),
                 mono_ms: item.mono_ms,
             },
+            // A connection that closes behind a cut packet sends nothing more, ever.
+            None if end.is_none() => conn.partial,
             _ => Partial::default(),
         };
         let has_more = rest.is_some() || !conn.replies.is_empty();

@@ -171,3 +171,25 @@ fn a_refusal_frees_the_packet_identifier_of_a_message_that_was_taken_before() {
     assert!(lines.contains(&"PUBREC 5 0x97".to_string()), "{lines:?}");
     assert_eq!(lines.last().map(String::as_str), Some("PUBLISH q0 't' new"));
 }
+
+#[test]
+fn nothing_comes_behind_a_publish_that_stays_cut() {
+    let mut world = World::new(Settings::default());
+    let publisher = world.connect(&hello(Version::V5, "p"));
+    let client = world.connect(&hello(Version::V5, "c"));
+    world.send(client, &subscribe(Version::V5, "t", QoS::AtMostOnce));
+    world.packets(client);
+    world.take(client, 7);
+    let message = Publish {
+        topic: b"t",
+        payload: b"payload",
+        ..Publish::default()
+    };
+    let whole = publish(Version::V5, &message);
+    world.send(publisher, &whole);
+    // The network takes more in the same turn in which the client does what ends the connection.
+    world.links[client].room = usize::MAX;
+    world.send(client, &[0xd0, 0]);
+    assert!(world.links[client].is_closed);
+    assert_eq!(world.links[client].inbox, whole[..7]);
+}
