@@ -229,7 +229,14 @@ fn open_listeners(config: &Config) -> Result<Vec<(u16, Listening)>, Failure> {
     for (number, listener) in config.listeners.iter().enumerate() {
         match setup::address(listener).open() {
             Ok(sockets) => opened.extend(sockets.into_iter().map(|s| (number as u16, s))),
-            Err(error) => errors.push(format!("cannot listen on {}: {error}", listener.bind)),
+            Err(error) => {
+                let what = format!("cannot listen on {}: {error}", listener.bind);
+                // A machine without IPv6 is nothing to complain about, a second broker is.
+                if config.local_only && error.kind() == io::ErrorKind::AddrInUse {
+                    log::warn!("Warning: {what}");
+                }
+                errors.push(what);
+            }
         }
     }
     let is_enough = config.local_only && !opened.is_empty();

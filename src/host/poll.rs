@@ -1,8 +1,8 @@
 //! The loop: one thread, one poll, all sockets in a slab.
 //!
-//! A turn has a fixed order: wait; read what is readable, each link once; let the broker's time
-//! pass; give verdicts; let each connection with output write once; close what is to be closed;
-//! free what is gone. Nothing in it calls back into an earlier step.
+//! A turn has a fixed order: wait; read what is readable, each link once; obey signals; let the
+//! broker's time pass; give verdicts; let each connection with output write once; close what is to
+//! be closed; free what is gone. Nothing in it calls back into an earlier step.
 
 use super::clock;
 use super::link::{Life, Link};
@@ -191,16 +191,14 @@ impl Loop {
         let has_signals = self.sort_events();
         self.accept_all(now);
         self.read_all(now);
+        let is_over = has_signals && self.obey_signals(owner, now);
         self.broker.timeout(now);
         self.judge_passwords(now);
         self.publish_log_lines(now);
         self.write_all(now);
         self.close_all(now);
         self.free_all(now);
-        if has_signals {
-            return Ok(self.obey_signals(owner, now));
-        }
-        Ok(false)
+        Ok(is_over)
     }
 
     /// How long the next poll may wait.

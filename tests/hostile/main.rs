@@ -9,6 +9,7 @@ mod common;
 #[path = "../cli/harness/dir.rs"]
 mod dir;
 mod ends;
+mod floods;
 #[allow(dead_code)] // the modules to come use the rest
 mod harness;
 #[allow(dead_code)]
