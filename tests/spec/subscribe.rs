@@ -208,6 +208,18 @@ fn no_local_holds_for_the_clients_own_name_not_its_connection() {
 }
 
 #[test]
+fn no_local_holds_for_retained_messages_too() {
+    proves!["5.0:MQTT-3.8.3-3"];
+    let world = World::new();
+    let a = world.v5("a").connect();
+    a.retain("room/1", "from a", 1);
+    world.v5("b").connect().retain("room/2", "from b", 1);
+    a.subscribe("room/+", 1 | NO_LOCAL);
+    a.hear("room/2", "from b");
+    a.expect_nothing();
+}
+
+#[test]
 fn no_local_on_a_shared_subscription_is_a_protocol_error() {
     proves!["5.0:MQTT-3.8.3-4"];
     let client = World::new().v5("c").connect();
