@@ -194,6 +194,8 @@ impl Broker {
             password: credentials.password.clone(),
         });
         conn.credentials = Some(Box::new(credentials));
+        // CONNECT came in time; how long the check takes is not the client's affair.
+        self.set_connection_timer(id, None);
     }
 
     /// The answer to an [`AuthRequest`].

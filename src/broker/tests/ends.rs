@@ -63,6 +63,33 @@ fn a_session_that_has_expired_is_not_resumed_before_its_timer_is_served() {
     assert_eq!(world.packets(watcher), ["PUBLISH q0 'will' gone"]);
 }
 
+/// Many clients may come back at once, and passwords are checked one by one.
+#[test]
+fn a_client_may_wait_for_its_verdict_longer_than_connect_timeout() {
+    use crate::auth::SignIn;
+    let mut world = World::new(Settings {
+        listeners: vec![crate::broker::ListenerSettings {
+            has_passwords: true,
+            ..Default::default()
+        }],
+        ..Settings::default()
+    });
+    let client = world.dial(Version::V5, 0);
+    let connect = Connect {
+        username: Some("u"),
+        password: Some(b"p"),
+        ..hello(Version::V5, "c")
+    };
+    world.send(client, &bytes(|out| connect.encode(out)));
+    let request = world.broker.poll_auth().expect("the password is checked");
+    world.now.mono_ms += 60_000;
+    let now = world.now;
+    world.broker.timeout(now);
+    world.broker.verdict(request.conn, SignIn::Granted, now);
+    world.settle();
+    assert_eq!(world.packets(client), ["CONNACK 0x00 false"]);
+}
+
 #[test]
 fn a_verdict_from_before_a_reload_does_not_let_anybody_in() {
     use crate::auth::SignIn;
