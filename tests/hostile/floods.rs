@@ -15,7 +15,7 @@ fn a_packet_full_of_refused_filters_is_one_log_line() {
     let Some(Packet::SubAck(answer)) = client.hear() else {
         panic!("no SUBACK");
     };
-    let granted = answer.codes.iter().filter(|code| **code == 0).count();
+    let granted = answer.codes.iter().filter(|&&code| code < 0x80).count();
     assert_eq!((granted, answer.codes.len()), (10, 1000));
     let log = broker.log();
     assert_eq!(
