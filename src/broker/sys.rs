@@ -23,6 +23,8 @@ pub(super) struct Stats {
     pub(super) clients_maximum: usize,
     pub(super) clients_expired: u64,
     pub(super) sockets_opened: u64,
+    pub(super) memory: u64,
+    pub(super) memory_maximum: u64,
     pub(super) connections: u64,
 }
 
@@ -102,6 +104,8 @@ const GAUGES: &[(&str, Gauge)] = &[
     ("shared_subscriptions/count", |b| {
         b.subscriptions.shared_count as u64
     }),
+    ("heap/current", |b| b.stats.memory),
+    ("heap/maximum", |b| b.stats.memory_maximum),
     ("connections/socket/count", |b| b.connections.len() as u64),
     ("packet/out/count", |b| b.deliveries.count() as u64),
 ];
@@ -125,6 +129,13 @@ impl Broker {
             .iter()
             .filter(|(_, conn)| conn.session().is_some())
             .count() as u64
+    }
+
+    /// How much memory the process uses, in bytes: only the operating system knows. It goes out
+    /// with the next update of the tree.
+    pub fn note_memory(&mut self, bytes: u64) {
+        self.stats.memory = bytes;
+        self.stats.memory_maximum = self.stats.memory_maximum.max(bytes);
     }
 
     /// Publishes the tree for the first time and arms its timer.

@@ -3,6 +3,7 @@
 //! - [`poll`] is the loop: it feeds bytes and time to the broker and carries out what it asks;
 //! - [`link`], [`listen`] and [`ring`] are its sockets and buffers;
 //! - [`access`] reads password and ACL files;
+//! - `memory` asks how much of it the process uses;
 //! - [`worker`] hashes passwords beside the loop;
 //! - [`signal`], [`daemon`], [`clock`] and [`log`] are what their names say.
 
@@ -12,6 +13,7 @@ pub mod daemon;
 pub mod link;
 pub mod listen;
 pub mod log;
+mod memory;
 pub mod poll;
 pub mod ring;
 pub mod signal;

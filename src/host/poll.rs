@@ -7,6 +7,7 @@
 use super::clock;
 use super::link::{Life, Link};
 use super::listen::{Listening, Stream};
+use super::memory;
 use super::ring::Rings;
 use super::signal::{Signal, Signals};
 use super::worker::Worker;
@@ -76,6 +77,8 @@ pub struct Loop {
     rings: Rings,
     passwords: Vec<Option<Arc<Passwords>>>,
     nodelay: bool,
+    /// When the memory of the process is to be read again.
+    memory_due_ms: u64,
     broker: Broker,
 }
 
@@ -97,6 +100,9 @@ const CHECKS_MAX: usize = 64;
 const WAITING_SPARE: usize = 64;
 /// Links that linger at a time; one more closes at once.
 const LINGERING_MAX: usize = 256;
+
+/// How often the memory of the process is read at most.
+const MEMORY_INTERVAL_MS: u64 = 1000;
 
 /// The time now, as the broker has it.
 pub fn now() -> Now {
@@ -146,6 +152,7 @@ impl Loop {
             rings: Rings::default(),
             passwords: setup.passwords,
             nodelay: setup.nodelay,
+            memory_due_ms: 0,
             broker: Broker::new(setup.settings, seed, now()),
         };
         let registry = this.poll.registry();
@@ -192,6 +199,7 @@ impl Loop {
         self.accept_all(now);
         self.read_all(now);
         let is_over = has_signals && self.obey_signals(owner, now);
+        self.note_memory(now);
         self.broker.timeout(now);
         self.judge_passwords(now);
         self.publish_log_lines(now);
@@ -427,6 +435,18 @@ impl Loop {
             self.waiting = waiting;
         }
         self.waiting.push_back(check);
+    }
+
+    /// Tells the broker now and then how much memory the process uses, for `$SYS`. No turn comes for
+    /// this alone.
+    fn note_memory(&mut self, now: Now) {
+        if now.mono_ms < self.memory_due_ms {
+            return;
+        }
+        self.memory_due_ms = now.mono_ms + MEMORY_INTERVAL_MS;
+        if let Some(bytes) = memory::resident_bytes() {
+            self.broker.note_memory(bytes);
+        }
     }
 
     fn publish_log_lines(&mut self, now: Now) {
