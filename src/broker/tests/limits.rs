@@ -197,3 +197,29 @@ fn share_groups_on_one_filter_are_found_and_taken_out_by_name() {
     assert!(world.broker.subscriptions.groups.is_empty());
     assert!(world.broker.subscriptions.groups_by_name.is_empty());
 }
+
+#[test]
+fn a_client_that_is_not_read_from_is_alive_as_long_as_it_reads() {
+    for (room, is_alive) in [(100, true), (0, false)] {
+        let mut world = World::new(Settings::default());
+        let connect = Connect {
+            keep_alive_s: 10,
+            ..hello(V5, "c")
+        };
+        let client = world.connect(&connect);
+        world.links[client].room = 0;
+        world.send(client, &[0xc0, 0].repeat(5000));
+        assert!(!world.broker.takes_input(world.links[client].conn));
+        for _ in 0..4 {
+            if !world.links[client].is_closed {
+                world.take(client, room);
+                world.pass(9_000);
+            }
+        }
+        assert_eq!(world.links[client].is_closed, !is_alive);
+        if is_alive {
+            world.take(client, usize::MAX);
+            assert_eq!(world.packets(client).len(), 5000);
+        }
+    }
+}
