@@ -223,3 +223,26 @@ fn a_client_that_is_not_read_from_is_alive_as_long_as_it_reads() {
         }
     }
 }
+
+#[test]
+fn filters_of_very_many_levels_or_bytes_count_several_times() {
+    let mut world = World::new(Settings {
+        max_subscriptions_per_client: 100,
+        ..Settings::default()
+    });
+    let client = world.connect(&hello(V5, "c"));
+    let deep = |n: usize| format!("{n}{}", "/+".repeat(199));
+    let long = |n: usize| format!("{n}{}", "x".repeat(20 * 1024 - 2));
+    for filter in [deep, long] {
+        let mut codes = Vec::new();
+        for n in 1..=6 {
+            world.send(client, &subscribe(V5, &filter(n), QoS::AtMostOnce));
+            codes.extend(world.packets(client));
+        }
+        assert_eq!(codes[4..], ["SUBACK [0]", "SUBACK [151]"]);
+        for n in 1..=5 {
+            world.send(client, &unsubscribe(V5, &filter(n)));
+            assert_eq!(world.packets(client), ["UNSUBACK [0]"]);
+        }
+    }
+}
