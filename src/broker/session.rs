@@ -37,7 +37,8 @@ pub(super) struct Session {
     pub(super) will: Option<Box<StoredWill>>,
     pub(super) will_at: Option<u64>,
     pub(super) timer_at: Option<u64>,
-    /// The first of its subscriptions, linked among each other; and how many.
+    /// The first of its subscriptions, linked among each other; and how many, where large filters
+    /// count several times.
     pub(super) subscriptions: Option<u32>,
     pub(super) subscription_count: u32,
     /// QoS 0 deliveries; their number is how many others were queued before them (modulo 65,536).

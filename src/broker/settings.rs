@@ -51,7 +51,7 @@ pub struct Settings {
     pub global_max_clients: Option<usize>,
     /// Connections at most.
     pub global_max_connections: Option<usize>,
-    /// Subscriptions of one session at most.
+    /// Subscriptions of one session at most; a filter counts once for each ten levels and each KiB.
     pub max_subscriptions_per_client: usize,
     /// Levels of a topic at most.
     pub max_topic_levels: usize,

@@ -13,6 +13,17 @@ use crate::wire::{
 /// A filter that is not one ends the connection, as in Mosquitto.
 const BAD_FILTER: Malformed = Malformed::packet("invalid topic filter");
 
+/// For how many subscriptions a filter counts. The levels of its subscriptions are what a client can
+/// make every PUBLISH of others walk through, their bytes what it can make the table hold.
+fn weight(filter: &str) -> u32 {
+    let levels = crate::topic::level_count(filter.as_bytes());
+    levels.div_ceil(LEVELS).max(filter.len().div_ceil(BYTES)) as u32
+}
+
+/// What a filter may have to count once.
+const LEVELS: usize = 10;
+const BYTES: usize = 1024;
+
 impl Broker {
     pub(super) fn subscribe(
         &mut self,
@@ -140,7 +151,8 @@ impl Broker {
             subscription.identifier = identifier;
             existing
         } else {
-            if session.subscription_count as usize >= self.settings.max_subscriptions_per_client {
+            let count = (session.subscription_count + weight(text)) as usize;
+            if count > self.settings.max_subscriptions_per_client {
                 return ReasonCode::QUOTA_EXCEEDED;
             }
             let node = self.subscriptions.table.insert(filter.as_bytes());
@@ -151,7 +163,7 @@ impl Broker {
             let id = self.subscriptions.insert(subscription, &mut first);
             let session = self.sessions.get_mut(session_id);
             session.subscriptions = first;
-            session.subscription_count += 1;
+            session.subscription_count += weight(text);
             id
         };
         // Before 5.0 the options byte holds the QoS only, and retained messages come always.
@@ -211,7 +223,7 @@ impl Broker {
         let session = self.sessions.get_mut(session_id);
         self.subscriptions
             .remove(subscription, &mut session.subscriptions);
-        session.subscription_count -= 1;
+        session.subscription_count -= weight(text);
         ReasonCode::SUCCESS
     }
 

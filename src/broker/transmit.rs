@@ -165,6 +165,10 @@ impl Broker {
             None if end.is_none() => conn.partial,
             _ => Partial::default(),
         };
+        if conn.is_paused && n > 0 {
+            // It is not read from, so its packets cannot show that it is alive; its reading does.
+            conn.last_seen_ms = now.mono_ms;
+        }
         let has_more = rest.is_some() || !conn.replies.is_empty();
         self.resume_if_drained(id);
         if let Some(session) = session {

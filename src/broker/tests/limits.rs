@@ -197,3 +197,52 @@ fn share_groups_on_one_filter_are_found_and_taken_out_by_name() {
     assert!(world.broker.subscriptions.groups.is_empty());
     assert!(world.broker.subscriptions.groups_by_name.is_empty());
 }
+
+#[test]
+fn a_client_that_is_not_read_from_is_alive_as_long_as_it_reads() {
+    for (room, is_alive) in [(100, true), (0, false)] {
+        let mut world = World::new(Settings::default());
+        let connect = Connect {
+            keep_alive_s: 10,
+            ..hello(V5, "c")
+        };
+        let client = world.connect(&connect);
+        world.links[client].room = 0;
+        world.send(client, &[0xc0, 0].repeat(5000));
+        assert!(!world.broker.takes_input(world.links[client].conn));
+        for _ in 0..4 {
+            if !world.links[client].is_closed {
+                world.take(client, room);
+                world.pass(9_000);
+            }
+        }
+        assert_eq!(world.links[client].is_closed, !is_alive);
+        if is_alive {
+            world.take(client, usize::MAX);
+            assert_eq!(world.packets(client).len(), 5000);
+        }
+    }
+}
+
+#[test]
+fn filters_of_very_many_levels_or_bytes_count_several_times() {
+    let mut world = World::new(Settings {
+        max_subscriptions_per_client: 100,
+        ..Settings::default()
+    });
+    let client = world.connect(&hello(V5, "c"));
+    let deep = |n: usize| format!("{n}{}", "/+".repeat(199));
+    let long = |n: usize| format!("{n}{}", "x".repeat(20 * 1024 - 2));
+    for filter in [deep, long] {
+        let mut codes = Vec::new();
+        for n in 1..=6 {
+            world.send(client, &subscribe(V5, &filter(n), QoS::AtMostOnce));
+            codes.extend(world.packets(client));
+        }
+        assert_eq!(codes[4..], ["SUBACK [0]", "SUBACK [151]"]);
+        for n in 1..=5 {
+            world.send(client, &unsubscribe(V5, &filter(n)));
+            assert_eq!(world.packets(client), ["UNSUBACK [0]"]);
+        }
+    }
+}
