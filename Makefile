@@ -8,7 +8,7 @@ PORT ?= 1883
 help:
 	@echo 'make run     build the release and start the broker on localhost, port $(PORT)'
 	@echo 'make build   build the release: target/release/midge'
-	@echo 'make check   formatting, clippy and the tidy test: quick, before every commit'
+	@echo 'make check   formatting, clippy, the tidy and README tests: quick, before every commit'
 	@echo 'make test    everything: brings what the tests need (see tests/setup.sh), then cargo test'
 	@echo 'make clean   remove target/'
 
@@ -27,7 +27,7 @@ run: build
 check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) test --locked --quiet --test tidy
+	$(CARGO) test --locked --quiet --test tidy --test readme
 
 test:
 	@bash tests/setup.sh

@@ -1,5 +1,5 @@
 //! The habits of this repository, as a test: the rooms and the arrows between them, the sizes of
-//! files and functions, leftovers, the top level, and that the README tells all there is.
+//! files and functions, leftovers, and the top level. The README has tests/readme.rs.
 //!
 //! Sources are looked at with comments and literals blanked out (`blank`), so that prose may name
 //! anything. Limits: 600 lines a file, 70 lines a function in src (60 is the aim; a table that is
@@ -428,70 +428,6 @@ fn unsafe_code_is_forbidden() {
     }
 }
 
-/// The README's table of directives is the one that the code makes from its own.
-#[test]
-fn the_readme_holds_the_drop_in_table() {
-    let table = midge::conf::drop_in_table();
-    let readme = read("README.md");
-    let lines: Vec<&str> = readme.lines().collect();
-    let faults: Vec<String> = table
-        .lines()
-        .filter(|line| !line.trim().is_empty() && !lines.contains(line))
-        .map(str::to_string)
-        .collect();
-    assert_none("rows that README.md lacks (conf::drop_in_table)", &faults);
-    assert!(
-        readme.contains(table.trim()),
-        "README.md has other rows between those of conf::drop_in_table"
-    );
-}
-
-/// Every flag that a command's help lists stands in the README.
-#[test]
-fn the_readme_tells_every_flag() {
-    let readme = read("README.md");
-    let mut faults = Vec::new();
-    let mut flags_seen = 0;
-    for command in ["", "pub", "sub", "rr", "passwd"] {
-        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_midge"));
-        process.args((!command.is_empty()).then_some(command));
-        let output = process.arg("--help").output().unwrap();
-        let help = [output.stdout, output.stderr].concat();
-        for flag in flags(&String::from_utf8(help).unwrap()) {
-            flags_seen += 1;
-            if !names_flag(&readme, &flag) {
-                faults.push(format!("midge {command} {flag}"));
-            }
-        }
-    }
-    assert!(
-        flags_seen > 100,
-        "only {flags_seen} flags: the help was not understood"
-    );
-    assert_none("flags that README.md does not name", &faults);
-}
-
-/// The flags at the beginning of a help text's lines: `-x`, `--long`, `-x, --long VALUE`.
-fn flags(help: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for line in help.lines() {
-        let mut words = line.split_whitespace().peekable();
-        while let Some(word) = words.next_if(|word| word.starts_with('-') && word.len() > 1) {
-            found.push(word.trim_end_matches(',').to_string());
-            if !word.ends_with(',') {
-                break;
-            }
-        }
-    }
-    found
-}
-
-fn names_flag(text: &str, flag: &str) -> bool {
-    let part = |c: char| c.is_alphanumeric() || c == '-';
-    text.match_indices(flag)
-        .any(|(at, _)| !text[..at].ends_with(part) && !text[at + flag.len()..].starts_with(part))
-}
-
 /// The checks above rest on `blank`, `crate_paths` and `function_lines`: they have to find faults.
 #[test]
 fn the_finders_find() {
@@ -506,8 +442,5 @@ fn the_finders_find() {
     assert_eq!(function_lines("fn f();\nfn g() {}"), None);
     assert_eq!(function_lines("fn(u8) -> u8, x: {}"), None);
     assert_eq!(words("xfn fn fnx", "fn").collect::<Vec<_>>(), [4]);
-    let help = "Usage: x [-q]\n  -a\n  -b, --bold VALUE -c\n  --dry\n-\n";
-    assert_eq!(flags(help), ["-a", "-b", "--bold", "--dry"]);
-    assert!(names_flag("`-a`, --dry-run", "-a") && !names_flag("`-a`, --dry-run", "--dry"));
     assert_eq!(blank("a 'é' b 'c: x"), "a      b 'c: x");
 }

@@ -437,8 +437,8 @@ impl Loop {
         self.waiting.push_back(check);
     }
 
-    /// Tells the broker now and then how much memory the process uses, for `$SYS`. No turn comes for
-    /// this alone.
+    /// Tells the broker now and then how much memory the process uses, for `$SYS`. No turn comes
+    /// for this alone.
     fn note_memory(&mut self, now: Now) {
         if now.mono_ms < self.memory_due_ms {
             return;
