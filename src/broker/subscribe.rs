@@ -13,8 +13,8 @@ use crate::wire::{
 /// A filter that is not one ends the connection, as in Mosquitto.
 const BAD_FILTER: Malformed = Malformed::packet("invalid topic filter");
 
-/// For how many subscriptions a filter counts. The levels of its subscriptions are what a client
-/// can make every PUBLISH of others walk through, their bytes what it can make the table hold.
+/// For how many subscriptions a filter counts. The levels of its filters are what a client can make
+/// the PUBLISHes of others walk through, their bytes what it can make the table hold.
 fn weight(filter: &str) -> u32 {
     let levels = crate::topic::level_count(filter.as_bytes());
     levels.div_ceil(LEVELS).max(filter.len().div_ceil(BYTES)) as u32
