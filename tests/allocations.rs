@@ -132,7 +132,7 @@ impl Running {
         body.extend_from_slice(if level == 5 { &[0] } else { &[] });
         body.extend_from_slice(&[0, id.len() as u8]);
         body.extend_from_slice(id.as_bytes());
-        send(&mut stream, 0x10, &body);
+        send(&mut stream, 0x10, &[&body]);
         assert_eq!(packet(&mut stream).0, 0x20);
         stream
     }
@@ -148,13 +148,17 @@ impl Drop for Running {
     }
 }
 
-fn send(stream: &mut TcpStream, first: u8, body: &[u8]) {
-    assert!(
-        body.len() < 128,
-        "one byte of Remaining Length is enough here"
-    );
-    let mut bytes = vec![first, body.len() as u8];
-    bytes.extend_from_slice(body);
+/// Sends packets in one write, so that the loop gets them in one read.
+fn send(stream: &mut TcpStream, first: u8, bodies: &[&[u8]]) {
+    let mut bytes = Vec::new();
+    for body in bodies {
+        assert!(
+            body.len() < 128,
+            "one byte of Remaining Length is enough here"
+        );
+        bytes.extend_from_slice(&[first, body.len() as u8]);
+        bytes.extend_from_slice(body);
+    }
     stream.write_all(&bytes).expect("the broker reads");
 }
 
@@ -175,7 +179,7 @@ fn messages(
     qos: u8,
     ids: std::ops::RangeInclusive<u16>,
 ) {
-    for id in ids.clone() {
+    let body = |id: u16| {
         let mut body = b"\0\x0csensors/room".to_vec();
         if qos > 0 {
             body.extend_from_slice(&id.to_be_bytes());
@@ -184,8 +188,11 @@ fn messages(
             body.push(0);
         }
         body.extend_from_slice(b"21.5 degrees");
-        send(publisher, 0x30 | qos << 1, &body);
-    }
+        body
+    };
+    let bodies: Vec<Vec<u8>> = ids.clone().map(body).collect();
+    let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
+    send(publisher, 0x30 | qos << 1, &bodies);
     let answers = |stream: &mut TcpStream, first: u8| {
         if qos > 0 {
             for _ in ids.clone() {
@@ -195,9 +202,9 @@ fn messages(
     };
     answers(publisher, if qos == 1 { 0x40 } else { 0x50 });
     if qos == 2 {
-        for id in ids.clone() {
-            send(publisher, 0x62, &id.to_be_bytes());
-        }
+        let released: Vec<[u8; 2]> = ids.clone().map(u16::to_be_bytes).collect();
+        let released: Vec<&[u8]> = released.iter().map(<[u8; 2]>::as_slice).collect();
+        send(publisher, 0x62, &released);
         answers(publisher, 0x70);
     }
     let mut received_ids = Vec::new();
@@ -207,11 +214,8 @@ fn messages(
         assert!(received.ends_with(b"21.5 degrees"));
         received_ids.push([received[14], received[15]]);
     }
-    let acknowledge = |stream: &mut TcpStream, first: u8| {
-        for id in &received_ids {
-            send(stream, first, id);
-        }
-    };
+    let received_ids: Vec<&[u8]> = received_ids.iter().map(<[u8; 2]>::as_slice).collect();
+    let acknowledge = |stream: &mut TcpStream, first: u8| send(stream, first, &received_ids);
     match qos {
         1 => acknowledge(subscriber, 0x40),
         2 => {
@@ -240,7 +244,7 @@ fn a_message_in_steady_state_allocates_nothing() {
             body.extend_from_slice(if level == 5 { &[0] } else { &[] });
             body.extend_from_slice(b"\0\x09sensors/+");
             body.push(qos);
-            send(&mut subscriber, 0x82, &body);
+            send(&mut subscriber, 0x82, &[&body]);
             assert_eq!(packet(&mut subscriber).0, 0x90);
             let mut run = |count: u16, at_once: u16| {
                 for first in (1..=count).step_by(usize::from(at_once)) {
