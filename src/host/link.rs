@@ -5,7 +5,7 @@
 //! gone, and its slot is free at the end of the turn.
 
 use super::listen::Stream;
-use super::ring::{Held, RING_BYTES, Rings};
+use super::ring::{Held, Large, Rings};
 use crate::broker::{Broker, ConnId, Now};
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -13,7 +13,7 @@ use std::io::{self, ErrorKind, Read, Write};
 pub struct Link {
     pub(super) stream: Stream,
     pub(super) life: Life,
-    held: Held,
+    pub(super) held: Held,
     /// The kernel may have more for us: read without waiting for an event.
     pub(super) may_have_more: bool,
     /// The other end has said its last: the end of the stream follows what is to be read, and the
@@ -22,6 +22,8 @@ pub struct Link {
     /// The kernel takes no more from us until it says so.
     is_blocked: bool,
     pub(super) is_listed: bool,
+    /// It waits for room for an unfinished packet.
+    pub(super) is_starved: bool,
 }
 
 /// Where a link is in its life.
@@ -60,49 +62,64 @@ impl Link {
             is_ending: false,
             is_blocked: false,
             is_listed: false,
+            is_starved: false,
         }
     }
 
     /// Reads once, after what is held back, and gives it to the broker.
     ///
-    /// `shared` is the loop's inbound buffer, larger than a ring.
-    pub fn receive(&mut self, broker: &mut Broker, shared: &mut [u8], rings: &mut Rings, now: Now) {
-        let Life::Open(conn) = self.life else { return };
+    /// `shared` is the loop's inbound buffer, larger than a ring. Returns `false` if nothing was
+    /// read because unfinished packets have no room now.
+    pub fn receive(
+        &mut self,
+        broker: &mut Broker,
+        shared: &mut [u8],
+        rings: &mut Rings,
+        now: Now,
+    ) -> bool {
+        let Life::Open(conn) = self.life else {
+            return true;
+        };
         if !broker.takes_input(conn) {
-            return;
+            return true;
+        }
+        let is_large = matches!(self.held, Held::Large(_));
+        let held = if is_large { 0 } else { self.held.bytes().len() };
+        let room = rings.room(&self.held, shared.len() - held);
+        if room == 0 {
+            return false;
         }
         if let Some(large) = rings.take_large(&mut self.held) {
-            return self.receive_large(conn, large, broker, shared, rings, now);
+            self.receive_large(conn, large, broker, &mut shared[..room], rings, now);
+            return true;
         }
-        let held = self.held.bytes().len();
         shared[..held].copy_from_slice(self.held.bytes());
-        let (end, ended) = self.read(&mut shared[held..]);
+        let (end, ended) = self.read(&mut shared[held..held + room]);
         let filled = held + end;
         let consumed = broker.receive(conn, &shared[..filled], now);
-        self.hold(conn, &shared[consumed..filled], broker, rings, now);
+        rings.hold(&mut self.held, &shared[consumed..filled]);
         self.end(conn, ended, broker, rings, now);
+        true
     }
 
     /// The same for a packet that is larger than a ring.
     fn receive_large(
         &mut self,
         conn: ConnId,
-        mut large: Vec<u8>,
+        mut large: Large,
         broker: &mut Broker,
         shared: &mut [u8],
         rings: &mut Rings,
         now: Now,
     ) {
         let (n, ended) = self.read(shared);
-        large.extend_from_slice(&shared[..n]);
-        let consumed = broker.receive(conn, &large, now);
-        let rest = large.len() - consumed;
-        if rest > RING_BYTES && consumed == 0 {
-            if !rings.hold_large(&mut self.held, large) {
-                self.overflow(conn, broker, now);
-            }
+        large.bytes.extend_from_slice(&shared[..n]);
+        let consumed = broker.receive(conn, &large.bytes, now);
+        if consumed == 0 {
+            rings.put_back(&mut self.held, large);
         } else {
-            self.hold(conn, &large[consumed..], broker, rings, now);
+            rings.hold(&mut self.held, &large.bytes[consumed..]);
+            rings.finish(large);
         }
         self.end(conn, ended, broker, rings, now);
     }
@@ -134,24 +151,6 @@ impl Link {
         }
     }
 
-    fn hold(
-        &mut self,
-        conn: ConnId,
-        rest: &[u8],
-        broker: &mut Broker,
-        rings: &mut Rings,
-        now: Now,
-    ) {
-        if !rings.hold(&mut self.held, rest) {
-            self.overflow(conn, broker, now);
-        }
-    }
-
-    fn overflow(&mut self, conn: ConnId, broker: &mut Broker, now: Now) {
-        broker.gone(conn, Some("too many large packets are under way"), now);
-        self.life = Life::Gone;
-    }
-
     /// The stream ended, after everything it brought was received.
     fn end(
         &mut self,
@@ -179,9 +178,16 @@ impl Link {
         }
         let mut held = std::mem::take(&mut self.held);
         let consumed = broker.receive(conn, held.bytes(), now);
-        let rest = held.bytes()[consumed..].to_vec();
+        rings.hold(&mut self.held, &held.bytes()[consumed..]);
         rings.release(&mut held);
-        self.hold(conn, &rest, broker, rings, now);
+    }
+
+    /// Ends the connection from our side, without a word.
+    pub fn give_up(&mut self, why: &str, broker: &mut Broker, rings: &mut Rings, now: Now) {
+        let Life::Open(conn) = self.life else { return };
+        broker.gone(conn, Some(why), now);
+        rings.release(&mut self.held);
+        self.life = Life::Gone;
     }
 
     /// Sends what the broker has for the connection, as far as the kernel takes it.

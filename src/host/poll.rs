@@ -2,7 +2,9 @@
 //!
 //! A turn has a fixed order: wait; read what is readable, each link once; obey signals; let the
 //! broker's time pass; give verdicts; let each connection with output write once; close what is to
-//! be closed; free what is gone. Nothing in it calls back into an earlier step.
+//! be closed; look for room; free what is gone. Nothing in it calls back into an earlier step.
+
+mod starved;
 
 use super::clock;
 use super::link::{Life, Link};
@@ -15,6 +17,7 @@ use crate::auth::{Passwords, SignIn};
 use crate::broker::{AuthRequest, Broker, ConnId, Now, Peer, Settings};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
+use starved::Starved;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -75,6 +78,7 @@ pub struct Loop {
     inbound: Box<[u8]>,
     outbound: Box<[u8]>,
     rings: Rings,
+    starved: Starved,
     passwords: Vec<Option<Arc<Passwords>>>,
     nodelay: bool,
     /// When the memory of the process is to be read again.
@@ -150,6 +154,7 @@ impl Loop {
             inbound: vec![0; BUFFER_BYTES].into_boxed_slice(),
             outbound: vec![0; BUFFER_BYTES].into_boxed_slice(),
             rings: Rings::default(),
+            starved: Starved::default(),
             passwords: setup.passwords,
             nodelay: setup.nodelay,
             memory_due_ms: 0,
@@ -205,6 +210,7 @@ impl Loop {
         self.publish_log_lines(now);
         self.write_all(now);
         self.close_all(now);
+        self.feed_starved(now);
         self.free_all(now);
         Ok(is_over)
     }
@@ -226,7 +232,12 @@ impl Loop {
                 _ => None,
             });
         let alive = alive_ms.map(|ms| now_ms + ms);
-        let moments = [self.broker.poll_timeout(), self.accept_paused_until, alive];
+        let moments = [
+            self.broker.poll_timeout(),
+            self.accept_paused_until,
+            self.starved.deadline(),
+            alive,
+        ];
         let next = moments.into_iter().flatten().chain(linger).min()?;
         Some(Duration::from_millis(next.saturating_sub(now_ms)))
     }
@@ -349,7 +360,11 @@ impl Loop {
             };
             match link.life {
                 Life::Open(conn) if self.broker.takes_input(conn) => {
-                    link.receive(&mut self.broker, &mut self.inbound, &mut self.rings, now);
+                    if !link.receive(&mut self.broker, &mut self.inbound, &mut self.rings, now) {
+                        link.is_listed = false;
+                        self.starved.add(key, link);
+                        return false;
+                    }
                 }
                 Life::Open(_) | Life::Gone => {}
                 Life::Lingering(_) => link.discard(&mut self.inbound, now),

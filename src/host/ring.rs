@@ -6,13 +6,21 @@
 //! and an idle client costs no buffer. What is larger than a ring grows with the bytes received,
 //! never on the peer's word.
 //!
-//! Bounds: 4 KiB a ring; 64 free ones are kept. The larger ones share one budget.
+//! The larger ones share one budget. When it is used up nobody loses what he has: a link just does
+//! not read on until there is room again. Only the packet that was begun first may always grow, so
+//! that one after the other gets finished; its link has to make way if it does not come to an end
+//! while others wait (see the loop).
+//!
+//! Bounds: 4 KiB a ring, of which 64 free ones are kept; the budget, a read more for each link that
+//! was reading when it ran out, and one packet of the largest size.
+
+use std::collections::BTreeSet;
 
 /// Bytes of a ring.
 pub const RING_BYTES: usize = 4096;
 
-/// Bytes of all unfinished packets that are larger than a ring.
-pub const LARGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The budget: bytes of all unfinished packets that are larger than a ring.
+pub const LARGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 const FREE_MAX: usize = 64;
 
@@ -20,6 +28,12 @@ const FREE_MAX: usize = 64;
 pub struct Ring {
     bytes: Box<[u8; RING_BYTES]>,
     len: usize,
+}
+
+/// What is too large for a ring; `number` counts them in the order in which they were begun.
+pub struct Large {
+    pub(super) bytes: Vec<u8>,
+    number: u64,
 }
 
 /// What a link holds back.
@@ -31,7 +45,7 @@ pub enum Held {
     /// Up to [`RING_BYTES`].
     Ring(Ring),
     /// More.
-    Large(Vec<u8>),
+    Large(Large),
 }
 
 impl Held {
@@ -40,7 +54,7 @@ impl Held {
         match self {
             Held::Nothing => &[],
             Held::Ring(ring) => &ring.bytes[..ring.len],
-            Held::Large(bytes) => bytes,
+            Held::Large(large) => &large.bytes,
         }
     }
 }
@@ -50,18 +64,24 @@ impl Held {
 pub struct Rings {
     free: Vec<Ring>,
     large_bytes: usize,
+    /// The numbers of the large ones.
+    large: BTreeSet<u64>,
+    next_number: u64,
 }
 
 impl Rings {
-    /// Holds `bytes` back in place of what was held; `false` if the budget is exhausted.
-    #[must_use]
-    pub fn hold(&mut self, held: &mut Held, bytes: &[u8]) -> bool {
+    /// Holds `bytes` back in place of what was held.
+    pub fn hold(&mut self, held: &mut Held, bytes: &[u8]) {
         self.release(held);
         if bytes.is_empty() {
-            return true;
+            return;
         }
         if bytes.len() > RING_BYTES {
-            return self.hold_large(held, bytes.to_vec());
+            let number = self.next_number;
+            self.next_number += 1;
+            self.large.insert(number);
+            let bytes = bytes.to_vec();
+            return self.put_back(held, Large { bytes, number });
         }
         let mut ring = self.free.pop().unwrap_or_else(|| Ring {
             bytes: Box::new([0; RING_BYTES]),
@@ -70,31 +90,56 @@ impl Rings {
         ring.bytes[..bytes.len()].copy_from_slice(bytes);
         ring.len = bytes.len();
         *held = Held::Ring(ring);
-        true
     }
 
-    /// Holds back bytes that are in a buffer of their own already.
-    #[must_use]
-    pub fn hold_large(&mut self, held: &mut Held, bytes: Vec<u8>) -> bool {
-        self.release(held);
-        if self.large_bytes + bytes.capacity() > LARGE_BYTES_MAX {
-            return false;
-        }
-        self.large_bytes += bytes.capacity();
-        *held = Held::Large(bytes);
-        true
-    }
-
-    /// Takes a large buffer out, to read more into it.
-    pub fn take_large(&mut self, held: &mut Held) -> Option<Vec<u8>> {
+    /// Takes a large one out, to read more into it; to be followed by [`Rings::put_back`] or
+    /// [`Rings::finish`].
+    pub fn take_large(&mut self, held: &mut Held) -> Option<Large> {
         if !matches!(held, Held::Large(_)) {
             return None;
         }
-        let Held::Large(bytes) = std::mem::take(held) else {
+        let Held::Large(large) = std::mem::take(held) else {
             return None;
         };
-        self.large_bytes -= bytes.capacity();
-        Some(bytes)
+        self.large_bytes -= large.bytes.capacity();
+        Some(large)
+    }
+
+    /// Holds a large one back again; nothing else may be held.
+    pub fn put_back(&mut self, held: &mut Held, large: Large) {
+        self.large_bytes += large.bytes.capacity();
+        *held = Held::Large(large);
+    }
+
+    /// A large one that was taken out is used up.
+    pub fn finish(&mut self, large: Large) {
+        self.large.remove(&large.number);
+    }
+
+    /// How many of `wanted` bytes may be read behind what is held.
+    pub fn room(&self, held: &Held, wanted: usize) -> usize {
+        if self.has_room() || self.is_first(held) {
+            return wanted;
+        }
+        match held {
+            Held::Large(large) => wanted.min(large.bytes.capacity() - large.bytes.len()),
+            Held::Nothing | Held::Ring(_) => wanted.min(RING_BYTES - held.bytes().len()),
+        }
+    }
+
+    /// Whether large ones may grow.
+    pub fn has_room(&self) -> bool {
+        self.large_bytes < LARGE_BYTES_MAX
+    }
+
+    /// Whether this is the large one that was begun first.
+    pub fn is_first(&self, held: &Held) -> bool {
+        matches!(held, Held::Large(large) if Some(large.number) == self.first())
+    }
+
+    /// The number of the large one that was begun first.
+    pub fn first(&self) -> Option<u64> {
+        self.large.first().copied()
     }
 
     /// Gives up what is held back.
@@ -103,7 +148,10 @@ impl Rings {
             Held::Nothing => {}
             Held::Ring(ring) if self.free.len() < FREE_MAX => self.free.push(ring),
             Held::Ring(_) => {}
-            Held::Large(bytes) => self.large_bytes -= bytes.capacity(),
+            Held::Large(large) => {
+                self.large_bytes -= large.bytes.capacity();
+                self.finish(large);
+            }
         }
     }
 }
@@ -113,18 +161,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_held_back_comes_back_and_the_budget_holds() {
+    fn what_is_held_back_comes_back() {
         let mut rings = Rings::default();
         let (mut small, mut large) = (Held::default(), Held::default());
-        assert!(rings.hold(&mut small, b"abc"));
+        rings.hold(&mut small, b"abc");
         assert_eq!(small.bytes(), b"abc");
-        assert!(rings.hold(&mut large, &[7; RING_BYTES + 1]));
+        rings.hold(&mut large, &[7; RING_BYTES + 1]);
         assert_eq!(large.bytes(), [7; RING_BYTES + 1]);
-        let mut too_much = Held::default();
-        assert!(!rings.hold_large(&mut too_much, Vec::with_capacity(LARGE_BYTES_MAX)));
         rings.release(&mut small);
         rings.release(&mut large);
         assert_eq!((rings.free.len(), rings.large_bytes), (1, 0));
-        assert!(rings.hold_large(&mut too_much, Vec::with_capacity(LARGE_BYTES_MAX)));
+        assert_eq!(rings.first(), None);
+    }
+
+    #[test]
+    fn without_room_only_the_first_grows() {
+        let mut rings = Rings::default();
+        let (mut first, mut second, mut small) = Default::default();
+        rings.hold(&mut first, &vec![1; LARGE_BYTES_MAX - 1]);
+        rings.hold(&mut second, &[2; 2 * RING_BYTES]);
+        rings.hold(&mut small, &[3; 96]);
+        assert!(!rings.has_room());
+        assert_eq!(rings.room(&first, 1000), 1000);
+        assert_eq!(rings.room(&second, 1000), 0);
+        assert_eq!(rings.room(&small, 5000), 4000);
+        let mut large = rings.take_large(&mut first).expect("it is large");
+        large.bytes.extend([1; 1000]);
+        rings.put_back(&mut first, large);
+        assert!(rings.is_first(&first));
+        rings.release(&mut first);
+        assert_eq!(rings.room(&second, 1000), 1000);
+        assert!(rings.is_first(&second));
+        let large = rings.take_large(&mut second).expect("it is large");
+        rings.finish(large);
+        assert_eq!((rings.large_bytes, rings.first()), (0, None));
     }
 }

@@ -12,6 +12,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 /// A running broker; killed if nobody stops it.
 pub struct Broker {
@@ -160,6 +161,14 @@ impl Client {
     /// Sends bytes; a broker that has closed already is no failure.
     pub fn throw(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
+    }
+
+    /// Sends bytes as long as the other end takes some within this time.
+    pub fn throw_for(&mut self, bytes: &[u8], patience: Duration) -> std::io::Result<()> {
+        self.stream.set_write_timeout(Some(patience))?;
+        let sent = self.stream.write_all(bytes);
+        self.stream.set_write_timeout(Some(LIMIT))?;
+        sent
     }
 
     pub fn say(&mut self, packet: Packet) {
