@@ -138,7 +138,8 @@ impl Broker {
             ReasonCode::NOT_AUTHORIZED => {
                 log::info!(
                     target: "notice",
-                    "Client {name} [{address}] disconnected: not authorised: {what}."
+                    "Client {} [{address}] disconnected: not authorised: {what}.",
+                    super::connect::without_brackets(name)
                 );
                 return;
             }
@@ -164,7 +165,8 @@ impl Broker {
     pub(super) fn describe(&self, id: ConnId) -> String {
         let conn = self.connections.get(id.index as usize);
         let address = conn.map_or("?", |conn| &conn.peer.address);
-        format!("{} [{address}]", self.client_name(id))
+        let name = super::connect::without_brackets(self.client_name(id));
+        format!("{name} [{address}]")
     }
 
     /// The broker is about to end: all wills are published, also those that were to wait. Who

@@ -239,8 +239,12 @@ impl Broker {
         let Some(conn) = self.conn(id) else { return };
         let address = conn.peer.address.clone();
         let user = match connect.username {
-            Some(name) => format!("user '{name}'"),
+            Some(name) => format!("user '{}'", without_brackets(name)),
             None => "no user name".to_string(),
+        };
+        let client_id = match connect.client_id {
+            "" => "<unknown>".into(),
+            client_id => without_brackets(client_id),
         };
         let class = match refusal.reason {
             ReasonCode::NOT_AUTHORIZED | ReasonCode::BAD_USER_NAME_OR_PASSWORD => "not authorised",
@@ -248,8 +252,7 @@ impl Broker {
         };
         log::info!(
             target: "notice",
-            "Client {} [{address}] disconnected: {class}. ({}; {user})",
-            connect.client_id,
+            "Client {client_id} [{address}] disconnected: {class}. ({}; {user})",
             refusal.what,
         );
         self.send_refusal(id, connect.version, refusal.reason);
@@ -438,5 +441,25 @@ impl Broker {
                 return id;
             }
         }
+    }
+}
+
+/// A name for a log line in which brackets mean an address: tools ban what stands in them.
+pub(super) fn without_brackets(name: &str) -> std::borrow::Cow<'_, str> {
+    match name.contains(['[', ']']) {
+        false => name.into(),
+        true => name.replace('[', "\\x5b").replace(']', "\\x5d").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_brackets;
+
+    #[test]
+    fn a_name_cannot_bring_an_address_into_the_log() {
+        let forged = "x [192.0.2.1:5] disconnected: not authorised.";
+        assert!(!without_brackets(forged).contains(['[', ']']));
+        assert_eq!(without_brackets("sensor-1"), "sensor-1");
     }
 }

@@ -7,7 +7,7 @@
 //! [`Broker::poll_timeout`]. Inputs return at once; time and randomness come from outside, so the
 //! same sequence of inputs always leads to the same outputs.
 //!
-//! Three lifetimes, three slabs: a [`connection`] (the socket), a [`session`] (what the
+//! Three lifetimes, three slabs: a connection (the socket), a session (what the
 //! specification says), a message (while somebody needs it). They name each other by small numbers.
 //! Each chapter of the specification has a file; all of them are `impl Broker`.
 

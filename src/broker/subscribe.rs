@@ -7,7 +7,7 @@ use crate::auth::Access;
 use crate::topic::{Filter, NodeId};
 use crate::wire::{
     Malformed, PacketType, Properties, ReasonCode, RetainHandling, SubAck, Subscribe,
-    SubscribeFilter, Unsubscribe, Version,
+    SubscribeFilter, SubscriptionOptions, Unsubscribe, Version,
 };
 
 /// A filter that is not one ends the connection, as in Mosquitto.
@@ -141,6 +141,11 @@ impl Broker {
             return ReasonCode::NOT_AUTHORIZED;
         }
         let session = self.sessions.get(session_id);
+        let max_qos = self.settings.listeners[usize::from(session.listener)].max_qos;
+        let options = SubscriptionOptions {
+            qos: options.qos.min(max_qos),
+            ..options
+        };
         let first = session.subscriptions;
         let existing = self.find_subscription(session_id, &filter, share);
         let name = session.name();

@@ -194,6 +194,7 @@ fn serve(
         None => log::info!("Using default config."),
     }
     config.messages.iter().for_each(crate::conf::Message::log);
+    access.log_problems();
     log::info!("Running as {identity}.");
     for (_, listening) in &listening {
         log::info!("{}", listening.announcement());
@@ -292,6 +293,7 @@ impl Process {
             verbose,
             quiet,
         ));
+        access.log_problems();
         self.access = access;
         self.config = config;
         Ok(setup)

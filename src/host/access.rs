@@ -1,38 +1,29 @@
 //! Password and ACL files, from disk to the tables of the auth room.
 
 use super::daemon::explain_denied;
-use crate::auth::{Acl, Passwords};
+use crate::auth::{Acl, Passwords, Problem};
 use std::io;
 use std::path::Path;
 
 /// Files beyond this are refused: a password file of a million users has 100 MB.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
-/// Reads a password file; lines that are no good are told to the log and left out.
+/// Reads a password file; lines that are no good are told with it and left out.
 ///
 /// # Errors
 /// What to tell the owner when the file cannot be read.
-pub fn passwords(path: &Path) -> Result<Passwords, String> {
+pub fn passwords(path: &Path) -> Result<(Passwords, Vec<Problem>), String> {
     let text = read("password_file", path)?;
-    let (passwords, problems) = Passwords::parse(&text, &path.display().to_string());
-    for problem in problems {
-        log::warn!("Warning: {problem}");
-    }
-    Ok(passwords)
+    Ok(Passwords::parse(&text, &path.display().to_string()))
 }
 
-/// Reads an ACL file.
+/// Reads an ACL file, with what is odd about it.
 ///
 /// # Errors
 /// What to tell the owner when the file cannot be read or a line of it is wrong.
-pub fn acl(path: &Path) -> Result<Acl, String> {
+pub fn acl(path: &Path) -> Result<(Acl, Vec<Problem>), String> {
     let text = read("acl_file", path)?;
-    let (acl, problems) =
-        Acl::parse(&text, &path.display().to_string()).map_err(|error| error.to_string())?;
-    for problem in problems {
-        log::warn!("Warning: {problem}");
-    }
-    Ok(acl)
+    Acl::parse(&text, &path.display().to_string()).map_err(|error| error.to_string())
 }
 
 fn read(directive: &str, path: &Path) -> Result<Vec<u8>, String> {

@@ -1,6 +1,6 @@
 //! From the configuration to what the broker, the loop and the log are told.
 
-use crate::auth::{Acl, Passwords};
+use crate::auth::{Acl, Passwords, Problem};
 use crate::broker::{ListenerSettings, Settings};
 use crate::conf::{Bind, Config, Listener, Logging, SocketDomain};
 use crate::host::listen::{self, Address};
@@ -16,6 +16,7 @@ use std::sync::Arc;
 pub(super) struct Access {
     passwords: HashMap<PathBuf, Arc<Passwords>>,
     acls: HashMap<PathBuf, Arc<Acl>>,
+    problems: Vec<Problem>,
 }
 
 impl Access {
@@ -40,6 +41,13 @@ impl Access {
         })
     }
 
+    /// Logs what is odd about the files, once the log is what the configuration wants.
+    pub(super) fn log_problems(&mut self) {
+        for problem in self.problems.drain(..) {
+            log::warn!("Warning: {problem}");
+        }
+    }
+
     fn passwords_of(&mut self, listener: &Listener) -> Result<Option<Arc<Passwords>>, String> {
         let Some(path) = &listener.security.password_file else {
             return Ok(None);
@@ -47,7 +55,9 @@ impl Access {
         if let Some(known) = self.passwords.get(path) {
             return Ok(Some(Arc::clone(known)));
         }
-        let table = Arc::new(access::passwords(path)?);
+        let (table, problems) = access::passwords(path)?;
+        let table = Arc::new(table);
+        self.problems.extend(problems);
         self.passwords.insert(path.clone(), Arc::clone(&table));
         Ok(Some(table))
     }
@@ -59,7 +69,9 @@ impl Access {
         if let Some(known) = self.acls.get(path) {
             return Ok(Some(Arc::clone(known)));
         }
-        let acl = Arc::new(access::acl(path)?);
+        let (acl, problems) = access::acl(path)?;
+        let acl = Arc::new(acl);
+        self.problems.extend(problems);
         self.acls.insert(path.clone(), Arc::clone(&acl));
         Ok(Some(acl))
     }
@@ -150,11 +162,18 @@ pub(super) fn address(listener: &Listener) -> Address {
 /// configuration says about each of them that it still has.
 pub(super) fn keep_listeners(old: &Config, new: &mut Config) {
     let kept = old.listeners.iter().map(|listener| {
-        let same = new
+        let is_same = |other: &&Listener| {
+            other.bind == listener.bind && other.bind_interface == listener.bind_interface
+        };
+        let mut kept = new
             .listeners
             .iter()
-            .find(|other| other.bind == listener.bind);
-        same.unwrap_or(listener).clone()
+            .find(is_same)
+            .unwrap_or(listener)
+            .clone();
+        // Subscriptions and retained messages lie behind it.
+        kept.mount_point.clone_from(&listener.mount_point);
+        kept
     });
     new.listeners = kept.collect();
 }

@@ -1,7 +1,7 @@
 //! The loop of a client command: link, machine, script, signals and time.
 //!
 //! A command is a [`Script`]: it sees what happens and says what to do next. Everything that can
-//! end the work is one [`End`], and [`run`] turns it into the exit code and the words that
+//! end the work is one `End`, and [`run`] turns it into the exit code and the words that
 //! Mosquitto's clients have for it.
 
 use std::io::{self, Read, Write};

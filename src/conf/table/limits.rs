@@ -55,7 +55,8 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "max_output_bytes",
         int(1_024, 1 << 40),
         "262144",
-        "Midge's own: let at most so many bytes wait for one client that does not read.",
+        "Midge's own: let at most so many bytes of QoS 0 messages wait for one client that does not \
+         read.",
     ),
     global(
         "max_packet_size",
@@ -80,7 +81,8 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "max_subscriptions_per_client",
         int(1, u32::MAX as i64),
         "10000",
-        "Midge's own: refuse further subscriptions of a client that has so many.",
+        "Midge's own: refuse further subscriptions of a client that has so many; a filter counts \
+         once for each ten levels and each KiB.",
     ),
     global(
         "max_topic_levels",

@@ -10,11 +10,15 @@ use nix::fcntl::OFlag;
 
 /// The pid file of the running broker, removed when dropped.
 ///
+/// Where root started the broker, the directory may be closed to the user that it has become since:
+/// then the file is emptied, so that nobody signals a stranger by what it says.
+///
 /// The destructor does not run in a process that is killed or ends through `process::exit`; what is
 /// then left behind is overwritten by the next start.
 #[derive(Debug)]
 pub struct PidFile {
     path: PathBuf,
+    file: File,
 }
 
 impl PidFile {
@@ -24,7 +28,7 @@ impl PidFile {
     /// A symbolic link in the place of the file is refused: a pid file often lies in a directory
     /// that others can write. The error names the file.
     pub fn create(path: &Path) -> io::Result<Self> {
-        write(path).map_err(|error| {
+        let file = write(path).map_err(|error| {
             let path = path.display();
             let why = match nix::errno::Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
                 nix::errno::Errno::ELOOP => "it is a symbolic link".to_owned(),
@@ -37,6 +41,7 @@ impl PidFile {
         })?;
         Ok(Self {
             path: path.to_path_buf(),
+            file,
         })
     }
 }
@@ -50,14 +55,17 @@ impl Drop for PidFile {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 let path = self.path.display();
-                log::warn!("Unable to remove pid file {path}: {error}.");
+                match self.file.set_len(0) {
+                    Ok(()) => log::warn!("Pid file {path} was emptied, not removed: {error}."),
+                    Err(_) => log::warn!("Unable to remove pid file {path}: {error}."),
+                }
             }
             _ => {}
         }
     }
 }
 
-fn write(path: &Path) -> io::Result<()> {
+fn write(path: &Path) -> io::Result<File> {
     let mut file: File = File::options()
         .write(true)
         .create(true)
@@ -65,5 +73,6 @@ fn write(path: &Path) -> io::Result<()> {
         .mode(0o644)
         .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(path)?;
-    file.write_all(process::id().to_string().as_bytes())
+    file.write_all(process::id().to_string().as_bytes())?;
+    Ok(file)
 }
