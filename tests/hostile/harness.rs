@@ -29,7 +29,16 @@ impl Broker {
 
     /// The same, with a say in how the process is started.
     pub fn start_by(conf: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Broker {
-        let (dir, port) = (Dir::new(), Port::lease());
+        Broker::start_in(Dir::new(), conf, change)
+    }
+
+    /// The same, with files that are there already.
+    pub fn start_in(
+        dir: Dir,
+        conf: &str,
+        change: impl FnOnce(&mut Command) -> &mut Command,
+    ) -> Broker {
+        let port = Port::lease();
         let conf = conf.replace("DIR", dir.path().to_str().unwrap());
         let conf = format!(
             "listener {}\nallow_anonymous true\nuser root\n{conf}\n",
@@ -206,6 +215,12 @@ impl Client {
         self.say(Packet::Subscribe(Subscribe::new(1).filter(filter, qos)));
         let answer = self.hear();
         assert!(matches!(answer, Some(Packet::SubAck(_))), "{answer:?}");
+    }
+
+    /// Goes without a good bye, so that the other end gets a reset.
+    pub fn reset(self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Says that nothing more will be sent.

@@ -10,8 +10,8 @@ mod common;
 mod dir;
 mod ends;
 mod floods;
-#[allow(dead_code)] // the modules to come use the rest
 mod harness;
+mod passwords;
 #[allow(dead_code)]
 #[path = "../cli/harness/port.rs"]
 mod port;
