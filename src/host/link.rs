@@ -124,6 +124,10 @@ impl Link {
         now: Now,
     ) {
         let (n, ended) = self.read(shared);
+        if large.bytes.capacity() - large.bytes.len() < n {
+            // By a half, not to the double as a Vec does: room is scarce.
+            large.bytes.reserve_exact(n.max(large.bytes.len() / 2));
+        }
         large.bytes.extend_from_slice(&shared[..n]);
         let consumed = broker.receive(conn, &large.bytes, now);
         if consumed == 0 {
