@@ -59,6 +59,8 @@ pub struct Loop {
     /// Listening sockets with more connections than a turn takes, or without descriptors for them.
     accept_again: Vec<usize>,
     accept_paused_until: Option<u64>,
+    /// When it may be told again that there are no descriptors.
+    accept_quiet_until: u64,
     links: Slab<Link>,
     /// The link of each connection, by the connection's slot.
     by_conn: Vec<usize>,
@@ -88,6 +90,8 @@ const EVENTS: usize = 1024;
 const ACCEPTS_PER_TURN: usize = 64;
 /// How long to wait before accepting again when there are no descriptors.
 const ACCEPT_PAUSE_MS: u64 = 500;
+/// How often this is worth a log line.
+const ACCEPT_QUIET_MS: u64 = 60_000;
 /// Links that linger at a time; one more closes at once.
 const LINGERING_MAX: usize = 256;
 
@@ -122,6 +126,7 @@ impl Loop {
             listening,
             accept_again: Vec::new(),
             accept_paused_until: None,
+            accept_quiet_until: 0,
             links: Slab::new(),
             by_conn: Vec::new(),
             readable: Vec::new(),
@@ -287,7 +292,10 @@ impl Loop {
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(e) if is_out_of_descriptors(&e) => {
-                    log::warn!("Warning: no new connections for now: {e}");
+                    if now.mono_ms >= self.accept_quiet_until {
+                        log::warn!("Warning: no new connections for now: {e}");
+                        self.accept_quiet_until = now.mono_ms + ACCEPT_QUIET_MS;
+                    }
                     self.accept_paused_until = Some(now.mono_ms + ACCEPT_PAUSE_MS);
                     return true;
                 }

@@ -5,6 +5,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod descriptors;
 #[allow(dead_code)] // made for another suite, which uses all of it
 #[path = "../cli/harness/dir.rs"]
 mod dir;
