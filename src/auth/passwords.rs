@@ -80,6 +80,15 @@ impl Passwords {
         self.users.len()
     }
 
+    /// Whether both files have the same line for this user: then a password that was right by the
+    /// one is right by the other.
+    pub fn agrees_with(&self, other: &Passwords, username: &str) -> bool {
+        match (self.users.get(username), other.users.get(username)) {
+            (Some(a), Some(b)) => a.secret == b.secret,
+            _ => false,
+        }
+    }
+
     /// Whether this user signs in with this password: `None` is a CONNECT without one, which is
     /// not the same as an empty one.
     ///
@@ -189,6 +198,17 @@ mod tests {
         Secret::create(Kind::Sha512, password, b"twelve bytes")
             .expect("in bounds")
             .to_string()
+    }
+
+    #[test]
+    fn files_agree_on_users_with_the_same_secret_only() {
+        let (one, two) = (sha(b"one"), sha(b"two"));
+        let (a, _) = parse(&format!("same:{one}\nchanged:{one}\ngone:{one}\n"));
+        let (b, _) = parse(&format!("changed:{two}\nnew:{one}\nsame:{one}\n"));
+        assert!(a.agrees_with(&b, "same") && b.agrees_with(&a, "same"));
+        for name in ["changed", "gone", "new", "nobody"] {
+            assert!(!b.agrees_with(&a, name), "{name}");
+        }
     }
 
     fn parse(text: &str) -> (Passwords, Vec<String>) {

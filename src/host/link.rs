@@ -6,8 +6,10 @@
 
 use super::listen::Stream;
 use super::ring::{Held, Large, Rings};
+use crate::auth::Passwords;
 use crate::broker::{Broker, ConnId, Now};
 use std::io::{self, ErrorKind, Read, Write};
+use std::sync::Arc;
 
 /// A socket of a client.
 pub struct Link {
@@ -19,6 +21,12 @@ pub struct Link {
     /// The other end has said its last: the end of the stream follows what is to be read, and the
     /// event that told so may have been the last.
     pub(super) is_ending: bool,
+    /// The connection was reset.
+    pub(super) is_broken: bool,
+    /// The password file by which its client's password was right.
+    pub(super) verified: Option<Arc<Passwords>>,
+    /// Its client waits to be let in.
+    pub(super) is_signing_in: bool,
     /// The kernel takes no more from us until it says so.
     is_blocked: bool,
     pub(super) is_listed: bool,
@@ -60,6 +68,9 @@ impl Link {
             held: Held::Nothing,
             may_have_more: true,
             is_ending: false,
+            is_broken: false,
+            verified: None,
+            is_signing_in: false,
             is_blocked: false,
             is_listed: false,
             is_starved: false,
@@ -113,6 +124,10 @@ impl Link {
         now: Now,
     ) {
         let (n, ended) = self.read(shared);
+        if large.bytes.capacity() - large.bytes.len() < n {
+            // By a half, not to the double as a Vec does: room is scarce.
+            large.bytes.reserve_exact(n.max(large.bytes.len() / 2));
+        }
         large.bytes.extend_from_slice(&shared[..n]);
         let consumed = broker.receive(conn, &large.bytes, now);
         if consumed == 0 {

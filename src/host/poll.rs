@@ -4,6 +4,7 @@
 //! broker's time pass; give verdicts; let each connection with output write once; close what is to
 //! be closed; look for room; free what is gone. Nothing in it calls back into an earlier step.
 
+mod checks;
 mod starved;
 
 use super::clock;
@@ -12,13 +13,12 @@ use super::listen::{Listening, Stream};
 use super::memory;
 use super::ring::Rings;
 use super::signal::{Signal, Signals};
-use super::worker::Worker;
-use crate::auth::{Passwords, SignIn};
-use crate::broker::{AuthRequest, Broker, ConnId, Now, Peer, Settings};
+use crate::auth::Passwords;
+use crate::broker::{Broker, ConnId, Now, Peer, Settings};
+use checks::Checks;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use starved::Starved;
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,28 +47,20 @@ pub trait Owner {
     fn alive(&mut self) -> Option<u64>;
 }
 
-/// A password to check: for whom, against what.
-struct Check {
-    request: AuthRequest,
-    passwords: Arc<Passwords>,
-}
-
-type Checked = (Check, SignIn);
-
 /// The loop and all that it owns.
 pub struct Loop {
     poll: Poll,
     events: Events,
     signals: Option<Signals>,
     waker: Arc<Waker>,
-    worker: Worker<Check, Checked>,
-    /// Requests that the worker has no room for yet.
-    waiting: VecDeque<Check>,
+    checks: Checks,
     /// The listening sockets, each with the number of its listener.
     listening: Vec<(u16, Listening)>,
     /// Listening sockets with more connections than a turn takes, or without descriptors for them.
     accept_again: Vec<usize>,
     accept_paused_until: Option<u64>,
+    /// When it may be told again that there are no descriptors.
+    accept_quiet_until: u64,
     links: Slab<Link>,
     /// The link of each connection, by the connection's slot.
     by_conn: Vec<usize>,
@@ -98,10 +90,8 @@ const EVENTS: usize = 1024;
 const ACCEPTS_PER_TURN: usize = 64;
 /// How long to wait before accepting again when there are no descriptors.
 const ACCEPT_PAUSE_MS: u64 = 500;
-/// Passwords under way at the worker.
-const CHECKS_MAX: usize = 64;
-/// Checks beyond one for each link that may wait for the worker.
-const WAITING_SPARE: usize = 64;
+/// How often this is worth a log line.
+const ACCEPT_QUIET_MS: u64 = 60_000;
 /// Links that linger at a time; one more closes at once.
 const LINGERING_MAX: usize = 256;
 
@@ -126,26 +116,17 @@ impl Loop {
     ) -> io::Result<Loop> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let worker = Worker::new(
-            "passwords",
-            CHECKS_MAX,
-            Arc::clone(&waker),
-            |check: Check| {
-                let (request, passwords) = (&check.request, &check.passwords);
-                let sign_in = passwords.check(&request.username, request.password.as_deref());
-                (check, sign_in)
-            },
-        )?;
+        let checks = Checks::new(Arc::clone(&waker))?;
         let mut this = Loop {
             poll,
             events: Events::with_capacity(EVENTS),
             signals,
             waker,
-            worker,
-            waiting: VecDeque::new(),
+            checks,
             listening,
             accept_again: Vec::new(),
             accept_paused_until: None,
+            accept_quiet_until: 0,
             links: Slab::new(),
             by_conn: Vec::new(),
             readable: Vec::new(),
@@ -263,9 +244,8 @@ impl Loop {
                             self.broker.writable(conn);
                         }
                     }
-                    if event.is_read_closed() {
-                        link.is_ending = true;
-                    }
+                    link.is_ending |= event.is_read_closed();
+                    link.is_broken |= event.is_error();
                     if event.is_readable() {
                         link.may_have_more = true;
                         if !link.is_listed {
@@ -312,7 +292,10 @@ impl Loop {
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(e) if is_out_of_descriptors(&e) => {
-                    log::warn!("Warning: no new connections for now: {e}");
+                    if now.mono_ms >= self.accept_quiet_until {
+                        log::warn!("Warning: no new connections for now: {e}");
+                        self.accept_quiet_until = now.mono_ms + ACCEPT_QUIET_MS;
+                    }
                     self.accept_paused_until = Some(now.mono_ms + ACCEPT_PAUSE_MS);
                     return true;
                 }
@@ -366,6 +349,15 @@ impl Loop {
                         return false;
                     }
                 }
+                // Nobody is left to take what is held back for him.
+                Life::Open(_) if link.is_broken => {
+                    let why = "Connection reset by peer";
+                    link.give_up(why, &mut self.broker, &mut self.rings, now);
+                }
+                Life::Open(_) if self.checks.is_crowded_by(link) => {
+                    let why = "too many passwords are to be checked";
+                    link.give_up(why, &mut self.broker, &mut self.rings, now);
+                }
                 Life::Open(_) | Life::Gone => {}
                 Life::Lingering(_) => link.discard(&mut self.inbound, now),
             }
@@ -397,59 +389,6 @@ impl Loop {
                 self.readable.push(key);
             }
         }
-    }
-
-    /// Gives the broker's questions to the worker, and the worker's answers to the broker.
-    fn judge_passwords(&mut self, now: Now) {
-        while let Some(request) = self.broker.poll_auth() {
-            self.ask(request, now);
-        }
-        while let Some((check, sign_in)) = self.worker.try_recv() {
-            if self.is_current(&check) {
-                self.broker.verdict(check.request.conn, sign_in, now);
-            } else {
-                self.ask(check.request, now);
-            }
-        }
-        while let Some(check) = self.waiting.pop_front() {
-            if self.key_of(check.request.conn).is_none() {
-                continue;
-            }
-            if !self.is_current(&check) {
-                self.ask(check.request, now);
-                continue;
-            }
-            if let Err(check) = self.worker.try_submit(check) {
-                self.waiting.push_front(check);
-                break;
-            }
-        }
-        self.resume_all(now);
-    }
-
-    /// Whether the password file was not read anew since.
-    fn is_current(&self, check: &Check) -> bool {
-        let now = self.passwords.get(usize::from(check.request.listener));
-        matches!(now, Some(Some(now)) if Arc::ptr_eq(now, &check.passwords))
-    }
-
-    fn ask(&mut self, request: AuthRequest, now: Now) {
-        let passwords = self.passwords.get(usize::from(request.listener));
-        match passwords.cloned().flatten() {
-            Some(passwords) => self.wait(Check { request, passwords }),
-            None => self.broker.verdict(request.conn, SignIn::UnknownUser, now),
-        }
-    }
-
-    /// Lets a check wait for the worker. Whoever goes meanwhile takes his check along, so that a
-    /// flood of connections cannot leave a pile of them; the search is rare enough to cost nothing.
-    fn wait(&mut self, check: Check) {
-        if self.waiting.len() > self.links.len() + WAITING_SPARE {
-            let mut waiting = std::mem::take(&mut self.waiting);
-            waiting.retain(|check| self.key_of(check.request.conn).is_some());
-            self.waiting = waiting;
-        }
-        self.waiting.push_back(check);
     }
 
     /// Tells the broker now and then how much memory the process uses, for `$SYS`. No turn comes

@@ -28,8 +28,13 @@ impl Broker {
     }
 
     /// The same, with a say in how the process is started.
-    pub fn start_by(conf: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Broker {
-        let (dir, port) = (Dir::new(), Port::lease());
+    pub fn start_by(conf: &str, change: impl FnOnce(Command) -> Command) -> Broker {
+        Broker::start_in(Dir::new(), conf, change)
+    }
+
+    /// The same, with files that are there already.
+    pub fn start_in(dir: Dir, conf: &str, change: impl FnOnce(Command) -> Command) -> Broker {
+        let port = Port::lease();
         let conf = conf.replace("DIR", dir.path().to_str().unwrap());
         let conf = format!(
             "listener {}\nallow_anonymous true\nuser root\n{conf}\n",
@@ -38,12 +43,12 @@ impl Broker {
         let conf = dir.write("midge.conf", conf);
         let log = File::create(dir.file("log")).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_midge"));
-        command
-            .args(["-c", &conf])
+        command.args(["-c", &conf]).stdout(Stdio::null());
+        let child = change(command)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        let child = change(&mut command).spawn().unwrap();
+            .stderr(log)
+            .spawn()
+            .unwrap();
         let mut broker = Broker { child, port, dir };
         until("the broker runs", || {
             let ended = broker.child.try_wait().unwrap();
@@ -206,6 +211,12 @@ impl Client {
         self.say(Packet::Subscribe(Subscribe::new(1).filter(filter, qos)));
         let answer = self.hear();
         assert!(matches!(answer, Some(Packet::SubAck(_))), "{answer:?}");
+    }
+
+    /// Goes without a good bye, so that the other end gets a reset.
+    pub fn reset(self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        socket.set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Says that nothing more will be sent.

@@ -5,13 +5,14 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod descriptors;
 #[allow(dead_code)] // made for another suite, which uses all of it
 #[path = "../cli/harness/dir.rs"]
 mod dir;
 mod ends;
 mod floods;
-#[allow(dead_code)] // the modules to come use the rest
 mod harness;
+mod passwords;
 #[allow(dead_code)]
 #[path = "../cli/harness/port.rs"]
 mod port;

@@ -65,7 +65,10 @@ fn a_reload_that_fails_changes_nothing() {
 #[test]
 fn what_is_printed_for_nobody_does_no_harm() {
     let (reader, writer) = UnixStream::pair().unwrap();
-    let broker = Broker::start_by("", |command| command.stdout(OwnedFd::from(writer)));
+    let broker = Broker::start_by("", |mut command| {
+        command.stdout(OwnedFd::from(writer));
+        command
+    });
     drop(reader);
     let mut peers = Peers::new(&broker);
     broker.signal(Signal::SIGUSR2);

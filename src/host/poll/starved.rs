@@ -33,7 +33,8 @@ impl Starved {
 }
 
 impl Loop {
-    /// Lists the links that may read again, in the order in which they came to wait.
+    /// Lists the links that may read again, those first that hold the least: a little room serves
+    /// many of them, and the large ones have their turn as the first.
     pub(super) fn feed_starved(&mut self, now: Now) {
         if self.starved.keys.is_empty() {
             self.starved.first = None;
@@ -42,6 +43,10 @@ impl Loop {
         self.lose_patience(now);
         let has_room = self.rings.has_room();
         let (links, rings, readable) = (&mut self.links, &self.rings, &mut self.readable);
+        if has_room {
+            let held = |key: &usize| links.get(*key).map(|link| link.held.bytes().len());
+            self.starved.keys.sort_by_key(held);
+        }
         self.starved.keys.retain(|&key| {
             let Some(link) = links.get_mut(key).filter(|link| link.is_starved) else {
                 return false;
