@@ -55,8 +55,8 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "max_output_bytes",
         int(1_024, 1 << 40),
         "262144",
-        "Midge's own: let at most so many bytes of QoS 0 messages wait for one client that does not \
-         read.",
+        "Midge's own: let at most so many bytes of QoS 0 messages wait for one client that does \
+         not read.",
     ),
     global(
         "max_packet_size",
