@@ -87,6 +87,8 @@ pub struct Broker {
     sys: sys::Sys,
     rng: Rng,
     now: Now,
+    /// Deliveries looked at since the last [`Broker::receive`] began.
+    work: usize,
 }
 
 /// What waits for the caller to fetch it.
@@ -94,6 +96,8 @@ pub struct Broker {
 struct Outputs {
     writable: VecDeque<ConnId>,
     resume: VecDeque<ConnId>,
+    /// Paused to let others have their turn.
+    yielded: VecDeque<ConnId>,
     close: VecDeque<ConnId>,
     auth: VecDeque<AuthRequest>,
 }
@@ -120,6 +124,7 @@ impl Broker {
             sys: sys::Sys::new(now),
             rng,
             now,
+            work: 0,
             settings,
         };
         broker.start_sys();
@@ -170,8 +175,22 @@ impl Broker {
     }
 
     /// A connection that takes input again: present what was not consumed, then read on.
+    ///
+    /// `None` ends a round: connections that had very much work done are named in the next one,
+    /// so that the caller serves the others in between.
     pub fn poll_resume(&mut self) -> Option<ConnId> {
-        self.outputs.resume.pop_front()
+        let next = self.outputs.resume.pop_front();
+        if next.is_none() {
+            while let Some(id) = self.outputs.yielded.pop_front() {
+                self.resume_if_drained(id);
+            }
+        }
+        next
+    }
+
+    /// Whether [`Broker::poll_resume`] has something.
+    pub fn has_resume(&self) -> bool {
+        !self.outputs.resume.is_empty()
     }
 
     /// A connection to close, after transmitting once more what waits; then call

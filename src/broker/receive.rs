@@ -13,6 +13,11 @@ const CONNECT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of an unfinished packet that count like a packet for Keep Alive.
 const PROGRESS_BYTES: usize = 4096;
 
+/// Deliveries that the packets of one [`Broker::receive`] may lead to, before others have their
+/// turn: a few milliseconds. One read of 64 KiB has room for thousands of messages, and each of
+/// them may have thousands of subscribers.
+const WORK_MAX: usize = 10_000;
+
 impl Broker {
     /// Takes bytes of a connection, in order; returns how many were consumed.
     ///
@@ -21,8 +26,13 @@ impl Broker {
     /// [`Broker::poll_resume`] names the connection.
     pub fn receive(&mut self, id: ConnId, bytes: &[u8], now: Now) -> usize {
         self.now = now;
+        self.work = 0;
         let mut at = 0;
         while at < bytes.len() && self.takes_input(id) {
+            if self.work > WORK_MAX {
+                self.make_way(id);
+                break;
+            }
             let rest = &bytes[at..];
             let header = match FixedHeader::read(rest) {
                 Ok(Some(header)) => header,
@@ -49,6 +59,14 @@ impl Broker {
         }
         self.note_unfinished(id, bytes.len() - at);
         at
+    }
+
+    /// Lets the others have their turn before the rest of this connection's input.
+    fn make_way(&mut self, id: ConnId) {
+        if let Some(conn) = self.conn(id) {
+            conn.is_paused = true;
+            self.outputs.yielded.push_back(id);
+        }
     }
 
     /// A large packet on a slow network takes longer than Keep Alive: its bytes are a sign of life,

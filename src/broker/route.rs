@@ -109,6 +109,7 @@ impl Broker {
 
     #[inline]
     fn route_to_subscription(&mut self, id: SubscriptionId, routed: Routed, qos: Option<QoS>) {
+        self.work += 1;
         let subscription = self.subscriptions.get(id);
         let session_id = subscription.session;
         let options = subscription.options;

@@ -6,6 +6,7 @@
 mod delivery;
 mod ends;
 mod limits;
+mod slices;
 mod storm;
 
 use super::{Broker, ConnId, Now, Peer, Settings};

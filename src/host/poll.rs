@@ -200,6 +200,7 @@ impl Loop {
     fn timeout(&self, alive_ms: Option<u64>) -> Option<Duration> {
         let is_busy = !self.readable.is_empty()
             || self.broker.has_writable()
+            || self.broker.has_resume()
             || !self.accept_again.is_empty() && self.accept_paused_until.is_none();
         if is_busy {
             return Some(Duration::ZERO);
