@@ -201,15 +201,19 @@ fn root_is_given_up() {
     let mut setup = Setup::new(Kind::Midge);
     let mode = fs::Permissions::from_mode(0o777);
     fs::set_permissions(setup.dir.path(), mode).unwrap();
-    let uid_of = |setup: Setup| {
+    // The ports are open before root is given up, so that this is a matter of waiting.
+    let becomes = |setup: Setup, wanted: &str| {
         let broker = setup.start();
         let status = format!("/proc/{}/status", broker.process.pid());
-        let status = fs::read_to_string(status).unwrap();
-        let line = status.lines().find(|l| l.starts_with("Uid:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().to_string()
+        crate::wait::until_true(&format!("the broker runs as {wanted}"), || {
+            let status = fs::read_to_string(&status).unwrap();
+            let line = status.lines().find(|l| l.starts_with("Uid:")).unwrap();
+            line.split_whitespace().nth(1) == Some(wanted)
+        });
     };
     setup = setup.conf("user daemon\nlog_dest file {dir}/log\n");
-    assert_eq!(uid_of(setup), "1", "daemon's number on Debian");
+    // daemon's number on Debian
+    becomes(setup, "1");
     let text = Process::run(Command::new("id").args(["-u", "nobody"])).ok();
     let nobody = text.out.trim().to_string();
     let mosquitto = Process::run(Command::new("id").args(["-u", "mosquitto"]));
@@ -218,8 +222,8 @@ fn root_is_given_up() {
     } else {
         nobody
     };
-    assert_eq!(uid_of(Setup::new(Kind::Midge)), wanted);
-    assert_eq!(uid_of(Setup::new(Kind::Midge).conf("user root\n")), "0");
+    becomes(Setup::new(Kind::Midge), &wanted);
+    becomes(Setup::new(Kind::Midge).conf("user root\n"), "0");
 }
 
 /// A user who does not exist is an error at start.
