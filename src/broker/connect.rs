@@ -292,7 +292,7 @@ impl Broker {
         }
         let resumed = existing.and_then(|session| self.take_over(session, connect, peer.listener));
         let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
-        self.open_session(id, session_id, connect, &client_id);
+        self.open_session(id, session_id, connect);
         let greeting = Greeting {
             session_present: resumed.is_some(),
             assigned_client_id: assigned.then_some(client_id.as_str()),
@@ -355,13 +355,7 @@ impl Broker {
     }
 
     /// Ties connection and session together, with what CONNECT says about both.
-    fn open_session(
-        &mut self,
-        id: ConnId,
-        session_id: SessionId,
-        connect: &Connect<'_>,
-        client_id: &str,
-    ) {
+    fn open_session(&mut self, id: ConnId, session_id: SessionId, connect: &Connect<'_>) {
         let Some(conn) = self.connections.get_mut(id.index as usize) else {
             return;
         };
@@ -419,7 +413,6 @@ impl Broker {
             .map(|silence| self.now.mono_ms + silence);
         self.set_connection_timer(id, deadline);
         self.stats.connected(self.sessions.slab.len());
-        debug_assert_eq!(self.sessions.get(session_id).name(), client_id);
     }
 
     /// A Client Identifier that nobody has: prefix and a random UUID in capitals.

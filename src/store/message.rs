@@ -149,13 +149,6 @@ impl Messages {
     }
 }
 
-impl MessageId {
-    /// The id as a bare number, for the values of a topic table.
-    pub fn to_u32(self) -> u32 {
-        self.0
-    }
-}
-
 /// Free bodies by size.
 #[derive(Default)]
 struct Pool {
