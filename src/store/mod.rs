@@ -9,6 +9,7 @@
 //! Freed bodies and deliveries are used again, so that a message in steady state allocates nothing.
 
 pub mod delivery;
+pub mod journal;
 pub mod message;
 pub mod window;
 
