@@ -11,6 +11,7 @@
 pub mod delivery;
 pub mod journal;
 pub mod message;
+pub mod mosquitto_db;
 pub mod window;
 
 pub use delivery::{Deliveries, Delivery, DeliveryId, Queue, Stage};
