@@ -13,7 +13,7 @@
 //!
 //! | version | brokers | known from |
 //! |---|---|---|
-//! | 6 | 2.0 | files that Mosquitto 2.0.11 wrote, kept in `tests/data/mosquitto-db` |
+//! | 6 | 2.0 | files that 2.0.11 (amd64, i386, s390x) and 2.0.21 wrote: `tests/data/mosquitto-db` |
 //! | 5 | 1.6 | knowledge: as 6, but a client has neither user name nor port |
 //! | 4 | 1.5 | knowledge: a message has its publisher's user name and port |
 //! | 3 | 1.2 to 1.4 | knowledge: a client has the time at which it left |
@@ -117,7 +117,7 @@ pub struct Database<'a> {
     pub client_messages: Vec<ClientMessage<'a>>,
     /// The store ids of the messages that are retained.
     pub retained: Vec<u64>,
-    /// Subscriptions of the sessions above. Mosquitto 2.0.11 leaves out the shared ones.
+    /// Subscriptions of the sessions above. Mosquitto 2.0 leaves out the shared ones.
     pub subscriptions: Vec<Subscription<'a>>,
     /// Chunks of a kind that is not known.
     pub unknown: usize,
