@@ -158,7 +158,7 @@ impl<'a> Cursor<'a> {
         if self.rest.is_empty() {
             return Ok(());
         }
-        Err(self.misfit("a rest of the chunk", 0))
+        Err(self.misfit("the end of a chunk", 0))
     }
 }
 

@@ -158,8 +158,8 @@ pub struct Client<'a> {
     /// who asked to keep their session. 0 is a session that ended with the connection which was
     /// open when the file was written.
     pub session_expiry_interval_s: u32,
-    /// The wall clock's second in which the session ends. None without an end, and where only the
-    /// interval is known.
+    /// The wall clock's second in which the session ends: Mosquitto has added the interval, or
+    /// `persistent_client_expiration` where that is never. None without an end. From version 5.
     pub expires_at_s: Option<u64>,
     /// The wall clock's second in which the client left, or the file was written. Versions 3 and 4.
     pub left_at_s: Option<u64>,
@@ -313,10 +313,11 @@ impl fmt::Display for Damage {
             expected,
             there,
         } = self.misfit;
-        write!(
-            f,
-            "byte {at}: {what} of {expected} bytes expected, {there} there"
-        )
+        write!(f, "byte {at}: {what}")?;
+        if expected != 0 {
+            write!(f, " of {expected} bytes")?;
+        }
+        write!(f, " expected, {there} there")
     }
 }
 
