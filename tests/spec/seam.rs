@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::disk::Disk;
 use midge::auth::{Acl, SignIn};
 pub use midge::broker::Settings;
 use midge::broker::{Broker, ConnId, ListenerSettings, Now, Peer};
@@ -50,6 +51,8 @@ pub struct Seam {
     sockets: Vec<Socket>,
     /// `name:password` of the one user there is.
     user: String,
+    disk: Option<Disk>,
+    settings: Settings,
 }
 
 struct Socket {
@@ -66,19 +69,49 @@ struct Socket {
 }
 
 impl Seam {
-    pub fn new(settings: Settings) -> Seam {
+    pub fn new(mut settings: Settings) -> Seam {
         let now = Now {
             mono_ms: 1_000_000,
             wall_ms: 1_700_000_000_000,
         };
         let user = settings.listeners[0].name.clone();
-        let broker = Broker::new(settings, 0x5EED, now);
+        settings.memory_cache = 0;
+        let mut broker = Broker::new(settings.clone(), 0x5EED, now);
+        let disk = Disk::for_story(&mut broker, now);
         Seam {
+            settings,
+            disk,
             broker,
             now,
             sockets: Vec::new(),
             user,
         }
+    }
+
+    /// Gives the broker a disk, if it has none.
+    pub fn keep(&mut self) {
+        if self.disk.is_none() {
+            let disk = Disk::default();
+            disk.begin(&mut self.broker, self.now);
+            self.disk = Some(disk);
+        }
+    }
+
+    /// The power goes and comes back `away_ms` later: all that is left is on the disk.
+    pub fn crash(&mut self, away_ms: u64, damage: impl FnOnce(&mut Disk)) {
+        for socket in &mut self.sockets {
+            socket.closed = true;
+            socket.unconsumed.clear();
+        }
+        self.step_to(self.now.mono_ms + away_ms);
+        self.broker = Broker::new(self.settings.clone(), 0x5EED, self.now);
+        let disk = self
+            .disk
+            .as_mut()
+            .expect("a broker without a disk forgets all");
+        damage(disk);
+        disk.begin(&mut self.broker, self.now);
+        self.drain();
     }
 
     /// A connection from `address`; its number, or `None` if the broker refuses it.
@@ -198,7 +231,8 @@ impl Seam {
     }
 
     fn socket_of(&self, id: ConnId) -> Option<usize> {
-        self.sockets.iter().position(|socket| socket.id == id)
+        let is_it = |socket: &Socket| socket.id == id && !socket.closed;
+        self.sockets.iter().position(is_it)
     }
 
     fn drain(&mut self) {
@@ -240,6 +274,10 @@ impl Seam {
                 _ => SignIn::WrongPassword,
             };
             self.broker.verdict(request.conn, sign_in, self.now);
+            return true;
+        }
+        let disk = self.disk.as_mut();
+        if disk.is_some_and(|disk| disk.step(&mut self.broker, self.now)) {
             return true;
         }
         if let Some(id) = self.broker.poll_close() {

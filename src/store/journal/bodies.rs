@@ -153,12 +153,14 @@ impl<'a> Source<'a> {
 const HAS_EXPIRY: u8 = 1 << 3;
 const IS_KEPT: u8 = 1 << 4;
 const IS_HELD: u8 = 1 << 5;
+const IS_BODY: u8 = 1 << 6;
 
 impl<'a> Message<'a> {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         let mut flags = self.qos as u8 | u8::from(self.retain) << 2;
         flags |= self.expires_ms.map_or(0, |_| HAS_EXPIRY);
         flags |= self.keeps.map_or(0, |_| IS_KEPT) | self.held.map_or(0, |_| IS_HELD);
+        flags |= if self.is_body { IS_BODY } else { 0 };
         out.push(flags);
         put_number(out, self.slot.into());
         if let Some(expires_ms) = self.expires_ms {
@@ -187,6 +189,7 @@ impl<'a> Message<'a> {
             expires_ms: None,
             keeps: None,
             held: None,
+            is_body: flags & IS_BODY != 0,
             recipients: Recipients::default(),
             topic: b"",
             properties: b"",
@@ -220,22 +223,27 @@ impl<'a> Release<'a> {
             Some(source) => {
                 out.push(1);
                 source.encode(out);
+                put_bytes(out, self.topic);
             }
         }
         out.extend_from_slice(self.recipients.raw());
     }
 
     pub(super) fn decode(mut f: Fields<'a>) -> Option<Release<'a>> {
-        Some(Release {
+        let mut release = Release {
             key: f.number()?,
             packet_id: f.number16()?,
             body: Place::from_u64(f.number()?),
             slot: f.number32()?,
-            keeps: match f.byte()? {
-                0 => None,
-                _ => Some(Source::decode(&mut f)?),
-            },
-            recipients: Recipients::new(f.rest()),
-        })
+            keeps: None,
+            topic: b"",
+            recipients: Recipients::default(),
+        };
+        if f.byte()? != 0 {
+            release.keeps = Some(Source::decode(&mut f)?);
+            release.topic = f.bytes()?;
+        }
+        release.recipients = Recipients::new(f.rest());
+        Some(release)
     }
 }

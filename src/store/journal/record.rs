@@ -185,6 +185,8 @@ pub struct Message<'a> {
     pub keeps: Option<Source<'a>>,
     /// The session and packet identifier it is held for, until PUBREL.
     pub held: Option<(u64, u16)>,
+    /// This is its body only: a [`Release`] says who gets it.
+    pub is_body: bool,
     /// Who is to get it.
     pub recipients: Recipients<'a>,
     /// Topic Name, behind the mount point.
@@ -217,6 +219,8 @@ pub struct Release<'a> {
     pub slot: u32,
     /// As in [`Message`].
     pub keeps: Option<Source<'a>>,
+    /// Topic Name, if it is kept.
+    pub topic: &'a [u8],
     /// As in [`Message`].
     pub recipients: Recipients<'a>,
 }

@@ -31,6 +31,8 @@ pub struct Report {
     pub written: Place,
     /// Whole segments of the ordinary size for which the disk has set room aside.
     pub spares: u32,
+    /// Bytes that the disk has free besides.
+    pub free_bytes: u64,
     /// How it goes.
     pub state: State,
     /// Bytes written to files since the start, headers included.

@@ -9,7 +9,8 @@ use super::record::Record;
 
 /// Bytes in front of a record's body: magic (2), kind (1), length (4), CRC (4).
 pub const RECORD_HEADER: usize = 11;
-pub(super) const MAGIC: [u8; 2] = [0xd7, 0x3a];
+/// What a record begins with.
+pub const MAGIC: [u8; 2] = [0xd7, 0x3a];
 
 /// What a run of bytes turned out to hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,12 @@ pub fn check(salt: u64, place: Place, bytes: &[u8]) -> Option<(u8, &[u8])> {
     (crc(salt, place, kind, body) == expected).then_some((kind, body))
 }
 
+/// How far it is to the next byte that a record may begin with, when none begins with the first.
+pub fn next_candidate(bytes: &[u8]) -> usize {
+    let rest = bytes.get(1..).unwrap_or_default();
+    memchr::memchr(MAGIC[0], rest).map_or(bytes.len(), |next| next + 1)
+}
+
 /// Goes through the records of a run of bytes that lies at `start`; `each` gets every good one.
 ///
 /// A record that is good but says nothing that this program knows counts as damaged.
@@ -64,9 +71,7 @@ pub fn scan<'a>(
     while at < bytes.len() {
         let place = start.after(at as u32);
         let Some((kind, body)) = check(salt, place, &bytes[at..]) else {
-            // No record begins here: the next one may begin at the next byte of magic.
-            let next = memchr::memchr(MAGIC[0], &bytes[at + 1..]);
-            at = next.map_or(bytes.len(), |next| at + 1 + next);
+            at += next_candidate(&bytes[at..]);
             continue;
         };
         scanned.damaged += u64::from(at > scanned.end);

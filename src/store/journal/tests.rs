@@ -23,6 +23,7 @@ fn one_of_each(recipients: &[u8]) -> Vec<Record<'_>> {
         expires_ms: Some(123_456),
         keeps: Some(source),
         held: Some((3, 65_535)),
+        is_body: false,
         recipients: Recipients::new(recipients),
         topic: b"a/b",
         properties: &[1, 1],
@@ -88,6 +89,7 @@ fn one_of_each(recipients: &[u8]) -> Vec<Record<'_>> {
             expires_ms: None,
             keeps: None,
             held: None,
+            is_body: true,
             recipients: Recipients::default(),
             payload: b"",
             ..message
@@ -97,7 +99,8 @@ fn one_of_each(recipients: &[u8]) -> Vec<Record<'_>> {
             packet_id: 9,
             body: Place::new(2, 128),
             slot: 7,
-            keeps: None,
+            keeps: Some(source),
+            topic: b"a/b",
             recipients: Recipients::new(recipients),
         }),
         Record::Forget {

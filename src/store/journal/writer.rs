@@ -202,6 +202,11 @@ impl Writer {
         true
     }
 
+    /// Whether there is something to do for the journal thread.
+    pub fn has_steps(&self) -> bool {
+        !self.batch.is_empty()
+    }
+
     /// Where the next record goes at the earliest: everything was appended before this.
     pub fn end(&self) -> Place {
         self.next

@@ -164,7 +164,7 @@ impl<'a> Cursor<'a> {
 
 /// The likelier reading of a time in unknown byte order: the smaller of those above 0.
 ///
-/// A number below 2^32 is at least 2^32 when turned round, and so is nearly every one below 2^40.
+/// A number below 2^32 is at least 2^32 when turned round.
 fn earlier(little: i64, big: i64) -> Option<u64> {
     [little, big]
         .into_iter()

@@ -8,8 +8,8 @@
 //!
 //! 15 bytes of magic, 4 unused ones, the format's version in 4 bytes, then chunks: kind, length,
 //! body. Numbers are big-endian, but store ids and times stand in the byte order of the machine
-//! that wrote them; a time is therefore read in the order that gives the smaller number, which no
-//! time before the year 557,000 gets wrong. Structures of C are padded as that machine does it.
+//! that wrote them; a time is therefore read in the order that gives the smaller number, which is
+//! right for every second before the year 2106. Structures of C are padded as that machine does it.
 //!
 //! | version | brokers | known from |
 //! |---|---|---|
