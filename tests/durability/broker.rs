@@ -2,6 +2,8 @@
 //!
 //! `DURABILITY_BROKER=/path/to/mosquitto` puts a peer in midge's place, for measuring by hand;
 //! `DURABILITY_CONF='autosave_interval 1;autosave_on_changes true'` adds lines to its configuration.
+//! `DURABILITY_GENTLY=1` ends it by SIGTERM where a story kills it: what a peer can do then shows
+//! that the story is right.
 
 use crate::client::Client;
 use crate::common::packet::{Connect, Version};
@@ -141,7 +143,11 @@ impl Broker {
     /// Killed, and started again.
     #[track_caller]
     pub fn crash(&mut self) {
-        self.kill();
+        if env::var_os("DURABILITY_GENTLY").is_some() {
+            self.stop();
+        } else {
+            self.kill();
+        }
         self.start_again();
     }
 
@@ -156,11 +162,6 @@ impl Broker {
     pub fn gone(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("it runs");
         until("the broker ends", || child.try_wait().unwrap())
-    }
-
-    /// Has it ended, though nobody killed it?
-    pub fn has_ended(&mut self) -> Option<ExitStatus> {
-        self.child.as_mut()?.try_wait().unwrap()
     }
 
     pub fn stream(&self) -> io::Result<TcpStream> {

@@ -7,7 +7,6 @@ use crate::common::property::Property;
 use crate::wait::LIMIT;
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 /// A CONNECT for a session that outlives its connection.
 pub fn lasting(version: Version, client_id: &str) -> Connect {
@@ -187,16 +186,5 @@ impl Client {
                 packet => before.push(packet),
             }
         }
-    }
-
-    /// Does anything come within this time?
-    pub fn is_silent_for(&mut self, time: Duration) -> bool {
-        if !self.heard.is_empty() {
-            return false;
-        }
-        self.stream.set_read_timeout(Some(time)).unwrap();
-        let read = self.stream.peek(&mut [0]);
-        self.stream.set_read_timeout(Some(LIMIT)).unwrap();
-        matches!(read, Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
     }
 }

@@ -106,6 +106,15 @@ impl Report {
         self.faults.get(&rule).map_or(0, |(count, _)| *count)
     }
 
+    /// Counts, in one line.
+    pub fn summary(&self) -> String {
+        let mut text = format!("acknowledged {} owed {}", self.acknowledged, self.owed);
+        for (rule, (count, _)) in &self.faults {
+            let _ = write!(text, " {rule:?} {count}");
+        }
+        text
+    }
+
     pub fn is_clean(&self) -> bool {
         self.faults.is_empty()
     }
@@ -113,10 +122,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "acknowledged {} owed {}", self.acknowledged, self.owed)?;
-        for (rule, (count, _)) in &self.faults {
-            write!(f, " {rule:?} {count}")?;
-        }
+        write!(f, "{}", self.summary())?;
         for (rule, (count, texts)) in &self.faults {
             write!(f, "\n{rule:?} ({count}), for example:")?;
             for text in texts {

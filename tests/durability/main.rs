@@ -14,17 +14,22 @@ mod common;
 #[allow(dead_code)] // made for another suite, which uses all of it
 #[path = "../cli/harness/dir.rs"]
 mod dir;
+mod expiry;
+mod handshake;
 mod ledger;
 mod link;
 #[allow(dead_code)]
 #[path = "../cli/harness/port.rs"]
 mod port;
 mod publisher;
+mod retain;
 mod rounds;
+mod sessions;
 mod subscriber;
 #[allow(dead_code)]
 #[path = "../cli/harness/tools.rs"]
 mod tools;
 #[path = "../cli/wait.rs"]
 mod wait;
+mod will;
 mod world;

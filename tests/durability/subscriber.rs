@@ -6,7 +6,7 @@
 use crate::bell::Sound;
 use crate::client::lasting;
 use crate::common::packet::*;
-use crate::ledger::{Key, Ledger, Rule, What, Who};
+use crate::ledger::{Key, Ledger, Rule};
 use crate::link::Link;
 use crate::world::Scene;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -66,12 +66,38 @@ struct World {
     churn: Churn,
 }
 
+/// What a round is about.
+pub struct Plan<'a> {
+    pub seed: u64,
+    pub program: Program,
+    /// Lines of its configuration.
+    pub conf: &'a str,
+    /// When it is killed, once for each; empty: at random, one to three times.
+    pub moments: Vec<Moment>,
+}
+
+impl Plan<'_> {
+    pub fn random(seed: u64) -> Plan<'static> {
+        Plan {
+            seed,
+            program: Program::from_environment(),
+            conf: "",
+            moments: Vec::new(),
+        }
+    }
+}
+
 /// Plays one round; everything random in it comes from the seed, but the clocks of the machine.
-pub fn round(seed: u64, program: Program, conf: &str) -> Report {
-    let mut world = World::new(seed, program, conf);
+pub fn round(mut plan: Plan<'_>) -> Report {
+    let mut rng = fastrand::Rng::with_seed(plan.seed);
+    if plan.moments.is_empty() {
+        let lives = rng.u32(1..=3);
+        plan.moments = (0..lives).map(|_| Moment::random(&mut rng)).collect();
+    }
+    let mut world = World::new(rng, Broker::run(plan.program, plan.conf));
     world.subscribe();
-    for _ in 0..world.rng.u32(1..=3) {
-        world.life();
+    for moment in plan.moments {
+        world.life(moment);
         world.broker.start_again();
         world.check_retained();
         world.churn.check(&world.broker, &mut world.ledger);
@@ -85,8 +111,7 @@ pub fn round(seed: u64, program: Program, conf: &str) -> Report {
 }
 
 impl World {
-    fn new(seed: u64, program: Program, conf: &str) -> World {
-        let mut rng = fastrand::Rng::with_seed(seed);
+    fn new(mut rng: fastrand::Rng, broker: Broker) -> World {
         let mut ledger = Ledger::new(PUBLISHERS);
         let versions = [Version::V311, Version::V5];
         let publishers = (0..PUBLISHERS)
@@ -100,7 +125,7 @@ impl World {
             }
         }
         World {
-            broker: Broker::run(program, conf),
+            broker,
             poll: Poll::new().unwrap(),
             churn: Churn::new(rng.fork()),
             rng,
@@ -146,8 +171,7 @@ impl World {
     }
 
     /// Load, until the broker is dead and everybody has noticed.
-    fn life(&mut self) {
-        let moment = Moment::random(&mut self.rng);
+    fn life(&mut self, moment: Moment) {
         let span = match moment {
             Moment::After(time) => time,
             Moment::Heard(..) => LIFE_MAX / 2,
