@@ -1,4 +1,5 @@
-//! When the broker is killed: after a random time, or the moment something was heard.
+//! When the broker is killed, or asked to end: after a random time, or the moment something was
+//! heard.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -54,14 +55,15 @@ impl Moment {
 /// Rings once, and the broker is dead.
 pub struct Bell {
     pid: Pid,
+    signal: Signal,
     heard: Option<(Sound, u32)>,
     is_dead: Arc<AtomicBool>,
     timer: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
 impl Bell {
-    /// No moment comes without `limit`: what is waited for may never be heard.
-    pub fn set(pid: Pid, moment: Moment, limit: Duration) -> Bell {
+    /// The moment comes within `limit`: what is waited for may never be heard.
+    pub fn set(pid: Pid, signal: Signal, moment: Moment, limit: Duration) -> Bell {
         let (after, heard) = match moment {
             Moment::After(time) => (time, None),
             Moment::Heard(sound, times) => (limit, Some((sound, times))),
@@ -72,11 +74,12 @@ impl Bell {
         // A thread of its own, so that the instant has nothing to do with what the load does.
         let timer = thread::spawn(move || {
             if cancelled.recv_timeout(after) == Err(RecvTimeoutError::Timeout) {
-                strike(pid, &shared);
+                strike(pid, signal, &shared);
             }
         });
         Bell {
             pid,
+            signal,
             heard,
             is_dead,
             timer: Some((cancel, timer)),
@@ -87,6 +90,7 @@ impl Bell {
     pub fn silent(pid: Pid) -> Bell {
         Bell {
             pid,
+            signal: Signal::SIGKILL,
             heard: None,
             is_dead: Arc::new(AtomicBool::new(false)),
             timer: None,
@@ -103,7 +107,7 @@ impl Bell {
         *left -= 1;
         if *left == 0 {
             self.heard = None;
-            strike(self.pid, &self.is_dead);
+            strike(self.pid, self.signal, &self.is_dead);
         }
     }
 
@@ -113,9 +117,9 @@ impl Bell {
 }
 
 /// The process was not waited for yet, so its number is still its own.
-fn strike(pid: Pid, is_dead: &AtomicBool) {
+fn strike(pid: Pid, signal: Signal, is_dead: &AtomicBool) {
     if !is_dead.swap(true, Ordering::SeqCst) {
-        let _ = kill(pid, Signal::SIGKILL);
+        let _ = kill(pid, signal);
     }
 }
 

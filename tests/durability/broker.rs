@@ -67,7 +67,7 @@ pub struct Broker {
     dir: Dir,
     program: Program,
     /// How often it was started.
-    pub lives: u32,
+    lives: u32,
 }
 
 impl Broker {
@@ -101,6 +101,16 @@ impl Broker {
     /// Starts it on what is there; returns when it lets clients in.
     #[track_caller]
     pub fn start_again(&mut self) {
+        self.spawn();
+        until("the broker runs", || {
+            let ended = self.child.as_mut()?.try_wait().unwrap();
+            assert!(ended.is_none(), "{ended:?}: {}", self.log());
+            self.log().contains("running").then_some(())
+        });
+    }
+
+    /// Starts it without waiting for anything.
+    pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "it runs");
         self.lives += 1;
         let log = File::create(self.dir.file(&self.log_name())).unwrap();
@@ -114,11 +124,6 @@ impl Broker {
             .spawn()
             .unwrap();
         self.child = Some(child);
-        until("the broker runs", || {
-            let ended = self.child.as_mut()?.try_wait().unwrap();
-            assert!(ended.is_none(), "{ended:?}: {}", self.log());
-            self.log().contains("running").then_some(())
-        });
     }
 
     fn log_name(&self) -> String {

@@ -156,6 +156,7 @@ impl Churn {
                 session.subscriptions[at] = Promise::No;
                 Sound::UnsubAck
             }
+            (_, Packet::Disconnect(_)) if scene.is_dead() => return,
             _ => {
                 let text = format!("{}: {packet:?}", session.name);
                 ledger.fault(Rule::Protocol, text);

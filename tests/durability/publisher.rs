@@ -152,6 +152,8 @@ impl Publisher {
                 self.completed(&ack, ledger);
                 scene.hear(Sound::PubComp);
             }
+            // Only where it ends in good order, and in 5.0.
+            Packet::Disconnect(_) if scene.is_dead() => {}
             other => {
                 self.last_words = Some(format!("{other:?}"));
                 let text = format!("{}: {other:?}", self.name);

@@ -106,6 +106,11 @@ impl Subscriber {
         self.is_subscribed
     }
 
+    /// It is online, with its subscription.
+    pub fn is_here(&self) -> bool {
+        self.is_subscribed && self.is_open
+    }
+
     /// The last message of so many publishers has come.
     pub fn has_last(&self, publishers: usize) -> bool {
         self.last.len() == publishers
@@ -229,6 +234,8 @@ impl Subscriber {
                 self.released(ack.packet_id, ledger);
                 scene.hear(Sound::PubRel);
             }
+            // Only where it ends in good order, and in 5.0.
+            Packet::Disconnect(_) if scene.is_dead() => {}
             other => {
                 self.last_words = Some(format!("{other:?}"));
                 let text = format!("{}: {other:?}", self.name);

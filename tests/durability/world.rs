@@ -11,6 +11,7 @@ use crate::publisher::Publisher;
 use crate::subscriber::{Manner, Subscriber};
 use crate::wait::LIMIT;
 use mio::{Events, Poll};
+use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -72,8 +73,10 @@ pub struct Plan<'a> {
     pub program: Program,
     /// Lines of its configuration.
     pub conf: &'a str,
-    /// When it is killed, once for each; empty: at random, one to three times.
-    pub moments: Vec<Moment>,
+    /// How and when it is ended, once for each; none: at random.
+    pub kills: Option<Vec<(Signal, Moment)>>,
+    /// Load without a kill, before anything else.
+    pub peace: Duration,
 }
 
 impl Plan<'_> {
@@ -82,23 +85,28 @@ impl Plan<'_> {
             seed,
             program: Program::from_environment(),
             conf: "",
-            moments: Vec::new(),
+            kills: None,
+            peace: Duration::ZERO,
         }
     }
 }
 
 /// Plays one round; everything random in it comes from the seed, but the clocks of the machine.
-pub fn round(mut plan: Plan<'_>) -> Report {
+pub fn round(plan: Plan<'_>) -> Report {
     let mut rng = fastrand::Rng::with_seed(plan.seed);
-    if plan.moments.is_empty() {
-        let lives = rng.u32(1..=3);
-        plan.moments = (0..lives).map(|_| Moment::random(&mut rng)).collect();
-    }
+    let kills = plan.kills.unwrap_or_else(|| {
+        let lives = rng.u32(2..=4);
+        (0..lives).map(|_| random_kill(&mut rng)).collect()
+    });
     let mut world = World::new(rng, Broker::run(plan.program, plan.conf));
     world.subscribe();
-    for moment in plan.moments {
-        world.life(moment);
-        world.broker.start_again();
+    world.peace(plan.peace);
+    for (at, kill) in kills.into_iter().enumerate() {
+        // Now and then while queues are emptied.
+        let is_draining = at > 0 && world.rng.u8(..3) == 0;
+        let who = [Players::All, Players::Drain][usize::from(is_draining)];
+        world.life(kill, who);
+        world.start_again();
         world.check_retained();
         world.churn.check(&world.broker, &mut world.ledger);
     }
@@ -108,6 +116,15 @@ pub fn round(mut plan: Plan<'_>) -> Report {
         subscriber.check_end(&mut world.ledger);
     }
     world.ledger.close()
+}
+
+/// Mostly SIGKILL; what an end in good order leaves behind has to be right as well.
+fn random_kill(rng: &mut fastrand::Rng) -> (Signal, Moment) {
+    let signal = match rng.u8(..8) {
+        0 => Signal::SIGTERM,
+        _ => Signal::SIGKILL,
+    };
+    (signal, Moment::random(rng))
 }
 
 impl World {
@@ -170,31 +187,55 @@ impl World {
         }
     }
 
+    /// Load for some time.
+    fn peace(&mut self, time: Duration) {
+        let mut bell = Bell::silent(self.broker.pid());
+        let start = Instant::now();
+        while start.elapsed() < time {
+            self.turn(&mut bell, Players::All, 1.0);
+        }
+    }
+
     /// Load, until the broker is dead and everybody has noticed.
-    fn life(&mut self, moment: Moment) {
+    fn life(&mut self, (signal, moment): (Signal, Moment), who: Players) {
         let span = match moment {
             Moment::After(time) => time,
             Moment::Heard(..) => LIFE_MAX / 2,
         };
-        let mut bell = Bell::set(self.broker.pid(), moment, LIFE_MAX);
+        let mut bell = Bell::set(self.broker.pid(), signal, moment, LIFE_MAX);
         let rate = MESSAGES / PUBLISHERS as f64 / span.as_secs_f64();
         let mut last = Instant::now();
         while !bell.is_dead() {
             let now = Instant::now();
             let tokens = rate * (now - last).as_secs_f64();
             last = now;
-            self.turn(&mut bell, Players::All, tokens);
+            self.turn(&mut bell, who, tokens);
         }
         self.ledger.killed();
         self.broker.gone();
-        // What it said before it died is still in the sockets.
-        for _ in 0..3 {
-            self.turn(&mut bell, Players::All, 0.0);
-        }
         self.hang_up(&mut bell);
     }
 
-    /// Turns until nobody has a link to the dead broker.
+    /// Sometimes it is killed while it starts, too.
+    fn start_again(&mut self) {
+        while self.rng.u8(..4) == 0 {
+            self.broker.spawn();
+            let time = Duration::from_micros(self.rng.u64(..20_000));
+            let bell = Bell::set(
+                self.broker.pid(),
+                Signal::SIGKILL,
+                Moment::After(time),
+                LIFE_MAX,
+            );
+            let status = self.broker.gone();
+            assert!(bell.is_dead(), "{status}: {}", self.broker.log());
+            self.ledger.killed();
+        }
+        self.broker.start_again();
+    }
+
+    /// Turns until nobody has a link to the dead broker: what it said before it died is still in
+    /// the sockets.
     fn hang_up(&mut self, bell: &mut Bell) {
         let start = Instant::now();
         let is_linked = |world: &World| {
@@ -215,7 +256,9 @@ impl World {
         let mut has_last = false;
         loop {
             self.turn(&mut bell, Players::Drain, 0.0);
-            let is_idle = self.publishers.iter().all(Publisher::is_idle);
+            // Who has lost its subscription had to subscribe again.
+            let is_idle = self.publishers.iter().all(Publisher::is_idle)
+                && self.subscribers.iter().all(Subscriber::is_here);
             if is_idle && !has_last {
                 has_last = true;
                 for publisher in &mut self.publishers {
