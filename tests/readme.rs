@@ -256,10 +256,12 @@ fn the_numbers_in_the_prose_are_the_codes() {
     let passes = hash::ARGON2_PASSES_MAX;
     let default = thousands(hash::ROUNDS_DEFAULT);
     let salt = hash::SALT_MAX;
+    let segment = mib(midge::store::journal::writer::SEGMENT_BYTES.into());
     for words in [
         format!("{large} MiB for all packets together that are larger than {ring} KiB"),
         format!("{line} bytes for a line of the log"),
         format!("{file} MiB for a configuration file"),
+        format!("numbered `*.log` files of {segment} MiB each"),
         format!(
             "salts of 1 to {salt} bytes; at most {} rounds",
             thousands(rounds) + ",000"

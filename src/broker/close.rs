@@ -3,6 +3,7 @@
 use super::connection::State;
 use super::session::SessionId;
 use super::{Broker, ConnId, Now};
+use crate::store::journal::Place;
 use crate::wire::{Disconnect, Malformed, PacketType, PropertyId, ReasonCode, Version};
 
 impl Broker {
@@ -173,11 +174,13 @@ impl Broker {
     /// subscribed to them may still be sent them before [`Broker::shutdown`].
     pub fn publish_wills(&mut self, now: Now) {
         self.now = now;
+        self.journal.promise = Place::START;
         let sessions: Vec<SessionId> = (self.sessions.slab.iter())
             .map(|(index, _)| SessionId(index as u32))
             .collect();
         for session in sessions {
             self.publish_will(session);
+            self.record_leaving(session);
         }
     }
 

@@ -1,6 +1,7 @@
 //! CONNACK: what the server tells a client about itself.
 
 use super::{Broker, ConnId};
+use crate::store::journal::Place;
 use crate::wire::{
     ConnAck, Connect, PacketType, Properties, PropertyId, QoS, ReasonCode, Value, Version,
 };
@@ -75,7 +76,15 @@ impl Broker {
         }
         let present = u8::from(greeting.session_present);
         log::debug!("Sending CONNACK to {} ({present}, 0)", self.client_name(id));
-        self.reply_encoded(id, PacketType::ConnAck, bytes);
+        let gate = self.connack_gate(id);
+        self.reply_encoded_at(id, PacketType::ConnAck, bytes, gate);
+    }
+
+    /// A CONNACK promises the session that it makes, or that the one before is gone.
+    fn connack_gate(&mut self, id: ConnId) -> Place {
+        let gate = self.journal.promise;
+        self.wait_at_gate(id, gate);
+        gate
     }
 
     /// Sends the CONNACK that refuses, if the version has a code for the reason.

@@ -10,6 +10,7 @@ use super::session::{EXPIRES_NEVER, SessionId};
 use super::will::StoredWill;
 use super::{Broker, ConnId, Now};
 use crate::auth::SignIn;
+use crate::store::journal::Place;
 use crate::wire::{Connect, ConnectError, FixedHeader, PropertyId, ReasonCode, Version};
 
 /// What a client signs in with.
@@ -290,9 +291,22 @@ impl Broker {
             self.refuse(id, connect, &refusal(ReasonCode::SERVER_BUSY, what));
             return;
         }
+        if resumes_nothing(connect, existing) && !self.has_room_for(RECORD_BYTES) {
+            let what = "the disk has no room to keep the session";
+            self.refuse(id, connect, &refusal(ReasonCode::QUOTA_EXCEEDED, what));
+            return;
+        }
+        self.journal.promise = Place::START;
         let resumed = existing.and_then(|session| self.take_over(session, connect, peer.listener));
+        let discarded = self.journal.promise;
         let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
         self.open_session(id, session_id, connect);
+        if resumed.is_some() {
+            // Nothing is promised that was not before.
+            self.journal.promise = discarded;
+        } else if !self.sessions.get(session_id).is_recorded() && existing.is_none() {
+            self.journal.promise = Place::START;
+        }
         let greeting = Greeting {
             session_present: resumed.is_some(),
             assigned_client_id: assigned.then_some(client_id.as_str()),
@@ -346,7 +360,10 @@ impl Broker {
         let is_other = session.username.as_deref() != connect.username
             || mount_point(session.listener) != mount_point(listener);
         if connect.clean_start || is_other {
-            self.publish_will(session_id);
+            // A client that comes back after a restart was not gone: its will is not published.
+            if !session.is_ghost {
+                self.publish_will(session_id);
+            }
             self.end_session(session_id);
             return None;
         }
@@ -360,7 +377,32 @@ impl Broker {
             return;
         };
         let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
+        let expiry_s = match connect.version {
+            Version::V5 => connect
+                .properties
+                .integer(PropertyId::SessionExpiryInterval)
+                .unwrap_or(0),
+            _ if connect.clean_start => 0,
+            _ => EXPIRES_NEVER,
+        };
+        let will = connect
+            .will
+            .map(|will| Box::new(StoredWill::new(&will, &listener.mount_point)));
+        let keep_alive_s = match (self.settings.max_keepalive, connect.keep_alive_s) {
+            (0, asked) => asked,
+            (max, 0) => max,
+            (max, asked) => asked.min(max),
+        };
+        let silence_ms = u64::from(keep_alive_s) * 1500;
         let session = self.sessions.get_mut(session_id);
+        let is_changed = session.version != connect.version
+            || session.is_bridge != connect.is_bridge
+            || session.listener != conn.peer.listener
+            || session.username.as_deref() != connect.username
+            || session.expiry_s != expiry_s
+            || session.silence_ms != silence_ms
+            || session.will != will
+            || session.will.is_some();
         session.connection = Some(id);
         session.version = connect.version;
         session.is_bridge = connect.is_bridge;
@@ -370,17 +412,9 @@ impl Broker {
             .acl
             .as_ref()
             .map(|acl| acl.rules_for(connect.username));
-        session.expiry_s = match connect.version {
-            Version::V5 => connect
-                .properties
-                .integer(PropertyId::SessionExpiryInterval)
-                .unwrap_or(0),
-            _ if connect.clean_start => 0,
-            _ => EXPIRES_NEVER,
-        };
-        session.will = connect
-            .will
-            .map(|will| Box::new(StoredWill::new(&will, &listener.mount_point)));
+        session.expiry_s = expiry_s;
+        session.silence_ms = silence_ms;
+        session.will = will;
         conn.state = State::Open(session_id);
         conn.wants_problems = connect
             .properties
@@ -399,19 +433,17 @@ impl Broker {
             .unwrap_or(0) as u16;
         conn.outbound_aliases
             .set_maximum(aliases.min(listener.max_topic_alias_broker));
-        let keep_alive_s = match (self.settings.max_keepalive, connect.keep_alive_s) {
-            (0, asked) => asked,
-            (max, 0) => max,
-            (max, asked) => asked.min(max),
-        };
-        conn.silence_max_ms = match keep_alive_s {
-            0 => None,
-            seconds => Some(u64::from(seconds) * 1500),
-        };
+        conn.silence_max_ms = Some(silence_ms).filter(|&ms| ms != 0);
+        // What earlier connections of the session changed may not be durable yet.
+        if session.is_recorded() {
+            conn.gate_floor = self.journal.end();
+            session.release_gate = conn.gate_floor;
+        }
         let deadline = conn
             .silence_max_ms
             .map(|silence| self.now.mono_ms + silence);
         self.set_connection_timer(id, deadline);
+        self.record_arrival(session_id, is_changed);
         self.stats.connected(self.sessions.slab.len());
     }
 
@@ -435,6 +467,20 @@ impl Broker {
             }
         }
     }
+}
+
+/// What a session takes of the journal, roughly.
+const RECORD_BYTES: usize = 4096;
+
+/// Whether this CONNECT makes a new session that is to be kept.
+fn resumes_nothing(connect: &Connect<'_>, existing: Option<SessionId>) -> bool {
+    let is_lasting = match connect.version {
+        Version::V5 => (connect.properties)
+            .integer(PropertyId::SessionExpiryInterval)
+            .is_some_and(|seconds| seconds != 0),
+        _ => !connect.clean_start,
+    };
+    is_lasting && (existing.is_none() || connect.clean_start)
 }
 
 /// A name for a log line in which brackets mean an address: tools ban what stands in them.

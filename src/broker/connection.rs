@@ -4,6 +4,7 @@ use super::session::SessionId;
 use super::timer::Timer;
 use super::transmit::Partial;
 use super::{Broker, ConnId};
+use crate::store::journal::Place;
 use crate::wire::{PacketType, ReasonCode, Version};
 use std::collections::VecDeque;
 
@@ -56,16 +57,28 @@ pub(super) struct Connection {
     pub(super) warned_receive_maximum: bool,
     /// User name and password, to ask again when the password file changes.
     pub(super) credentials: Option<Box<super::connect::Credentials>>,
+    /// What earlier connections of the session changed lies before this.
+    pub(super) gate_floor: Place,
+    /// The last gate that one of its packets waits at, and whether it is listed for it.
+    pub(super) gate: Place,
+    pub(super) is_gated: bool,
+    /// A body that is to be sent next is on its way from the disk.
+    pub(super) is_fetching: bool,
+    /// A PUBREL whose message is on its way from the disk; nothing is read until it is there.
+    pub(super) waiting_release: Option<u16>,
 }
 
 /// The packets other than PUBLISH that wait to be sent, in order.
 ///
-/// An acknowledgement takes four bytes; the few packets that hold more are kept encoded.
+/// An acknowledgement takes sixteen bytes; the few packets that hold more are kept encoded. A
+/// PINGRESP promises nothing and passes what waits at the gate: it is only counted.
 #[derive(Default)]
 pub(super) struct Replies {
     queue: VecDeque<Reply>,
     encoded: VecDeque<Box<[u8]>>,
     encoded_bytes: usize,
+    /// How many PINGRESPs are due.
+    pub(super) pings: usize,
 }
 
 /// A small packet; `packet_id` and `reason` count for acknowledgements only.
@@ -74,12 +87,22 @@ pub(super) struct Reply {
     pub(super) packet: PacketType,
     pub(super) reason: ReasonCode,
     pub(super) packet_id: u16,
+    /// It leaves when everything before this place is durable.
+    pub(super) gate: Place,
 }
 
 impl Reply {
-    /// Acknowledgements have a packet identifier and PINGRESP has no body; the rest is encoded.
+    /// While it waits for its gate, messages wait, too: they would come out of order.
+    pub(super) fn holds_back_messages(self) -> bool {
+        matches!(
+            self.packet,
+            PacketType::ConnAck | PacketType::SubAck | PacketType::UnsubAck
+        )
+    }
+
+    /// Acknowledgements have a packet identifier; the rest is encoded.
     fn is_encoded(self) -> bool {
-        self.packet_id == 0 && self.packet != PacketType::PingResp
+        self.packet_id == 0
     }
 }
 
@@ -88,18 +111,24 @@ const REPLIES_MAX: usize = 4096;
 const ENCODED_BYTES_MAX: usize = 64 * 1024;
 
 impl Replies {
-    pub(super) fn push(&mut self, packet: PacketType, packet_id: u16, reason: ReasonCode) {
-        self.queue.push_back(Reply {
+    pub(super) fn push(&mut self, reply: Reply) {
+        self.queue.push_back(reply);
+    }
+
+    pub(super) fn push_encoded(&mut self, packet: PacketType, bytes: Vec<u8>, gate: Place) {
+        self.encoded_bytes += bytes.len();
+        self.encoded.push_back(bytes.into_boxed_slice());
+        self.push(Reply {
             packet,
-            reason,
-            packet_id,
+            reason: ReasonCode::SUCCESS,
+            packet_id: 0,
+            gate,
         });
     }
 
-    pub(super) fn push_encoded(&mut self, packet: PacketType, bytes: Vec<u8>) {
-        self.encoded_bytes += bytes.len();
-        self.encoded.push_back(bytes.into_boxed_slice());
-        self.push(packet, 0, ReasonCode::SUCCESS);
+    /// The reply that waits longest.
+    pub(super) fn front(&self) -> Option<Reply> {
+        self.queue.front().copied()
     }
 
     /// The `at`th reply and, if it is kept encoded, its bytes; `encoded_at` counts those before it.
@@ -127,21 +156,19 @@ impl Replies {
     pub(super) fn keep_connack(&mut self) {
         let front = self.queue.front();
         let kept = usize::from(front.is_some_and(|reply| reply.packet == PacketType::ConnAck));
+        self.pings = 0;
         self.queue.truncate(kept);
         self.encoded.truncate(kept);
         self.encoded_bytes = self.encoded.iter().map(|bytes| bytes.len()).sum();
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
-    }
-
     fn is_full(&self) -> bool {
-        self.queue.len() >= REPLIES_MAX || self.encoded_bytes >= ENCODED_BYTES_MAX
+        self.queue.len() + self.pings >= REPLIES_MAX || self.encoded_bytes >= ENCODED_BYTES_MAX
     }
 
     fn is_half_empty(&self) -> bool {
-        self.queue.len() <= REPLIES_MAX / 2 && self.encoded_bytes <= ENCODED_BYTES_MAX / 2
+        self.queue.len() + self.pings <= REPLIES_MAX / 2
+            && self.encoded_bytes <= ENCODED_BYTES_MAX / 2
     }
 }
 
@@ -167,6 +194,11 @@ impl Connection {
             is_paused: false,
             warned_receive_maximum: false,
             credentials: None,
+            gate_floor: Place::START,
+            gate: Place::START,
+            is_gated: false,
+            is_fetching: false,
+            waiting_release: None,
         }
     }
 
@@ -282,23 +314,36 @@ impl Broker {
     }
 
     /// Queues a small packet; a connection with too many of them is not read from.
-    pub(super) fn reply(
-        &mut self,
-        id: ConnId,
-        packet: PacketType,
-        packet_id: u16,
-        reason: ReasonCode,
-    ) {
+    pub(super) fn reply(&mut self, id: ConnId, reply: Reply) {
         let Some(conn) = self.conn(id) else { return };
-        conn.replies.push(packet, packet_id, reason);
+        conn.replies.push(reply);
         conn.is_paused |= conn.replies.is_full();
         self.mark_writable(id);
     }
 
-    /// Queues an encoded packet.
-    pub(super) fn reply_encoded(&mut self, id: ConnId, packet: PacketType, bytes: Vec<u8>) {
+    /// Queues a PINGRESP.
+    pub(super) fn reply_ping(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
-        conn.replies.push_encoded(packet, bytes);
+        conn.replies.pings += 1;
+        conn.is_paused |= conn.replies.is_full();
+        self.mark_writable(id);
+    }
+
+    /// Queues an encoded packet that promises nothing.
+    pub(super) fn reply_encoded(&mut self, id: ConnId, packet: PacketType, bytes: Vec<u8>) {
+        self.reply_encoded_at(id, packet, bytes, Place::START);
+    }
+
+    /// Queues an encoded packet that leaves when everything before `gate` is durable.
+    pub(super) fn reply_encoded_at(
+        &mut self,
+        id: ConnId,
+        packet: PacketType,
+        bytes: Vec<u8>,
+        gate: Place,
+    ) {
+        let Some(conn) = self.conn(id) else { return };
+        conn.replies.push_encoded(packet, bytes, gate);
         conn.is_paused |= conn.replies.is_full();
         self.mark_writable(id);
     }
@@ -307,7 +352,9 @@ impl Broker {
     pub(super) fn resume_if_drained(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
         let is_drained = conn.is_paused && conn.replies.is_half_empty();
-        if is_drained && !matches!(conn.state, State::Authenticating(_)) {
+        let is_waiting =
+            matches!(conn.state, State::Authenticating(_)) || conn.waiting_release.is_some();
+        if is_drained && !is_waiting {
             conn.is_paused = false;
             self.outputs.resume.push_back(id);
         }

@@ -1,10 +1,11 @@
 //! The Server of the MQTT specification as a state machine, without sockets, clock or disk.
 //!
 //! Inputs: [`Broker::accept`], [`Broker::receive`], [`Broker::sent`], [`Broker::gone`],
-//! [`Broker::verdict`], [`Broker::timeout`], and [`Broker::reload`] and [`Broker::shutdown`] from
-//! the owner. Outputs, to be drained after any input: [`Broker::poll_writable`] with
-//! [`Broker::transmit`], [`Broker::poll_resume`], [`Broker::poll_close`], [`Broker::poll_auth`] and
-//! [`Broker::poll_timeout`]. Inputs return at once; time and randomness come from outside, so the
+//! [`Broker::verdict`], [`Broker::durable`], [`Broker::fetched`], [`Broker::timeout`], and
+//! [`Broker::reload`] and [`Broker::shutdown`] from the owner. Outputs, to be drained after any
+//! input: [`Broker::poll_writable`] with [`Broker::transmit`], [`Broker::poll_resume`],
+//! [`Broker::poll_close`], [`Broker::poll_auth`], [`Broker::poll_journal`], [`Broker::poll_fetch`]
+//! and [`Broker::poll_timeout`]. Inputs return at once; time and randomness come from outside, so the
 //! same sequence of inputs always leads to the same outputs.
 //!
 //! Three lifetimes, three slabs: a connection (the socket), a session (what the
@@ -12,15 +13,22 @@
 //! Each chapter of the specification has a file; all of them are `impl Broker`.
 
 mod alias;
+mod clean;
 mod close;
 mod connack;
 mod connect;
 mod connection;
+mod fetch;
+mod full;
+mod journal;
 mod load;
 mod publish;
 mod qos;
+mod rebuild;
 mod receive;
+mod record;
 mod reload;
+mod restore;
 mod retain;
 mod route;
 mod session;
@@ -80,6 +88,9 @@ pub struct Broker {
     timers: timer::Timers,
     outputs: Outputs,
     transit: transmit::Transit,
+    journal: journal::Journal,
+    /// What the journal told of, until it is put together.
+    restoring: restore::Restoring,
     matches: Matches,
     /// Scratch of `route`.
     best_qos: route::BestQoS,
@@ -118,6 +129,8 @@ impl Broker {
             timers: timer::Timers::default(),
             outputs: Outputs::default(),
             transit: transmit::Transit::default(),
+            journal: journal::Journal::default(),
+            restoring: restore::Restoring::default(),
             matches: Matches::default(),
             best_qos: route::BestQoS::default(),
             stats: sys::Stats::default(),

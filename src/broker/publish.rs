@@ -108,6 +108,9 @@ impl Broker {
             Ok(Some(refused)) => return self.answer_refused(id, version, publish, refused),
             Err(malformed) => return self.refuse_packet(id, malformed),
         }
+        if publish.qos != QoS::AtMostOnce && !self.can_keep(session_id, publish) {
+            return self.refuse_to_keep(id, version, publish);
+        }
         match publish.qos {
             QoS::AtMostOnce => {
                 self.publish_mounted(session_id, publish);
@@ -220,6 +223,7 @@ impl Broker {
         let at = held.iter().position(|held| held.packet_id == packet_id);
         if let Some(held) = at.and_then(|at| held.remove(at)) {
             self.messages.release(held.message);
+            self.record_forgotten(session, packet_id);
         }
     }
 
@@ -249,6 +253,12 @@ impl Broker {
             .get_mut(session_id)
             .held
             .push_back(Held { packet_id, message });
+        let session = self.sessions.get(session_id);
+        if session.is_recorded() && self.journal.is_on() {
+            let held = (session.key, packet_id);
+            self.begin_message();
+            self.describe_message(message, None, Some(held));
+        }
         let found = self.has_subscriber(message);
         self.acknowledge(id, PacketType::PubRec, packet_id, subscribers(found));
     }
@@ -312,17 +322,26 @@ impl Broker {
             publish,
             expires_ms,
         });
-        let found = self.take_on(publisher, message);
+        let found = self.take_on(publisher, message, None);
         self.messages.release(message);
         found
     }
 
-    /// The same for a message that is in the store already.
-    pub(super) fn take_on(&mut self, publisher: Publisher, message: MessageId) -> bool {
+    /// The same for a message that is in the store already; `held` is the session and packet
+    /// identifier that it was held for until now.
+    pub(super) fn take_on(
+        &mut self,
+        publisher: Publisher,
+        message: MessageId,
+        held: Option<(u64, u16)>,
+    ) -> bool {
+        self.begin_message();
         if self.messages.get(message).retain {
             self.keep_retained(publisher, message);
         }
-        self.route(publisher, message)
+        let found = self.route(publisher, message);
+        self.record_message(publisher, message, held);
+        found
     }
 
     fn expires_ms(&self, publish: &Publish<'_>) -> u64 {

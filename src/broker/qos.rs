@@ -1,9 +1,10 @@
 //! The acknowledgements of QoS 1 and 2, in both directions (sections 4.3 and 4.4).
 
+use super::connection::Reply;
 use super::publish::Publisher;
 use super::session::SessionId;
 use super::{Broker, ConnId};
-use crate::store::{DeliveryId, Stage};
+use crate::store::{DeliveryId, MessageId, Stage};
 use crate::wire::{Ack, PacketType, Properties, PropertyId, QoS, ReasonCode, Value, Version};
 
 impl Broker {
@@ -23,7 +24,14 @@ impl Broker {
                 reason.0
             );
         }
-        self.reply(id, packet, packet_id, reason);
+        let gate = self.gate(id);
+        let reply = Reply {
+            packet,
+            reason,
+            packet_id,
+            gate,
+        };
+        self.reply(id, reply);
     }
 
     /// Refuses a message for a limit of Midge's own, and says which one in a Reason String, if the
@@ -47,7 +55,8 @@ impl Broker {
         if raw.is_empty() || !self.fits(id, bytes.len()) {
             return self.acknowledge(id, packet, packet_id, reason);
         }
-        self.reply_encoded(id, packet, bytes);
+        let gate = self.gate(id);
+        self.reply_encoded_at(id, packet, bytes, gate);
     }
 
     /// A Reason String as a property, or nothing where the client shall get none
@@ -114,6 +123,7 @@ impl Broker {
         if self.deliveries.get(delivery).stage == Stage::Publish {
             self.free_window_message(session, delivery);
             self.deliveries.get_mut(delivery).stage = Stage::Released;
+            self.record_received(session, ack.packet_id);
         }
         self.acknowledge(id, PacketType::PubRel, ack.packet_id, ReasonCode::SUCCESS);
     }
@@ -138,6 +148,12 @@ impl Broker {
             .held
             .iter()
             .position(|held| held.packet_id == ack.packet_id);
+        if let Some(message) = at.map(|at| session.held[at].message) {
+            if !self.messages.is_hot(message) {
+                return self.wait_for_body(id, message, ack.packet_id);
+            }
+        }
+        let session = self.sessions.get_mut(session_id);
         let Some(held) = at.and_then(|at| session.held.remove(at)) else {
             // A repetition, or a message that was refused: 3.x waits for PUBCOMP all the same.
             let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
@@ -145,9 +161,14 @@ impl Broker {
         };
         // PUBREC made the message ours [MQTT-4.5.0-1], even if the client has forgotten it (0x92);
         // but rights may have changed since PUBLISH.
-        let topic = self.messages.get(held.message).topic();
-        if self.may_write(session_id, topic) {
-            self.take_on(Publisher::Session(session_id), held.message);
+        let message = self.messages.get(held.message);
+        let is_there = !message.is_empty();
+        if is_there && self.may_write(session_id, message.topic()) {
+            let key = self.sessions.get(session_id).key;
+            let held_for = Some((key, held.packet_id));
+            self.take_on(Publisher::Session(session_id), held.message, held_for);
+        } else {
+            self.record_forgotten(session_id, held.packet_id);
         }
         self.messages.release(held.message);
         self.acknowledge(id, PacketType::PubComp, ack.packet_id, ReasonCode::SUCCESS);
@@ -168,17 +189,32 @@ impl Broker {
             self.free_window_message(session_id, id);
         }
         let session = self.sessions.get_mut(session_id);
+        let ordinal = session.ordinal_of(self.deliveries.get(id).number);
         session
             .window
             .finish(&mut self.deliveries, id, |deliveries, id| {
                 deliveries.remove(id);
             });
+        session.base = match session.window.first(&self.deliveries) {
+            Some(first) => session.ordinal_of(first),
+            None => session.windowed,
+        };
+        self.record_done(session_id, ordinal);
+    }
+
+    /// PUBREL came, but the message is on the disk only: the connection waits for it.
+    fn wait_for_body(&mut self, id: ConnId, message: MessageId, packet_id: u16) {
+        self.fetch(message, id);
+        if let Some(conn) = self.conn(id) {
+            conn.waiting_release = Some(packet_id);
+            conn.is_paused = true;
+        }
     }
 
     /// The message of a delivery is not needed any more, its packet identifier may be.
     fn free_window_message(&mut self, session_id: SessionId, id: DeliveryId) {
         let message = self.deliveries.get(id).message;
-        let len = super::route::queued_len(self.messages.get(message)) as u64;
+        let len = super::route::queued_len(self.messages.len_of(message)) as u64;
         self.sessions.get_mut(session_id).window_bytes -= len;
         self.messages.release(message);
     }

@@ -5,6 +5,7 @@
 
 use super::connection::State;
 use super::{Broker, ConnId, Now};
+use crate::store::journal::Place;
 use crate::wire::{FixedHeader, Malformed, Packet, PacketType, ReasonCode, Version};
 
 /// The largest CONNECT: nobody is known yet who could answer for more.
@@ -17,6 +18,11 @@ const PROGRESS_BYTES: usize = 4096;
 /// turn: a few milliseconds. One read of 64 KiB has room for thousands of messages, and each of
 /// them may have thousands of subscribers.
 const WORK_MAX: usize = 10_000;
+
+/// Whether a packet may lead to a record: all but QoS 0 without RETAIN, PINGREQ and DISCONNECT.
+fn needs_journal(first: u8) -> bool {
+    !matches!(first, 0x30 | 0xc0 | 0xe0)
+}
 
 impl Broker {
     /// Takes bytes of a connection, in order; returns how many were consumed.
@@ -48,6 +54,10 @@ impl Broker {
             }
             let total = header.total();
             if rest.len() < total {
+                break;
+            }
+            if self.journal.is_backlogged() && needs_journal(header.first) {
+                self.wait_for_journal(id);
                 break;
             }
             at += total;
@@ -117,6 +127,7 @@ impl Broker {
     fn packet(&mut self, id: ConnId, header: FixedHeader, packet: &[u8]) {
         let now_ms = self.now.mono_ms;
         self.stats.messages_received += 1;
+        self.journal.promise = Place::START;
         let Some(conn) = self.conn(id) else { return };
         conn.last_seen_ms = now_ms;
         let body = &packet[usize::from(header.len)..];
@@ -156,7 +167,7 @@ impl Broker {
                     self.sessions.get(session).name()
                 );
                 log::debug!("Sending PINGRESP to {}", self.sessions.get(session).name());
-                self.reply(id, PacketType::PingResp, 0, ReasonCode::SUCCESS);
+                self.reply_ping(id);
             }
             Packet::Disconnect(disconnect) => self.disconnected(id, session, disconnect),
             Packet::Auth(_) => {

@@ -4,12 +4,13 @@
 //! at once: a [`Replay`] walks the table in slices and queues as much as the client has room for,
 //! so that a subscription to `#` neither overflows a queue nor holds up anybody.
 
-use super::Broker;
 use super::publish::Publisher;
 use super::session::{SessionId, client_hash};
 use super::subscriptions::{SubscriptionId, Subscriptions};
 use super::timer::Timer;
+use super::{Broker, Settings};
 use crate::auth::Access;
+use crate::store::journal::{Place, record};
 use crate::store::{Delivery, MessageId};
 use crate::topic::table::NONE;
 use crate::topic::{Cursor, NodeId, Table};
@@ -37,6 +38,8 @@ struct Entry {
     publisher_hash: u64,
     /// Who published it, where rights are checked.
     source: Option<Box<Source>>,
+    /// The record of the journal that says it is kept; nowhere if the journal does not know it.
+    place: Place,
 }
 
 struct Source {
@@ -96,15 +99,32 @@ impl Retained {
         }
     }
 
+    /// Who published what a topic keeps, for the journal.
+    pub(super) fn source<'a>(&'a self, node: NodeId, settings: &'a Settings) -> record::Source<'a> {
+        let key = self.table.value(node, 0);
+        let Some(entry) = self.entries.get(key as usize) else {
+            return record::Source::default();
+        };
+        let publisher = entry.source.as_deref().map(|source| {
+            let listener = settings.listeners.get(usize::from(source.listener));
+            let listener = listener.map_or("", |listener| listener.name.as_str());
+            (&*source.client_id, source.username.as_deref(), listener)
+        });
+        record::Source {
+            hash: entry.publisher_hash,
+            publisher,
+        }
+    }
+
     /// Takes the entry of a node out; its message is the caller's to release.
-    fn remove(&mut self, node: NodeId) -> Option<MessageId> {
+    fn remove(&mut self, node: NodeId) -> Option<Entry> {
         let key = self.table.value(node, 0);
         if key == NONE {
             return None;
         }
         self.table.set_value(node, 0, NONE);
         self.table.release(node);
-        Some(self.entries.remove(key as usize).message)
+        Some(self.entries.remove(key as usize))
     }
 }
 
@@ -115,9 +135,8 @@ impl Broker {
         let message = self.messages.get(id);
         let topic = message.topic();
         if message.payload().is_empty() {
-            let node = self.retained.table.find(topic);
-            if let Some(old) = node.and_then(|node| self.retained.remove(node)) {
-                self.messages.release(old);
+            if let Some(node) = self.retained.table.find(topic) {
+                self.drop_retained(node);
             }
             return;
         }
@@ -133,6 +152,7 @@ impl Broker {
             sequence,
             publisher_hash,
             source,
+            place: Place::START,
         };
         if key == NONE {
             let key = self.retained.entries.insert(entry);
@@ -292,29 +312,168 @@ impl Broker {
             return true;
         };
         let (id, node) = (entry.message, entry.node);
+        let is_wanted = self.sessions.get(session_id).is_recorded() && self.journal.is_on();
+        if is_wanted && replay.options.qos != QoS::AtMostOnce && !self.messages.is_hot(id) {
+            if let Some(conn) = self.sessions.get(session_id).connection {
+                self.fetch(id, conn);
+                return false;
+            }
+        }
         let session = self.sessions.get(session_id);
         let is_own = replay.options.no_local && entry.publisher_hash == session.client_hash();
         if is_own || !self.source_may_write(entry) {
             return true;
         }
-        let message = self.messages.get(id);
-        if message.expires_ms < self.now.mono_ms {
-            if let Some(old) = self.retained.remove(node) {
-                self.messages.release(old);
-            }
+        let is_lost = self.messages.is_hot(id) && self.messages.get(id).is_empty();
+        if self.messages.expires_ms(id) < self.now.mono_ms || is_lost {
+            self.drop_retained(node);
             return true;
         }
-        let qos = self.delivered_qos(message.qos, replay.options.qos);
-        let len = super::route::queued_len(message);
+        let topic_is_denied = !self.messages.is_hot(id) && !self.may_read_node(session_id, node);
+        if topic_is_denied {
+            return true;
+        }
+        let qos = self.delivered_qos(self.messages.qos_of(id), replay.options.qos);
+        let len = super::route::queued_len(self.messages.len_of(id));
         let has_room = match qos {
             QoS::AtMostOnce => self.has_room_qos0(session_id, len),
             _ => self.has_room(session_id, len),
         };
         if has_room {
             // [MQTT-3.3.1-8]
-            self.deliver(session_id, Delivery::new(id, qos, true, replay.identifier));
+            self.deliver_retained(session_id, id, qos, replay.identifier);
         }
         has_room
+    }
+
+    /// Queues a retained message. For a session that is kept it is a message of its own, so that
+    /// every message has one record with all who get it.
+    fn deliver_retained(&mut self, session: SessionId, id: MessageId, qos: QoS, identifier: u32) {
+        let is_recorded = self.journal.is_on()
+            && qos != QoS::AtMostOnce
+            && self.sessions.get(session).is_recorded();
+        if !is_recorded {
+            return self.deliver(session, Delivery::new(id, qos, true, identifier));
+        }
+        let copy = self.messages.copy(id);
+        self.begin_message();
+        self.deliver(session, Delivery::new(copy, qos, true, identifier));
+        if !self.journal.recipients.is_empty() {
+            self.describe_message(copy, None, None);
+        }
+        self.messages.release(copy);
+    }
+
+    fn may_read_node(&self, session: SessionId, node: NodeId) -> bool {
+        self.sessions.get(session).rules.is_none()
+            || self.may(session, Access::Read, &self.retained.table.text(node))
+    }
+
+    /// Frees the retained message of a topic.
+    fn drop_retained(&mut self, node: NodeId) {
+        let topic = self.journal.is_on().then(|| self.retained.table.text(node));
+        let Some(old) = self.retained.remove(node) else {
+            return;
+        };
+        self.messages.release(old.message);
+        if let Some(topic) = topic.filter(|_| old.place != Place::START) {
+            self.record_cleared(&topic);
+        }
+    }
+
+    /// The topic that keeps this message, which is hot, if one does.
+    pub(super) fn kept_node(&self, id: MessageId) -> Option<NodeId> {
+        let message = self.messages.get(id);
+        if !message.retain {
+            return None;
+        }
+        self.kept_node_of(id, message.topic())
+    }
+
+    /// The same for a message whose topic is known otherwise.
+    pub(super) fn kept_node_of(&self, id: MessageId, topic: &[u8]) -> Option<NodeId> {
+        let node = self.retained.table.find(topic)?;
+        let key = self.retained.table.value(node, 0);
+        let entry = self.retained.entries.get(key as usize)?;
+        (entry.message == id).then_some(node)
+    }
+
+    /// The journal knows what a topic keeps.
+    pub(super) fn note_kept_place(&mut self, node: NodeId) {
+        let key = self.retained.table.value(node, 0);
+        if let Some(entry) = self.retained.entries.get_mut(key as usize) {
+            let place = self.messages.place_of(entry.message);
+            entry.place = place.unwrap_or(Place::START);
+        }
+    }
+
+    /// Retained messages that the journal does not know although it should.
+    pub(super) fn unrecorded_retained(&self) -> Vec<MessageId> {
+        (self.retained.entries.iter())
+            .filter(|(_, entry)| entry.place == Place::START)
+            .map(|(_, entry)| entry.message)
+            .filter(|&id| self.messages.is_hot(id))
+            .filter(|&id| !self.messages.get(id).topic().starts_with(b"$SYS"))
+            .collect()
+    }
+
+    /// Takes a retained message that the journal tells of; it has no holder yet.
+    pub(super) fn restore_retained(
+        &mut self,
+        topic: &[u8],
+        slot: u32,
+        place: Place,
+        source: &record::Source<'_>,
+    ) {
+        let Some(message) = self.messages.at(slot, place) else {
+            return;
+        };
+        let node = self.retained.table.insert(topic);
+        let listeners = &self.settings.listeners;
+        let publisher = source.publisher.map(|(client_id, username, listener)| {
+            let listener = listeners.iter().position(|l| l.name == listener);
+            Box::new(Source {
+                listener: listener.unwrap_or(0) as u16,
+                client_id: client_id.into(),
+                username: username.map(Into::into),
+            })
+        });
+        let entry = Entry {
+            message,
+            node,
+            sequence: 0,
+            publisher_hash: source.hash,
+            source: publisher,
+            place,
+        };
+        let key = self.retained.table.value(node, 0);
+        if key == NONE {
+            let key = self.retained.entries.insert(entry);
+            self.retained.table.set_value(node, 0, key as u32);
+        } else {
+            self.retained.entries[key as usize] = entry;
+        }
+    }
+
+    /// The journal tells that a topic keeps nothing any more.
+    pub(super) fn forget_retained(&mut self, topic: &[u8]) {
+        if let Some(node) = self.retained.table.find(topic) {
+            self.retained.remove(node);
+        }
+    }
+
+    /// After everything was told: holds the messages that are still there.
+    pub(super) fn finish_retained(&mut self) {
+        let mut gone = Vec::new();
+        for (_, entry) in &self.retained.entries {
+            match self.messages.at(entry.message.slot(), entry.place) {
+                Some(id) => self.messages.retain(id),
+                None => gone.push(entry.node),
+            }
+        }
+        for node in gone {
+            self.retained.remove(node);
+        }
     }
 
     /// Whether who published a retained message may still write there.
@@ -328,8 +487,8 @@ impl Broker {
         };
         let username = source.username.as_deref();
         let rules = acl.rules_for(username);
-        let topic = self.messages.get(entry.message).topic();
-        acl.check(rules, &source.client_id, username, Access::Write, topic)
+        let topic = self.retained.table.text(entry.node);
+        acl.check(rules, &source.client_id, username, Access::Write, &topic)
             .allowed
     }
 
@@ -346,13 +505,11 @@ impl Broker {
         self.retained.sweep_at = None;
         let now_ms = self.now.mono_ms;
         let expired: Vec<NodeId> = (self.retained.entries.iter())
-            .filter(|(_, entry)| self.messages.get(entry.message).expires_ms < now_ms)
+            .filter(|(_, entry)| self.messages.expires_ms(entry.message) < now_ms)
             .map(|(_, entry)| entry.node)
             .collect();
         for node in expired {
-            if let Some(old) = self.retained.remove(node) {
-                self.messages.release(old);
-            }
+            self.drop_retained(node);
         }
         self.start_retain_sweep();
     }

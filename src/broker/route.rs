@@ -8,7 +8,8 @@ use super::publish::Publisher;
 use super::session::SessionId;
 use super::subscriptions::SubscriptionId;
 use crate::auth::Access;
-use crate::store::{Delivery, Message, MessageId};
+use crate::store::journal::packet_id_of;
+use crate::store::{Delivery, MessageId};
 use crate::topic::{Matches, NodeId};
 use crate::wire::{QoS, Version};
 use std::collections::HashMap;
@@ -16,9 +17,9 @@ use std::collections::HashMap;
 /// The highest QoS of each session that gets one copy only; `None` once it has it.
 pub(super) type BestQoS = HashMap<SessionId, Option<QoS>>;
 
-/// What a delivery counts for in the byte limits of a queue: its message and its own entry.
-pub(super) fn queued_len(message: &Message) -> usize {
-    message.len() + size_of::<Delivery>()
+/// What a delivery counts for in the byte limits of a queue: its message's bytes and its own entry.
+pub(super) fn queued_len(len: usize) -> usize {
+    len + size_of::<Delivery>()
 }
 
 /// What `route` needs to know about the message over and over.
@@ -140,13 +141,10 @@ impl Broker {
     /// Queues a delivery for a session, if its rights and limits allow it.
     #[inline]
     pub(super) fn deliver(&mut self, session_id: SessionId, delivery: Delivery) {
-        let message = self.messages.get(delivery.message);
-        if self.sessions.get(session_id).rules.is_some()
-            && !self.may(session_id, Access::Read, message.topic())
-        {
+        if self.sessions.get(session_id).rules.is_some() && !self.may_read(session_id, &delivery) {
             return;
         }
-        let len = queued_len(message);
+        let len = queued_len(self.messages.len_of(delivery.message));
         let is_qos0 = delivery.qos() == QoS::AtMostOnce;
         let has_room = |broker: &Broker| match is_qos0 {
             true => broker.has_room_qos0(session_id, len),
@@ -169,8 +167,15 @@ impl Broker {
             session.queue_qos0.push(&mut self.deliveries, delivery, len);
         } else {
             session.queued_count = session.queued_count.wrapping_add(1);
+            let ordinal = session.next_ordinal;
+            session.next_ordinal += 1;
+            delivery.number = packet_id_of(ordinal);
             session.queue.push(&mut self.deliveries, delivery, len);
+            if self.journal.is_on() {
+                self.note_recipient(session_id, &delivery, ordinal);
+            }
         }
+        let session = self.sessions.get(session_id);
         if let Some(conn) = session.connection {
             self.mark_writable(conn);
         }
@@ -209,18 +214,47 @@ impl Broker {
     /// Frees the messages at the front of the queue that have expired [MQTT-3.3.2-5], so that no
     /// fresh ones are dropped for them.
     fn free_expired(&mut self, session_id: SessionId) {
-        let session = &mut self.sessions.slab[session_id.0 as usize];
-        while let Some(front) = session.queue.front() {
+        while let Some(front) = self.sessions.get(session_id).queue.front() {
             let id = self.deliveries.get(front).message;
-            let message = self.messages.get(id);
-            if message.expires_ms >= self.now.mono_ms {
+            if self.messages.expires_ms(id) >= self.now.mono_ms {
                 break;
             }
-            session.queue.pop(&mut self.deliveries, queued_len(message));
-            self.deliveries.remove(front);
-            self.messages.release(id);
-            session.sent_count = session.sent_count.wrapping_add(1);
-            self.stats.publish_dropped += 1;
+            self.drop_front(session_id);
+        }
+    }
+
+    /// Drops the message that waits longest in the queue of a session.
+    pub(super) fn drop_front(&mut self, session_id: SessionId) {
+        let session = self.sessions.get_mut(session_id);
+        let Some(front) = session.queue.front() else {
+            return;
+        };
+        let &Delivery {
+            message, number, ..
+        } = self.deliveries.get(front);
+        let len = queued_len(self.messages.len_of(message));
+        session.queue.pop(&mut self.deliveries, len);
+        let ordinal = session.ordinal_of_queued(number);
+        session.windowed = ordinal + 1;
+        if session.window.in_flight() == 0 {
+            session.base = session.windowed;
+        }
+        self.deliveries.remove(front);
+        self.messages.release(message);
+        session.sent_count = session.sent_count.wrapping_add(1);
+        self.stats.publish_dropped += 1;
+        self.record_done(session_id, ordinal);
+    }
+
+    /// Whether a session may get the message of a delivery.
+    fn may_read(&self, session_id: SessionId, delivery: &Delivery) -> bool {
+        // A retained message may be on the disk: its topic is in the table.
+        match self.messages.is_hot(delivery.message) {
+            true => {
+                let topic = self.messages.get(delivery.message).topic();
+                self.may(session_id, Access::Read, topic)
+            }
+            false => true,
         }
     }
 

@@ -7,6 +7,8 @@ use super::timer::Timer;
 use super::will::StoredWill;
 use super::{Broker, ConnId};
 use crate::auth::UserRules;
+use crate::store::journal::{Place, Placed, packet_id_of};
+use crate::store::window::distance;
 use crate::store::{DeliveryId, Queue, Stage, Window};
 use crate::wire::{QoS, Version};
 use foldhash::fast::FixedState;
@@ -37,6 +39,15 @@ pub(super) struct Session {
     pub(super) will: Option<Box<StoredWill>>,
     pub(super) will_at: Option<u64>,
     pub(super) timer_at: Option<u64>,
+    /// What the journal calls it; 0 if it does not know it.
+    pub(super) key: u64,
+    pub(super) placed: Placed,
+    /// When its connection ended.
+    pub(super) left_ms: Option<u64>,
+    /// How long its connection may be silent; 0 for ever.
+    pub(super) silence_ms: u64,
+    /// Its connection was lost with an earlier life of the broker: the will goes unless it returns.
+    pub(super) is_ghost: bool,
     /// The first of its subscriptions, linked among each other; and how many, where large filters
     /// count several times.
     pub(super) subscriptions: Option<u32>,
@@ -45,6 +56,18 @@ pub(super) struct Session {
     pub(super) queue_qos0: Queue,
     /// QoS 1 and 2 deliveries that are not in the window yet.
     pub(super) queue: Queue,
+    /// The number that the next QoS 1 or 2 delivery gets; packet identifiers follow from these.
+    pub(super) next_ordinal: u64,
+    /// Deliveries with smaller numbers are done.
+    pub(super) base: u64,
+    /// Deliveries with smaller numbers are in the window, or done.
+    pub(super) windowed: u64,
+    /// Deliveries with smaller numbers were sent, as far as the journal knows.
+    pub(super) sent_before: u64,
+    /// QoS 2 deliveries are not sent for the first time before this is durable.
+    pub(super) send_gate: Place,
+    /// PUBREL is not sent again before this is durable.
+    pub(super) release_gate: Place,
     /// How many QoS 1 and 2 deliveries were ever queued, and sent for the first time.
     pub(super) queued_count: u16,
     pub(super) sent_count: u16,
@@ -114,6 +137,16 @@ impl Sessions {
 }
 
 impl Session {
+    /// The number of the delivery in the window that has this packet identifier.
+    pub(super) fn ordinal_of(&self, packet_id: u16) -> u64 {
+        self.base + u64::from(distance(packet_id_of(self.base), packet_id))
+    }
+
+    /// The number of the delivery at the front of the queue.
+    pub(super) fn ordinal_of_queued(&self, packet_id: u16) -> u64 {
+        self.windowed + u64::from(distance(packet_id_of(self.windowed), packet_id))
+    }
+
     /// A number for [MQTT-3.8.3-3] that stands for the client in the store of retained messages.
     pub(super) fn client_hash(&self) -> u64 {
         client_hash(&self.client_id)
@@ -146,10 +179,21 @@ impl Broker {
             will: None,
             will_at: None,
             timer_at: None,
+            key: 0,
+            placed: Placed::default(),
+            left_ms: None,
+            silence_ms: 0,
+            is_ghost: false,
             subscriptions: None,
             subscription_count: 0,
             queue_qos0: Queue::default(),
             queue: Queue::default(),
+            next_ordinal: 1,
+            base: 1,
+            windowed: 1,
+            sent_before: 1,
+            send_gate: Place::START,
+            release_gate: Place::START,
             queued_count: 0,
             sent_count: 0,
             window: Window::default(),
@@ -170,10 +214,11 @@ impl Broker {
         self.timers
             .set(Timer::Session(id), &mut session.timer_at, None);
         let mut session = self.sessions.remove(id);
+        self.record_end(&session);
         for queue in [&mut session.queue_qos0, &mut session.queue] {
             while let Some(front) = queue.front() {
                 let message = self.deliveries.get(front).message;
-                let len = super::route::queued_len(self.messages.get(message));
+                let len = super::route::queued_len(self.messages.len_of(message));
                 queue.pop(&mut self.deliveries, len);
                 self.deliveries.remove(front);
                 self.messages.release(message);
@@ -197,20 +242,29 @@ impl Broker {
         let session = self.sessions.get_mut(id);
         session.connection = None;
         session.window.rewind();
+        session.left_ms = Some(now_ms);
         let will_at = session.will.as_ref().map(|will| {
             // The session's end publishes the will, too [MQTT-3.1.2-8].
             now_ms + u64::from(will.delay_s.min(session.expiry_s)) * 1000
         });
         session.will_at = will_at;
-        session.expires_at = match session.expiry_s {
+        let end = self.session_end(id, now_ms);
+        self.sessions.get_mut(id).expires_at = end;
+        self.session_timeout(id);
+        self.record_leaving(id);
+    }
+
+    /// When a session ends whose connection ended at `left_ms`.
+    pub(super) fn session_end(&self, id: SessionId, left_ms: u64) -> Option<u64> {
+        let session = self.sessions.get(id);
+        match session.expiry_s {
             EXPIRES_NEVER if session.version == Version::V5 => None,
             EXPIRES_NEVER => self
                 .settings
                 .persistent_client_expiration
-                .map(|s| now_ms.saturating_add(s.saturating_mul(1000))),
-            seconds => Some(now_ms + u64::from(seconds) * 1000),
-        };
-        self.session_timeout(id);
+                .map(|s| left_ms.saturating_add(s.saturating_mul(1000))),
+            seconds => Some(left_ms + u64::from(seconds) * 1000),
+        }
     }
 
     /// Publishes a will and ends a session whose moment has come; arms the timer for the next.
@@ -229,6 +283,7 @@ impl Broker {
         }
         if session.will_at.is_some_and(|at| at <= now_ms) {
             self.publish_will(id);
+            self.record_leaving(id);
         }
         let session = self.sessions.get_mut(id);
         if session.expires_at.is_some_and(|at| at <= now_ms) {
@@ -253,6 +308,7 @@ impl Broker {
         session.will = None;
         session.will_at = None;
         session.expires_at = None;
+        session.is_ghost = false;
         self.timers
             .set(Timer::Session(id), &mut session.timer_at, None);
     }
@@ -268,7 +324,7 @@ impl Broker {
             let delivery = self.deliveries.get(front);
             debug_assert_eq!(delivery.qos(), QoS::AtMostOnce);
             let message = delivery.message;
-            let len = super::route::queued_len(self.messages.get(message));
+            let len = super::route::queued_len(self.messages.len_of(message));
             session.queue_qos0.pop(&mut self.deliveries, len);
             self.deliveries.remove(front);
             self.messages.release(message);

@@ -61,6 +61,12 @@ pub struct Settings {
     pub connect_timeout: u32,
     /// QoS 2 messages that one client may have under way towards us at most.
     pub max_inbound_qos2: usize,
+    /// Bytes of message bodies that stay in memory although the journal has them.
+    pub memory_cache: usize,
+    /// Bytes that the journal may take of the disk; 0 has no limit.
+    pub persistence_max_bytes: u64,
+    /// When the disk is full, the oldest messages of the longest queue make room for new ones.
+    pub drops_oldest: bool,
 }
 
 impl Default for Settings {
@@ -92,6 +98,9 @@ impl Default for Settings {
             max_output_bytes: 256 * 1024,
             connect_timeout: 10,
             max_inbound_qos2: 1000,
+            memory_cache: 8_000_000,
+            persistence_max_bytes: 1_000_000_000,
+            drops_oldest: false,
         }
     }
 }

@@ -25,6 +25,13 @@ pub(super) struct Group {
     previous: Option<u32>,
 }
 
+impl Group {
+    /// Share Name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl Subscriptions {
     /// The group of this name on a filter.
     pub(super) fn find_group(&self, node: NodeId, name: &str) -> Option<u32> {
@@ -160,7 +167,7 @@ impl Broker {
             return 0;
         }
         let qos = self.delivered_qos(stored.qos, subscription.options.qos);
-        let len = super::route::queued_len(stored);
+        let len = super::route::queued_len(stored.len());
         let has_room = match qos {
             QoS::AtMostOnce => self.has_room_qos0(subscription.session, len),
             _ => self.has_room(subscription.session, len),

@@ -15,10 +15,13 @@ const BAD_FILTER: Malformed = Malformed::packet("invalid topic filter");
 
 /// For how many subscriptions a filter counts. The levels of its filters are what a client can make
 /// the PUBLISHes of others walk through, their bytes what it can make the table hold.
-fn weight(filter: &str) -> u32 {
+pub(super) fn weight(filter: &str) -> u32 {
     let levels = crate::topic::level_count(filter.as_bytes());
     levels.div_ceil(LEVELS).max(filter.len().div_ceil(BYTES)) as u32
 }
+
+/// What a SUBSCRIBE takes of the journal, roughly.
+const RECORD_BYTES: usize = 4096;
 
 /// What a filter may have to count once.
 const LEVELS: usize = 10;
@@ -51,7 +54,17 @@ impl Broker {
         let identifier = subscribe.subscription_id().unwrap_or(0);
         let mut codes = Vec::new();
         let (mut limit, mut is_full) = (None, false);
+        let is_kept = self.sessions.get(session_id).is_recorded();
+        let has_room = !is_kept || self.has_room_for(RECORD_BYTES);
         for filter in subscribe.filters() {
+            if !has_room {
+                codes.push(match version {
+                    Version::V5 => ReasonCode::QUOTA_EXCEEDED.0,
+                    _ => 0x80,
+                });
+                limit = Some("persistence");
+                continue;
+            }
             let reason = self.subscribe_one(session_id, filter, identifier);
             is_full |= reason == ReasonCode::QUOTA_EXCEEDED;
             limit = limit.or(match reason {
@@ -112,7 +125,8 @@ impl Broker {
             return self.close(id, ReasonCode::PACKET_TOO_LARGE, what);
         }
         log::debug!("Sending {} to {}", packet.name(), self.client_name(id));
-        self.reply_encoded(id, packet, bytes);
+        let gate = self.gate(id);
+        self.reply_encoded_at(id, packet, bytes, gate);
     }
 
     /// Adds or replaces one subscription; the code to answer.
@@ -152,8 +166,12 @@ impl Broker {
         log::info!(target: "subscribe", "{name} {} {text}", options.qos as u8);
         let id = if let Some(existing) = existing {
             let subscription = &mut self.subscriptions.slab[existing as usize];
+            let is_same = subscription.options == options && subscription.identifier == identifier;
             subscription.options = options;
             subscription.identifier = identifier;
+            if !is_same {
+                self.record_subscription(session_id, existing);
+            }
             existing
         } else {
             let count = (session.subscription_count + weight(text)) as usize;
@@ -169,6 +187,7 @@ impl Broker {
             let session = self.sessions.get_mut(session_id);
             session.subscriptions = first;
             session.subscription_count += weight(text);
+            self.record_subscription(session_id, id);
             id
         };
         // Before 5.0 the options byte holds the QoS only, and retained messages come always.
@@ -225,15 +244,17 @@ impl Broker {
         let Some(subscription) = self.find_subscription(session_id, &filter, share) else {
             return ReasonCode::NO_SUBSCRIPTION_EXISTED;
         };
+        let placed = self.subscriptions.get(subscription).placed;
         let session = self.sessions.get_mut(session_id);
         self.subscriptions
             .remove(subscription, &mut session.subscriptions);
         session.subscription_count -= weight(text);
+        self.record_unsubscribe(session_id, placed, &filter, share);
         ReasonCode::SUCCESS
     }
 
     /// The same filter and the same share name, byte for byte [MQTT-3.10.4-1].
-    fn find_subscription(
+    pub(super) fn find_subscription(
         &self,
         session_id: SessionId,
         filter: &str,
@@ -261,6 +282,7 @@ impl Broker {
     pub(super) fn remove_all_subscriptions(&mut self, session_id: SessionId) {
         let session = self.sessions.get_mut(session_id);
         while let Some(id) = session.subscriptions {
+            self.journal.bury(self.subscriptions.get(id).placed);
             self.subscriptions.remove(id, &mut session.subscriptions);
         }
         session.subscription_count = 0;

@@ -108,6 +108,18 @@ const GAUGES: &[(&str, Gauge)] = &[
     ("heap/maximum", |b| b.stats.memory_maximum),
     ("connections/socket/count", |b| b.connections.len() as u64),
     ("packet/out/count", |b| b.deliveries.count() as u64),
+    ("persistence/bytes/written", |b| {
+        b.journal.report.bytes_written
+    }),
+    ("persistence/syncs", |b| b.journal.report.syncs),
+    ("persistence/sync/last_us", |b| {
+        b.journal.report.last_sync_us
+    }),
+    ("persistence/bytes/live", Broker::live_bytes),
+    ("persistence/bytes/disk", |b| b.journal.disk_bytes()),
+    ("persistence/segments", |b| b.journal.segment_count()),
+    ("persistence/records/damaged", |b| b.journal.damaged),
+    ("persistence/refused", |b| b.journal.refused),
 ];
 
 /// Topics under `$SYS/broker/load/`, each with a moving average for each window.
@@ -163,6 +175,8 @@ impl Broker {
     }
 
     fn publish_gauges(&mut self) {
+        let state = self.journal.state_name();
+        self.publish_if_changed("persistence/state", format_args!("{state}"));
         let uptime = (self.now.mono_ms - self.sys.started_ms) / 1000;
         self.publish_if_changed("uptime", format_args!("{uptime} seconds"));
         for &(topic, gauge) in GAUGES {

@@ -5,20 +5,23 @@
 //! packet that was taken in part is how many of its bytes; it is encoded again for the rest, with
 //! the same clock so that it comes out the same.
 //!
-//! Replies go first. Then come the messages in the order in which they were queued; a full window
+//! Replies go first, as far as their gate is open. Then come the messages in the order in which they were queued; a full window
 //! holds back QoS 1 and 2 messages, not the others.
 
-use super::connection::State;
+use super::connection::{Connection, State};
 use super::session::{Session, SessionId};
 use super::{Broker, ConnId, Now};
+use crate::store::journal::Place;
 use crate::store::{Delivery, DeliveryId, Message, Stage};
-use crate::wire::{Ack, PacketType, Properties, Publish, QoS, ReasonCode, Version, Window};
+use crate::wire::{Ack, PacketType, Properties, Publish, Put, QoS, ReasonCode, Version, Window};
 
 /// Where a thing that is sent comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     /// The front of the replies.
     Reply,
+    /// A PINGRESP.
+    Ping,
     /// The next unsent slot of the window.
     Window,
     /// The front of the QoS 0 queue.
@@ -64,6 +67,7 @@ struct Item {
 struct Progress {
     replies: usize,
     encoded_replies: usize,
+    pings: usize,
     slots: usize,
     /// QoS 1 and 2 messages that the client has not acknowledged yet.
     under_way: usize,
@@ -169,7 +173,10 @@ impl Broker {
             // It is not read from, so its packets cannot show that it is alive; its reading does.
             conn.last_seen_ms = now.mono_ms;
         }
-        let has_more = rest.is_some() || !conn.replies.is_empty();
+        let front = conn.replies.front();
+        let has_reply = front.is_some_and(|reply| self.journal.is_durable(reply.gate));
+        let conn = self.conn(id);
+        let has_more = rest.is_some() || has_reply || conn.is_some_and(|c| c.replies.pings > 0);
         self.resume_if_drained(id);
         if let Some(session) = session {
             self.pump_replays(session);
@@ -187,6 +194,10 @@ impl Broker {
     /// room is listed again when an acknowledgement makes some.
     fn has_output(&self, session_id: SessionId) -> bool {
         let session = self.sessions.get(session_id);
+        let conn = session.connection.map(|id| id.index as usize);
+        if conn.is_some_and(|conn| !self.may_send_messages(&self.connections[conn])) {
+            return false;
+        }
         !session.queue_qos0.is_empty()
             || !session.queue.is_empty() && self.window_has_room(session_id)
             || self
@@ -194,19 +205,38 @@ impl Broker {
                 .is_some()
     }
 
+    /// Whether nothing holds back the messages of a connection: a body that is to be read, or an
+    /// answer that waits for its gate and must come first.
+    fn may_send_messages(&self, conn: &Connection) -> bool {
+        let is_held_back = conn.replies.front().is_some_and(|reply| {
+            reply.holds_back_messages() && !self.journal.is_durable(reply.gate)
+        });
+        !conn.is_fetching && !is_held_back
+    }
+
     /// The slot at or behind the `at`th unsent one that can be sent, and how many that passes.
     ///
     /// After a reconnection there may be more in the window than the client takes now
-    /// [MQTT-3.3.4-9].
+    /// [MQTT-3.3.4-9]. What promises the client that its session goes on waits for its gate: a
+    /// PUBREL, and the first sending of a QoS 2 message.
     fn next_slot(
         &self,
         session_id: SessionId,
         at: usize,
         under_way: usize,
     ) -> Option<(DeliveryId, usize)> {
-        let window = &self.sessions.get(session_id).window;
-        let (id, passed) = window.next_unsent(&self.deliveries, at)?;
-        let is_publish = self.deliveries.get(id).stage == Stage::Publish;
+        let session = self.sessions.get(session_id);
+        let (id, passed) = session.window.next_unsent(&self.deliveries, at)?;
+        let delivery = self.deliveries.get(id);
+        let is_publish = delivery.stage == Stage::Publish;
+        let gate = match is_publish {
+            true if delivery.qos() == QoS::ExactlyOnce => session.send_gate,
+            true => Place::START,
+            false => session.release_gate,
+        };
+        if !self.journal.is_durable(gate) {
+            return None;
+        }
         let has_quota = !is_publish || under_way < self.window_limit(session_id);
         has_quota.then_some((id, passed))
     }
@@ -216,6 +246,7 @@ impl Broker {
         Progress {
             replies: 0,
             encoded_replies: 0,
+            pings: 0,
             slots: 0,
             under_way: session.map_or(0, |session| session.window.sent()),
             sent_count: session.map_or(0, |session| session.sent_count),
@@ -238,12 +269,17 @@ impl Broker {
         if is_cut {
             return None;
         }
-        if conn
-            .replies
-            .get(progress.replies, progress.encoded_replies)
-            .is_some()
-        {
-            return Some(Source::Reply);
+        let reply = conn.replies.get(progress.replies, progress.encoded_replies);
+        match reply {
+            Some((reply, _)) if self.journal.is_durable(reply.gate) => return Some(Source::Reply),
+            Some((reply, _)) if reply.holds_back_messages() => return None,
+            _ => {}
+        }
+        if progress.pings < conn.replies.pings {
+            return Some(Source::Ping);
+        }
+        if conn.is_fetching {
+            return None;
         }
         let slot = self.next_slot(session?, progress.slots, progress.under_way);
         let Some(qos0) = progress.qos0 else {
@@ -283,6 +319,7 @@ impl Broker {
                 progress.replies += 1;
                 progress.encoded_replies += usize::from(reply.is_some_and(|(_, b)| b.is_some()));
             }
+            Source::Ping => progress.pings += 1,
             Source::Window => {
                 let Some(session) = session else { return };
                 let window = &self.sessions.get(session).window;
@@ -324,6 +361,10 @@ impl Broker {
                 let conn = self.connections.get(id.index as usize)?;
                 return Some((encode_reply(conn, progress, window)?, None));
             }
+            Source::Ping => {
+                window.put(&[0xd0, 0]);
+                return Some((2, None));
+            }
             Source::QoS0 => progress.qos0?,
             Source::Window => {
                 let session = self.sessions.get(session?);
@@ -344,6 +385,16 @@ impl Broker {
             ack.encode(version, PacketType::PubRel, window);
             return Some((4, None));
         }
+        if !self.messages.is_hot(delivery.message) {
+            self.fetch(delivery.message, id);
+            return None;
+        }
+        self.messages.want(delivery.message);
+        if self.messages.get(delivery.message).is_empty() && begun_ms.is_some() {
+            // The rest of a packet that was begun is lost: nothing can follow it.
+            self.close_quietly(id);
+            return None;
+        }
         Some(self.encode_publish(id, session?, delivery, version, window, begun_ms))
     }
 
@@ -359,6 +410,9 @@ impl Broker {
         let (mono_ms, is_rest) = (begun_ms.unwrap_or(self.now.mono_ms), begun_ms.is_some());
         let message = self.messages.get(delivery.message);
         // What was begun goes on; so does QoS 2 in its handshake [MQTT-4.3.3-7].
+        if message.is_empty() {
+            return (0, None);
+        }
         let is_expired = message.expires_ms < mono_ms && !is_rest && !delivery.was_sent();
         let Some(conn) = self.connections.get_mut(id.index as usize) else {
             return (0, None);
@@ -411,6 +465,11 @@ impl Broker {
                     conn.replies.pop();
                 }
             }
+            Source::Ping => {
+                if let Some(conn) = self.conn(id) {
+                    conn.replies.pings -= 1;
+                }
+            }
             Source::Window => {
                 let Some(session) = session else { return };
                 self.commit_slot(session, item.is_dropped);
@@ -424,7 +483,7 @@ impl Broker {
                 let message = self.deliveries.get(front).message;
                 let stored = self.messages.get(message);
                 let payload = stored.payload().len();
-                let len = super::route::queued_len(stored);
+                let len = super::route::queued_len(self.messages.len_of(message));
                 session.queue_qos0.pop(&mut self.deliveries, len);
                 self.deliveries.remove(front);
                 self.messages.release(message);
@@ -461,13 +520,30 @@ impl Broker {
         while self.window_has_room(id) {
             let session = self.sessions.get_mut(id);
             let Some(front) = session.queue.front() else {
-                return;
+                break;
             };
-            let message = self.messages.get(self.deliveries.get(front).message);
-            let len = super::route::queued_len(message);
+            let delivery = self.deliveries.get_mut(front);
+            let len = super::route::queued_len(self.messages.len_of(delivery.message));
+            let ordinal = session.ordinal_of_queued(delivery.number);
+            delivery.stage = Stage::Publish;
             session.queue.pop(&mut self.deliveries, len);
-            session.window.push(&mut self.deliveries, front);
+            if session.window.in_flight() == 0 {
+                session.base = ordinal;
+            }
+            session.window.push(front);
+            session.windowed = ordinal + 1;
             session.window_bytes += len as u64;
+        }
+        self.record_sending(id);
+        self.wait_to_send(id);
+    }
+
+    /// Has a connection whose next message waits for its gate looked at when that opens.
+    fn wait_to_send(&mut self, id: SessionId) {
+        let session = self.sessions.get(id);
+        let gate = session.send_gate.max(session.release_gate);
+        if let Some(conn) = session.connection {
+            self.wait_at_gate(conn, gate);
         }
     }
 
@@ -480,7 +556,9 @@ impl Broker {
         let span_max = (limit * SPAN_PER_WINDOW)
             .max(64)
             .min(usize::from(u16::MAX) - 1);
-        session.window.in_flight() < limit && session.window.span() < span_max && has_bytes
+        session.window.in_flight() < limit
+            && session.window.span(&self.deliveries) < span_max
+            && has_bytes
     }
 
     /// How many QoS 1 and 2 messages may be under way to a client; while it is away, how many may
@@ -497,22 +575,13 @@ impl Broker {
     }
 }
 
-fn encode_reply(
-    conn: &super::connection::Connection,
-    progress: &Progress,
-    window: &mut Window<'_>,
-) -> Option<usize> {
-    use crate::wire::Put;
+fn encode_reply(conn: &Connection, progress: &Progress, window: &mut Window<'_>) -> Option<usize> {
     let (reply, bytes) = conn
         .replies
         .get(progress.replies, progress.encoded_replies)?;
     if let Some(bytes) = bytes {
         window.put(bytes);
         return Some(bytes.len());
-    }
-    if reply.packet == PacketType::PingResp {
-        window.put(&[0xd0, 0]);
-        return Some(2);
     }
     let properties = Properties::default();
     let ack = Ack {

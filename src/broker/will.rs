@@ -3,9 +3,11 @@
 use super::Broker;
 use super::publish::Publisher;
 use super::session::SessionId;
+use crate::store::journal::record;
 use crate::wire::{Properties, PropertyId, Publish, QoS, Will};
 
 /// A will with everything it needs to be published later.
+#[derive(PartialEq)]
 pub(super) struct StoredWill {
     topic: Box<str>,
     payload: Box<[u8]>,
@@ -39,6 +41,34 @@ impl StoredWill {
                 .properties
                 .integer(PropertyId::WillDelayInterval)
                 .unwrap_or(0),
+        }
+    }
+}
+
+impl StoredWill {
+    /// The will as the journal has it.
+    pub(super) fn describe(&self) -> record::Will<'_> {
+        record::Will {
+            topic: &self.topic,
+            payload: &self.payload,
+            properties: &self.properties,
+            qos: self.qos,
+            retain: self.retain,
+            expiry_s: self.expiry_s,
+            delay_s: self.delay_s,
+        }
+    }
+
+    /// The will that the journal had.
+    pub(super) fn from_record(will: &record::Will<'_>) -> StoredWill {
+        StoredWill {
+            topic: will.topic.into(),
+            payload: will.payload.into(),
+            properties: will.properties.into(),
+            qos: will.qos,
+            retain: will.retain,
+            expiry_s: will.expiry_s,
+            delay_s: will.delay_s,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! -1 means "no limit", the field is an `Option` and `None` means that. Paths stay as they are
 //! written. Files that a directive names (passwords, access control) are not opened here.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -104,14 +105,48 @@ pub struct Limits {
 pub struct Persistence {
     /// Keep sessions and messages over a restart.
     pub persistence: bool,
-    /// The directory; the current one when `None`.
+    /// The directory as it is written; [`persistence_folder`] says which one is meant.
     pub persistence_location: Option<PathBuf>,
-    /// The name of the database in it.
+    /// The name of Mosquitto's database in it, which a first start imports.
     pub persistence_file: String,
-    /// Seconds or changes between two saves; `None` saves at the end only.
-    pub autosave_interval: Option<u64>,
-    /// `autosave_interval` counts changes.
-    pub autosave_on_changes: bool,
+    /// When what was written is forced to the disk.
+    pub persistence_sync: Sync,
+    /// Bytes that what is kept may use on the disk; at least 16 MiB.
+    pub persistence_max_bytes: u64,
+    /// What gives way when there is no room for a message.
+    pub persistence_full: WhenFull,
+    /// Bytes of message bodies that stay in memory although they are on disk; may be 0.
+    pub memory_cache: usize,
+}
+
+/// When what was written is forced to the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    /// Before anything that it promises leaves.
+    Always,
+    /// At most so many milliseconds after it was written; 1 to 60000.
+    Every(u32),
+    /// When the kernel likes.
+    Never,
+}
+
+/// What gives way when the disk or `persistence_max_bytes` is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenFull {
+    /// New QoS 1 and 2 messages for lasting sessions.
+    Refuse,
+    /// The oldest messages of the largest queue.
+    DropOldest,
+}
+
+/// The folder of what is stored: `persistence_location`, or else `env`, or else the current one.
+///
+/// `env` is what `MOSQUITTO_PERSISTENCE_LOCATION` says; empty is as good as missing. Whether the
+/// path ends in a slash makes no difference.
+pub fn persistence_folder(config: &Config, env: Option<OsString>) -> PathBuf {
+    let configured = config.persistence.persistence_location.clone();
+    let env = env.filter(|path| !path.is_empty()).map(PathBuf::from);
+    configured.or(env).unwrap_or_else(|| PathBuf::from("."))
 }
 
 /// The log.

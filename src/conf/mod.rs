@@ -43,7 +43,7 @@ use std::path::Path;
 
 pub use config::{
     Bind, Config, Limits, Listener, LogDest, LogType, Logging, Persistence, ProtocolVersions,
-    Security, SocketDomain,
+    Security, SocketDomain, Sync, WhenFull, persistence_folder,
 };
 pub use difference::Difference;
 pub use readme::drop_in_table;

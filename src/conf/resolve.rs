@@ -5,11 +5,13 @@
 
 use std::path::PathBuf;
 
-use super::config::{Config, Limits, LogDest, LogType, Logging, Persistence, Security};
+use super::config::{
+    Config, Limits, LogDest, LogType, Logging, Persistence, Security, Sync, WhenFull,
+};
 use super::listeners;
 use super::read::Outcome;
 use super::report::{Error, Level, Message};
-use super::table::{PERSISTENCE, Status};
+use super::value::Value;
 use super::written::View;
 
 /// Makes the configuration of what was read; `ports` are those of `-p`.
@@ -111,8 +113,24 @@ fn persistence(view: &View<'_>) -> Persistence {
         persistence: view.bool("persistence"),
         persistence_location: path(view, "persistence_location"),
         persistence_file: view.text("persistence_file").unwrap_or_default(),
-        autosave_interval: view.limit("autosave_interval"),
-        autosave_on_changes: view.bool("autosave_on_changes"),
+        persistence_sync: sync(view),
+        persistence_max_bytes: view.int("persistence_max_bytes"),
+        persistence_full: match view.text("persistence_full").as_deref() {
+            Some("drop_oldest") => WhenFull::DropOldest,
+            _ => WhenFull::Refuse,
+        },
+        memory_cache: usize::try_from(view.number("memory_cache")).unwrap_or(usize::MAX),
+    }
+}
+
+fn sync(view: &View<'_>) -> Sync {
+    match view.value("persistence_sync") {
+        Some(Value::Int(ms)) => {
+            let ms = u32::try_from(ms).expect("Kind::Sync ends at 60000");
+            Sync::Every(ms)
+        }
+        Some(Value::Text(word)) if word == "never" => Sync::Never,
+        _ => Sync::Always,
     }
 }
 
@@ -179,16 +197,6 @@ fn log_type(words: &[String]) -> LogType {
 
 /// What an owner should hear about the whole.
 fn tell(global: &View<'_>, messages: &mut Vec<Message>) {
-    if let (Status::Later(missing), true) = (PERSISTENCE, global.bool("persistence")) {
-        let text = match global.setting("persistence") {
-            Some(setting) => format!("{}: persistence: {missing}", setting.at),
-            None => format!("persistence: {missing}"),
-        };
-        messages.push(Message {
-            level: Level::Warning,
-            text,
-        });
-    }
     if global.setting("max_packet_size").is_none() {
         let bytes = global.number("max_packet_size");
         messages.push(Message {

@@ -17,8 +17,6 @@ mod plugin;
 mod security;
 mod tls;
 
-pub use persistence::PERSISTENCE;
-
 /// One directive of the configuration file.
 #[derive(Debug, Clone, Copy)]
 pub struct Directive {
@@ -82,6 +80,8 @@ pub enum Kind {
     Duration,
     /// Numbers 3, 4 and 5, separated by commas or blanks.
     Versions,
+    /// One word: `always`, `never`, or a number of milliseconds.
+    Sync,
     /// A log destination; every further line adds one.
     LogDest,
     /// A kind of log line; every further line adds one.

@@ -4,6 +4,7 @@ mod errors;
 mod fixtures;
 mod fuzz;
 mod listeners;
+mod persistence;
 mod plugins;
 mod reload;
 mod table;

@@ -14,7 +14,7 @@ pub(super) enum Value {
     Bool(bool),
     /// Numbers, and durations in seconds.
     Int(i64),
-    /// Texts, paths, and choices; versions as a list like `3,4,5`.
+    /// Texts, paths, and choices, also the words of `Kind::Sync`; versions as a list like `3,4,5`.
     Text(String),
     /// One entry for each line.
     List(Vec<String>),
@@ -37,6 +37,9 @@ pub(super) struct Endpoint {
 
 /// The longest path of a unix socket, in bytes.
 const SOCKET_PATH_MAX: usize = 107;
+
+/// The longest time without a sync that `Kind::Sync` takes, in milliseconds.
+const SYNC_MS_MAX: i64 = 60_000;
 
 /// Reads `rest` as a value of `kind`; the error says what is wrong and what is expected.
 pub(super) fn parse(kind: Kind, rest: &[u8]) -> Result<Parsed, String> {
@@ -72,6 +75,7 @@ pub(super) fn parse(kind: Kind, rest: &[u8]) -> Result<Parsed, String> {
             one_word(Value::Text(chosen.ok_or_else(wrong)?.to_string()))
         }
         Kind::Duration => one_word(Value::Int(seconds(first).ok_or_else(wrong)?)),
+        Kind::Sync => one_word(sync(first).ok_or_else(wrong)?),
         Kind::LogType => {
             let chosen = LOG_TYPES.iter().find(|known| known.as_bytes() == first);
             one_word(Value::List(vec![chosen.ok_or_else(wrong)?.to_string()]))
@@ -191,6 +195,9 @@ pub(super) fn expectation(kind: Kind) -> String {
         Kind::Choice(words) => one_of(words),
         Kind::Duration => "a number and one of the units s h d w m y, such as 14d".to_owned(),
         Kind::Versions => "some of 3,4,5".to_owned(),
+        Kind::Sync => {
+            format!("always, never or a number of milliseconds from 1 to {SYNC_MS_MAX}")
+        }
         Kind::LogDest => one_of(LOG_DESTS),
         Kind::LogType => one_of(LOG_TYPES),
         Kind::Listener => "a port and perhaps an address, or 0 and a path".to_owned(),
@@ -258,6 +265,15 @@ fn seconds(word: &[u8]) -> Option<i64> {
     };
     let number = decimal(digits).filter(|&number| number > 0)?;
     number.checked_mul(unit)
+}
+
+fn sync(word: &[u8]) -> Option<Value> {
+    match word {
+        b"always" | b"never" => Some(Value::Text(plain(word))),
+        _ => decimal(word)
+            .filter(|ms| (1..=SYNC_MS_MAX).contains(ms))
+            .map(Value::Int),
+    }
 }
 
 fn versions(rest: &[u8]) -> Option<Parsed> {

@@ -1,32 +1,51 @@
 //! Application Messages, each held once however many sessions wait for it.
 //!
 //! A body is one run of bytes: topic, forwarded properties, payload, as PUBLISH has them. Bodies
-//! of up to 64 KiB come from free lists by size; a free list keeps at most 256 KiB. The counters
-//! know every byte, for `$SYS` and for limits.
+//! come from a pool. A message that the journal has may be *cold*: its body is on the disk only and
+//! sixteen bytes stay in memory. Who needs it reads it back first ([`Messages::is_hot`],
+//! [`Messages::warm`]). The counters know every byte, for `$SYS` and for limits.
 
+use super::entry::{Entry, Slots};
+use super::journal::{Place, Placed};
+use super::pool::Pool;
 use crate::wire::{Properties, Publish, QoS};
+use hashbrown::HashMap;
 use slab::Slab;
+use std::collections::VecDeque;
 
 /// A message in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MessageId(u32);
+pub struct MessageId(pub(super) u32);
+
+impl MessageId {
+    /// Stands where there is no message any more.
+    pub const NOWHERE: MessageId = MessageId(u32::MAX);
+
+    /// The slot that the journal calls it by.
+    pub fn slot(self) -> u32 {
+        self.0
+    }
+}
 
 /// The instant that never comes, for messages without an expiry.
 pub const NEVER: u64 = u64::MAX;
 
-/// An Application Message.
+/// The body of an Application Message.
 ///
 /// Invariant: `topic_len + properties_len <= len <= bytes.len()`.
 pub struct Message {
-    bytes: Box<[u8]>,
-    len: u32,
-    properties_len: u32,
-    topic_len: u16,
+    pub(super) bytes: Box<[u8]>,
+    pub(super) len: u32,
+    pub(super) properties_len: u32,
+    pub(super) topic_len: u16,
+    /// Whether somebody looked at it since it was last considered for leaving memory.
+    pub(super) is_wanted: bool,
+    /// Where the journal has it.
+    pub(super) place: Place,
     /// The QoS it was published with.
     pub qos: QoS,
     /// Whether it was published with RETAIN.
     pub retain: bool,
-    references: u32,
     /// When it expires, in monotonic milliseconds; [`NEVER`] without an expiry.
     pub expires_ms: u64,
 }
@@ -71,12 +90,41 @@ pub struct Body<'a> {
     pub expires_ms: u64,
 }
 
+/// What the journal says of a message when it is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// The record that says who gets it.
+    pub placed: Placed,
+    /// Bytes of topic, properties and payload together.
+    pub len: u32,
+    /// The QoS it was published with.
+    pub qos: QoS,
+    /// Whether it was published with RETAIN.
+    pub retain: bool,
+    /// When it expires.
+    pub expires_ms: Option<u64>,
+}
+
 /// All messages.
 #[derive(Default)]
 pub struct Messages {
-    slab: Slab<Message>,
-    pool: Pool,
-    bytes: usize,
+    pub(super) slots: Slots,
+    pub(super) bodies: Slab<Message>,
+    pub(super) pool: Pool,
+    /// Bytes of all messages, cold ones too.
+    pub(super) bytes: usize,
+    /// Bytes of bodies in memory that could leave it.
+    pub(super) evictable: usize,
+    /// Bodies that nobody needs soon; they leave as soon as they can be read back.
+    pub(super) leaving: VecDeque<(MessageId, Place)>,
+    /// Bodies that leave when there are too many, in the order in which they came.
+    pub(super) warm: VecDeque<(MessageId, Place)>,
+    /// When cold messages expire, for those that do.
+    pub(super) expiries: HashMap<u32, u64, foldhash::fast::FixedState>,
+    /// Where the body of a message is that has another record besides.
+    pub(super) apart: HashMap<u32, Place, foldhash::fast::FixedState>,
+    /// Bytes of records that live messages have in the journal.
+    pub(super) recorded_bytes: u64,
 }
 
 impl Messages {
@@ -101,127 +149,117 @@ impl Messages {
         publish.forwarded().for_each(&mut put);
         put(publish.payload);
         self.bytes += len;
-        let key = self.slab.insert(Message {
+        let body = self.bodies.insert(Message {
             bytes,
             len: len as u32,
             properties_len: properties_len as u32,
             topic_len: topic_len as u16,
+            is_wanted: false,
+            place: Place::START,
             qos: publish.qos,
             retain: publish.retain,
-            references: 1,
             expires_ms,
         });
-        MessageId(key as u32)
+        let entry = Entry::new(body as u32, len as u32, publish.qos, publish.retain);
+        MessageId(self.slots.insert(entry))
     }
 
-    /// A message that is held.
+    /// Keeps a copy of a message that is hot, as a message of its own, counted once.
+    pub fn copy(&mut self, id: MessageId) -> MessageId {
+        let original = &self.bodies[self.slots.get(id.0).body() as usize];
+        let (len, qos, retain) = (original.len, original.qos, original.retain);
+        let mut bytes = self.pool.take(len as usize);
+        bytes[..len as usize].copy_from_slice(&original.bytes[..len as usize]);
+        let copy = Message {
+            bytes,
+            is_wanted: false,
+            place: Place::START,
+            ..*original
+        };
+        self.bytes += len as usize;
+        let body = self.bodies.insert(copy) as u32;
+        MessageId(self.slots.insert(Entry::new(body, len, qos, retain)))
+    }
+
+    /// A message that is hot.
     #[inline]
     pub fn get(&self, id: MessageId) -> &Message {
-        &self.slab[id.0 as usize]
+        let entry = self.slots.get(id.0);
+        debug_assert!(entry.is_hot(), "a cold message was not read back");
+        &self.bodies[entry.body() as usize]
+    }
+
+    /// Whether the body is in memory.
+    #[inline]
+    pub fn is_hot(&self, id: MessageId) -> bool {
+        self.slots.get(id.0).is_hot()
+    }
+
+    /// Bytes of topic, properties and payload together.
+    #[inline]
+    pub fn len_of(&self, id: MessageId) -> usize {
+        self.slots.get(id.0).len() as usize
+    }
+
+    /// The QoS it was published with.
+    pub fn qos_of(&self, id: MessageId) -> QoS {
+        self.slots.get(id.0).qos()
+    }
+
+    /// When it expires; [`NEVER`] without an expiry.
+    pub fn expires_ms(&self, id: MessageId) -> u64 {
+        let entry = self.slots.get(id.0);
+        match entry.is_hot() {
+            true => self.bodies[entry.body() as usize].expires_ms,
+            false => self.expiries.get(&id.0).copied().unwrap_or(NEVER),
+        }
     }
 
     /// Counts one more holder.
     #[inline]
     pub fn retain(&mut self, id: MessageId) {
-        self.slab[id.0 as usize].references += 1;
+        self.slots.get_mut(id.0).add_reference();
     }
 
     /// Counts one holder less; the last one frees the message.
     #[inline]
     pub fn release(&mut self, id: MessageId) {
-        let message = &mut self.slab[id.0 as usize];
-        message.references -= 1;
-        if message.references == 0 {
-            let message = self.slab.remove(id.0 as usize);
-            self.bytes -= message.len();
-            self.pool.give_back(message.bytes);
+        if self.slots.get_mut(id.0).remove_reference() {
+            self.free(id);
         }
+    }
+
+    fn free(&mut self, id: MessageId) {
+        let entry = *self.slots.get(id.0);
+        self.bytes -= entry.len() as usize;
+        self.recorded_bytes -= u64::from(entry.record_len());
+        if entry.is_apart() {
+            self.apart.remove(&id.0);
+        }
+        if entry.is_hot() {
+            if entry.is_recorded() {
+                self.evictable -= entry.len() as usize;
+            }
+            let body = self.bodies.remove(entry.body() as usize);
+            self.pool.give_back(body.bytes);
+        } else {
+            self.expiries.remove(&id.0);
+        }
+        self.slots.remove(id.0);
     }
 
     /// How many messages are held.
     pub fn count(&self) -> usize {
-        self.slab.len()
+        self.slots.count()
     }
 
-    /// How many bytes of topics, properties and payloads are held.
+    /// How many bytes of topics, properties and payloads are held, in memory or on the disk.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
-}
 
-/// Free bodies by size.
-#[derive(Default)]
-struct Pool {
-    classes: [Vec<Box<[u8]>>; CLASSES],
-}
-
-/// 32-byte steps up to 256, then two sizes for each power of two up to 64 KiB.
-const CLASSES: usize = 8 + 16;
-const POOLED_MAX: usize = 64 * 1024;
-const KEPT_BYTES_MAX: usize = 256 * 1024;
-
-/// The size class that holds `len` bytes (1 to [`POOLED_MAX`]), and its size.
-fn class_of(len: usize) -> (usize, usize) {
-    if len <= 256 {
-        let class = len.max(1).div_ceil(32) - 1;
-        return (class, (class + 1) * 32);
-    }
-    let power = usize::BITS - (len - 1).leading_zeros(); // 2^(power-1) < len <= 2^power, power >= 9
-    let size = 1 << power;
-    let class = 8 + (power as usize - 9) * 2;
-    match len <= size / 4 * 3 {
-        true => (class, size / 4 * 3),
-        false => (class + 1, size),
-    }
-}
-
-impl Pool {
-    fn take(&mut self, len: usize) -> Box<[u8]> {
-        if len > POOLED_MAX {
-            return vec![0; len].into_boxed_slice();
-        }
-        let (class, size) = class_of(len);
-        self.classes[class]
-            .pop()
-            .unwrap_or_else(|| vec![0; size].into_boxed_slice())
-    }
-
-    fn give_back(&mut self, bytes: Box<[u8]>) {
-        if bytes.len() > POOLED_MAX {
-            return;
-        }
-        let (class, size) = class_of(bytes.len());
-        let class = &mut self.classes[class];
-        if (class.len() + 1) * size <= KEPT_BYTES_MAX {
-            class.push(bytes);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_length_has_a_class_that_holds_it_and_wastes_little() {
-        let mut sizes = std::collections::BTreeMap::new();
-        for len in 0..=POOLED_MAX {
-            let (class, size) = class_of(len);
-            assert!(
-                class < CLASSES && len <= size,
-                "{len}: class {class} of {size}"
-            );
-            assert!(
-                size <= len + len / 2 + 32,
-                "{len} wastes too much in {size}"
-            );
-            assert_eq!(*sizes.entry(class).or_insert(size), size);
-            assert_eq!(
-                class_of(size),
-                (class, size),
-                "a body goes back where it came from"
-            );
-        }
-        assert_eq!(sizes.len(), CLASSES);
+    /// How many bytes of records the journal needs for messages.
+    pub fn recorded_bytes(&self) -> u64 {
+        self.recorded_bytes
     }
 }

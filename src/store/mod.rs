@@ -8,12 +8,16 @@
 //!
 //! Freed bodies and deliveries are used again, so that a message in steady state allocates nothing.
 
+mod cold;
 pub mod delivery;
+mod entry;
+pub mod journal;
 pub mod message;
+mod pool;
 pub mod window;
 
 pub use delivery::{Deliveries, Delivery, DeliveryId, Queue, Stage};
-pub use message::{Body, Message, MessageId, Messages};
+pub use message::{Body, Known, Message, MessageId, Messages};
 pub use window::Window;
 
 #[cfg(test)]

@@ -1,42 +1,31 @@
 //! The QoS 1 and 2 deliveries that are under way to one client.
 //!
-//! Packet identifiers are given out consecutively, so the slot of an identifier follows from the
-//! first one; the window slides when its first slot is done. Resending goes through the slots in
-//! order [MQTT-4.6.0-1]. Bounds: four bytes a slot; the caller limits how far the window spans.
+//! Packet identifiers are given when a delivery is queued, one after the other, so they ascend
+//! through the slots; the window slides when its first slot is done. An identifier is missing where
+//! a delivery was dropped while it waited. Resending goes through the slots in order
+//! [MQTT-4.6.0-1]. Bounds: four bytes a slot; the caller limits how far the window spans.
 
 use super::{Deliveries, DeliveryId, Stage};
 use std::collections::VecDeque;
 
 /// Deliveries under way, by packet identifier.
 ///
-/// Invariants: slot `i` has the identifier `first_id + i` (65,535 is followed by 1);
-/// `unsent <= slots.len()`; slot `unsent` is not done; `in_flight` slots are not done, `sent` of
-/// them lie before slot `unsent`.
-#[derive(Debug)]
+/// Invariants: identifiers ascend from slot to slot (65,535 is followed by 1) and span less than
+/// 65,535; `unsent <= slots.len()`; slot `unsent` is not done; `in_flight` slots are not done,
+/// `sent` of them lie before slot `unsent`.
+#[derive(Debug, Default)]
 pub struct Window {
     slots: VecDeque<DeliveryId>,
-    first_id: u16,
     unsent: usize,
     in_flight: usize,
     sent: usize,
 }
 
-impl Default for Window {
-    fn default() -> Window {
-        Window {
-            slots: VecDeque::new(),
-            first_id: 1,
-            unsent: 0,
-            in_flight: 0,
-            sent: 0,
-        }
-    }
-}
-
 const IDS: u32 = 65_535;
 
-fn add(id: u16, distance: usize) -> u16 {
-    ((u32::from(id) - 1 + distance as u32) % IDS + 1) as u16
+/// How far behind packet identifier `first` another one lies.
+pub fn distance(first: u16, packet_id: u16) -> u16 {
+    ((u32::from(packet_id) + IDS - u32::from(first)) % IDS) as u16
 }
 
 impl Window {
@@ -50,30 +39,35 @@ impl Window {
         self.sent
     }
 
-    /// How many identifiers lie between the first that is not done and the last one given.
-    pub fn span(&self) -> usize {
-        self.slots.len()
+    /// How many identifiers lie between the first that is not done and the last one.
+    pub fn span(&self, deliveries: &Deliveries) -> usize {
+        let (Some(first), Some(&last)) = (self.first(deliveries), self.slots.back()) else {
+            return 0;
+        };
+        usize::from(distance(first, deliveries.get(last).number)) + 1
     }
 
-    /// Takes a delivery in and gives it the next packet identifier.
-    pub fn push(&mut self, deliveries: &mut Deliveries, id: DeliveryId) -> u16 {
-        let packet_id = add(self.first_id, self.slots.len());
-        let delivery = deliveries.get_mut(id);
-        delivery.number = packet_id;
-        delivery.stage = Stage::Publish;
+    /// The packet identifier of the first slot.
+    pub fn first(&self, deliveries: &Deliveries) -> Option<u16> {
+        self.slots.front().map(|&id| deliveries.get(id).number)
+    }
+
+    /// Takes a delivery in that has its packet identifier, behind those of all others.
+    pub fn push(&mut self, id: DeliveryId) {
         self.slots.push_back(id);
         self.in_flight += 1;
-        packet_id
     }
 
-    /// The delivery with this packet identifier, unless it is done or was not sent on this
-    /// connection: nobody can acknowledge what was not sent.
+    /// The delivery with this packet identifier, unless it is done.
+    pub fn find(&self, deliveries: &Deliveries, packet_id: u16) -> Option<DeliveryId> {
+        let id = *self.slots.get(self.slot_of(deliveries, packet_id)?)?;
+        (deliveries.get(id).stage != Stage::Done).then_some(id)
+    }
+
+    /// The same, unless it was not sent on this connection: nobody can acknowledge what was not.
     pub fn find_sent(&self, deliveries: &Deliveries, packet_id: u16) -> Option<DeliveryId> {
-        let distance = (packet_id != 0).then(|| self.distance(packet_id))?;
-        let id = *self
-            .slots
-            .get(distance)
-            .filter(|_| distance < self.unsent)?;
+        let slot = self.slot_of(deliveries, packet_id)?;
+        let id = *self.slots.get(slot).filter(|_| slot < self.unsent)?;
         (deliveries.get(id).stage != Stage::Done).then_some(id)
     }
 
@@ -88,8 +82,9 @@ impl Window {
     ) {
         let delivery = deliveries.get_mut(id);
         delivery.stage = Stage::Done;
+        let number = delivery.number;
         self.in_flight -= 1;
-        if self.distance(delivery.number) < self.unsent {
+        if (self.slot_of(deliveries, number)).is_some_and(|slot| slot < self.unsent) {
             self.sent -= 1;
         }
         while let Some(&first) = self.slots.front() {
@@ -97,7 +92,6 @@ impl Window {
                 break;
             }
             self.slots.pop_front();
-            self.first_id = add(self.first_id, 1);
             self.unsent = self.unsent.saturating_sub(1);
             free(deliveries, first);
         }
@@ -128,9 +122,20 @@ impl Window {
         (self.unsent, self.sent) = (0, 0);
     }
 
-    /// How far behind the first slot an identifier lies.
-    fn distance(&self, packet_id: u16) -> usize {
-        ((u32::from(packet_id) + IDS - u32::from(self.first_id)) % IDS) as usize
+    /// The slot of a packet identifier: mostly it lies as far behind the first slot as the
+    /// identifier does, sometimes nearer.
+    fn slot_of(&self, deliveries: &Deliveries, packet_id: u16) -> Option<usize> {
+        let first = self.first(deliveries)?;
+        let wanted = distance(first, packet_id);
+        let far_of = |id: &DeliveryId| distance(first, deliveries.get(*id).number);
+        let guess = usize::from(wanted);
+        if packet_id == 0 {
+            return None;
+        }
+        if self.slots.get(guess).is_some_and(|id| far_of(id) == wanted) {
+            return Some(guess);
+        }
+        self.slots.binary_search_by_key(&wanted, far_of).ok()
     }
 
     fn skip_done(&mut self, deliveries: &Deliveries) {

@@ -2,10 +2,8 @@
 
 use super::*;
 
-/// What Midge does with persistence: the one place to change when it is there.
-///
-/// While this is [`Status::Later`], `persistence true` leads to one warning with its text.
-pub const PERSISTENCE: Status = Status::Later("nothing is stored on disk yet, that comes later");
+const NOTHING_TO_SAVE: &str =
+    "every change is stored at once; persistence_sync says what a power cut may cost";
 
 pub(super) const DIRECTIVES: &[Directive] = &[
     global(
@@ -15,39 +13,64 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "Save the database after so many seconds, or so many changes with autosave_on_changes; 0 \
          saves at the end only.",
     )
-    .status(PERSISTENCE),
+    .status(Status::Harmless(NOTHING_TO_SAVE)),
     global(
         "autosave_on_changes",
         Kind::Bool,
         "false",
         "Let autosave_interval count changes instead of seconds.",
     )
-    .status(PERSISTENCE),
+    .status(Status::Harmless(NOTHING_TO_SAVE)),
+    global(
+        "memory_cache",
+        COUNT,
+        "8000000",
+        "Midge's own: of the messages that are on disk, keep at most so many bytes in memory as \
+         well; 0 reads each of them back when it is sent.",
+    ),
     global(
         "persistence",
         Kind::Bool,
         "false",
-        "Keep sessions, queued and retained messages on disk, so that they survive a restart.",
+        "Keep sessions, queued and retained messages on disk, so that they survive a restart, a \
+         kill and a power cut.",
     )
     .alias(&["retained_persistence"])
-    .restart()
-    .status(PERSISTENCE),
+    .restart(),
     global(
         "persistence_file",
         TEXT,
         "mosquitto.db",
-        "The name of the database inside persistence_location.",
+        "The name of Mosquitto's database inside persistence_location: a first start imports it.",
     )
-    .restart()
-    .status(PERSISTENCE),
+    .restart(),
+    global(
+        "persistence_full",
+        Kind::Choice(&["refuse", "drop_oldest"]),
+        "refuse",
+        "Midge's own: when the disk or persistence_max_bytes is full, refuse new QoS 1 and 2 \
+         messages for lasting sessions, or drop the oldest of the largest queue.",
+    ),
     global(
         "persistence_location",
         Kind::Path,
         "",
         "The directory for what is stored; the current directory when missing.",
     )
-    .restart()
-    .status(PERSISTENCE),
+    .restart(),
+    global(
+        "persistence_max_bytes",
+        int(16 << 20, i64::MAX),
+        "1000000000",
+        "Midge's own: use at most so many bytes of the disk for what is kept.",
+    ),
+    global(
+        "persistence_sync",
+        Kind::Sync,
+        "always",
+        "Midge's own: what was acknowledged is on the disk before the acknowledgement leaves \
+         (always), at most so many milliseconds later, or when the kernel likes (never).",
+    ),
     global(
         "persistent_client_expiration",
         Kind::Duration,

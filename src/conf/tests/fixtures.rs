@@ -30,9 +30,7 @@ fn summary(result: Result<Config, Error>) -> String {
     let _ = writeln!(out, "{:?}", config.persistence);
     let _ = writeln!(out, "{:?}", config.logging);
     let _ = writeln!(out, "{:?}", config.limits);
-    // That persistence comes later is said elsewhere: these texts stay when it is there.
-    let messages = config.messages.iter();
-    for message in messages.filter(|message| !message.text.contains(": persistence: ")) {
+    for message in &config.messages {
         let _ = writeln!(out, "{:?} {}", message.level, message.text);
     }
     out

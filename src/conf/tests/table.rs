@@ -60,6 +60,7 @@ fn good_value(directive: &Directive) -> String {
         }
         Kind::Duration => "14d".to_owned(),
         Kind::Versions => "5".to_owned(),
+        Kind::Sync => "250".to_owned(),
         Kind::LogDest => "stdout".to_owned(),
         Kind::LogType => "debug".to_owned(),
         Kind::Listener => "1884 localhost".to_owned(),
@@ -81,6 +82,7 @@ fn bad_value(directive: &Directive) -> Option<&'static str> {
         Kind::Choice(_) | Kind::LogDest | Kind::LogType => Some("no such word"),
         Kind::Duration => Some("14"),
         Kind::Versions => Some("6"),
+        Kind::Sync => Some("60001"),
         Kind::Listener => Some("65536"),
         Kind::NamedPath => Some("lonely"),
     }
@@ -269,20 +271,6 @@ fn notices_for_what_has_no_effect() {
         let expected = format!("m.conf:2: {name}: has no effect: {why}");
         assert_eq!(notices(&config), [expected]);
     }
-}
-
-#[test]
-fn persistence_is_announced_as_missing_only_when_it_is_asked_for() {
-    let Status::Later(missing) = crate::conf::table::PERSISTENCE else {
-        return;
-    };
-    let config = good("listener 1\npersistence true\npersistence_location /var/lib/mosquitto/");
-    assert_eq!(
-        warnings(&config),
-        [format!("m.conf:2: persistence: {missing}")]
-    );
-    let config = good("listener 1\npersistence_location /var/lib/mosquitto/\nautosave_interval 60");
-    assert_eq!(warnings(&config), [""; 0]);
 }
 
 #[test]

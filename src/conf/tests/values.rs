@@ -39,8 +39,6 @@ fn defaults_are_those_of_mosquitto_2_1() {
     assert!(!config.persistence.persistence);
     assert_eq!(config.persistence.persistence_location, None);
     assert_eq!(config.persistence.persistence_file, "mosquitto.db");
-    assert_eq!(config.persistence.autosave_interval, Some(1800));
-    assert!(!config.persistence.autosave_on_changes);
     let logging = config.logging;
     assert!(logging.log_dest.stderr && !logging.log_dest.stdout && !logging.log_dest.syslog);
     assert!(logging.log_type.error && logging.log_type.information && !logging.log_type.debug);
@@ -61,13 +59,12 @@ fn defaults_are_those_of_mosquitto_2_1() {
 fn zero_and_minus_one_mean_no_limit() {
     let config = good(
         "max_inflight_messages 0\nmax_queued_messages 0\nmax_keepalive 0\nsys_interval 0\n\
-         autosave_interval 0\nglobal_max_clients -1\nlistener 1\nmax_connections -1",
+         global_max_clients -1\nlistener 1\nmax_connections -1",
     );
     assert_eq!(config.limits.max_inflight_messages, None);
     assert_eq!(config.limits.max_queued_messages, None);
     assert_eq!(config.limits.max_keepalive, None);
     assert_eq!(config.sys_interval, None);
-    assert_eq!(config.persistence.autosave_interval, None);
     assert_eq!(config.limits.global_max_clients, None);
     assert_eq!(config.listeners[0].max_connections, None);
     let config = good("max_queued_messages -1\nmax_inflight_messages -1\nmax_queued_bytes -1");

@@ -1,0 +1,337 @@
+//! Making room on the disk: what is live in the oldest segment is written anew, then it goes.
+//!
+//! Always the oldest: see [`store::journal`](crate::store::journal). It is read in pieces, and a
+//! piece is dealt with at a time, so that a turn of the loop stays short. Cleaning begins when more
+//! than half of the log is garbage, which keeps what is written below twice what must be.
+
+use super::Broker;
+use super::fetch::longer_read;
+use super::session::{Session, SessionId};
+use crate::store::MessageId;
+use crate::store::Stage;
+use crate::store::journal::record::{self, Recipient, Recipients};
+use crate::store::journal::scan::{RECORD_HEADER, check, next_candidate};
+use crate::store::journal::segment::HEADER_LEN;
+use crate::store::journal::writer::{SEGMENT_BYTES, Segment};
+use crate::store::journal::{Place, Placed, Read, Record, State, packet_id_of};
+use crate::topic::Filter;
+
+/// What one turn reads and writes anew at most, but for a record that is larger.
+const PIECE_BYTES: u32 = 64 * 1024;
+
+/// The cleaning of one segment.
+#[derive(Default)]
+pub(super) struct Cleaning {
+    state: Option<Step>,
+    /// Segments up to this one are cleaned whatever they hold: some are damaged.
+    forced: Option<u32>,
+    is_damaged: bool,
+}
+
+#[derive(Clone, Copy)]
+enum Step {
+    /// A piece of the segment is being read.
+    Reading(Segment, Read),
+    /// The next piece begins there.
+    Paused(Segment, Place),
+    /// Everything live was appended before this place.
+    Waiting(Segment, Place),
+}
+
+impl Cleaning {
+    pub(super) fn force_through(&mut self, segment: Option<u32>) {
+        self.forced = segment;
+    }
+}
+
+impl Broker {
+    /// Bytes of records that something still hangs on.
+    pub(super) fn live_bytes(&self) -> u64 {
+        let others = self.journal.writer.as_ref().map_or(0, |w| w.live_bytes());
+        others + self.messages.recorded_bytes()
+    }
+
+    /// Does the next step of cleaning, if one is due.
+    pub(super) fn continue_cleaning(&mut self) {
+        let step = match self.journal.cleaning.state {
+            Some(Step::Waiting(segment, end)) if self.journal.is_durable(end) => {
+                self.finish_segment(segment);
+                self.next_segment()
+            }
+            Some(Step::Paused(segment, place)) => Some((segment, place)),
+            None => self.next_segment(),
+            Some(Step::Reading(..) | Step::Waiting(..)) => None,
+        };
+        if let Some((segment, place)) = step {
+            self.read_piece(segment, place, PIECE_BYTES);
+        }
+    }
+
+    /// The segment to clean now, if one is to be.
+    fn next_segment(&mut self) -> Option<(Segment, Place)> {
+        self.journal.cleaning.state = None;
+        let live = self.live_bytes();
+        let writer = self.journal.writer.as_ref()?;
+        let oldest = writer.oldest()?;
+        let is_forced = (self.journal.cleaning.forced).is_some_and(|until| oldest.number <= until);
+        let is_low = self.journal.is_low(self.settings.persistence_max_bytes);
+        let slack = u64::from(2 * SEGMENT_BYTES);
+        let allowed = if is_low { live } else { 2 * live } + slack;
+        let is_stuck = self.journal.report.state == State::Failing;
+        let is_due = (writer.disk_bytes() > allowed || is_forced) && !is_stuck;
+        is_due.then(|| (oldest, Place::new(oldest.number, HEADER_LEN)))
+    }
+
+    fn read_piece(&mut self, segment: Segment, place: Place, len: u32) {
+        if place.offset() >= segment.used {
+            if std::mem::take(&mut self.journal.cleaning.is_damaged) {
+                self.rescue(segment.number);
+            }
+            let end = self.journal.end();
+            self.journal.cleaning.state = Some(Step::Waiting(segment, end));
+            return;
+        }
+        let len = len.min(segment.used - place.offset());
+        let read = Read { place, len };
+        self.journal.cleaning.state = Some(Step::Reading(segment, read));
+        self.journal.fetches.ask(read);
+    }
+
+    /// Takes a piece that was read for cleaning; `false` if it was read for somebody else.
+    pub(super) fn clean_with(&mut self, read: Read, bytes: Option<&[u8]>) -> bool {
+        let Some(Step::Reading(segment, expected)) = self.journal.cleaning.state else {
+            return false;
+        };
+        if expected != read {
+            return false;
+        }
+        let end = match bytes {
+            Some(bytes) if !bytes.is_empty() => {
+                if let Some(longer) = longer_read(read, bytes).filter(|longer| {
+                    longer.place.offset() + longer.len <= segment.used && longer.len > read.len
+                }) {
+                    self.read_piece(segment, longer.place, longer.len);
+                    return true;
+                }
+                self.clean_piece(read.place, bytes, segment)
+            }
+            _ => {
+                // It cannot be read: what memory knows is all that is left of it.
+                self.journal.cleaning.is_damaged = true;
+                Place::new(segment.number, segment.used)
+            }
+        };
+        self.journal.cleaning.state = Some(Step::Paused(segment, end));
+        if end.offset() >= segment.used {
+            self.read_piece(segment, end, PIECE_BYTES);
+        }
+        true
+    }
+
+    /// Writes the live records of a piece anew; returns where the next piece begins.
+    fn clean_piece(&mut self, start: Place, bytes: &[u8], segment: Segment) -> Place {
+        let Some(salt) = self.journal.writer.as_ref().map(|writer| writer.salt()) else {
+            return start;
+        };
+        let mut at = 0;
+        while at < bytes.len() {
+            let place = start.after(at as u32);
+            if let Some((kind, body)) = check(salt, place, &bytes[at..]) {
+                let len = (RECORD_HEADER + body.len()) as u32;
+                if let Some(record) = Record::decode(kind, body) {
+                    self.clean_record(Placed { place, len }, record);
+                }
+                at += len as usize;
+                continue;
+            }
+            let rest = &bytes[at..];
+            let is_last_piece = place.offset() + rest.len() as u32 >= segment.used;
+            if at > 0 && rest.len() < PIECE_BYTES as usize && !is_last_piece {
+                // It may go on in the next piece.
+                break;
+            }
+            self.journal.cleaning.is_damaged = true;
+            at += next_candidate(rest);
+        }
+        start.after(at as u32)
+    }
+
+    /// Nothing in the segment is needed any more.
+    fn finish_segment(&mut self, segment: Segment) {
+        if let Some(writer) = &mut self.journal.writer {
+            writer.unlink(segment.number);
+        }
+    }
+
+    /// A record of the oldest segment: if it is live, its object is described anew.
+    fn clean_record(&mut self, placed: Placed, record: Record<'_>) {
+        match record {
+            Record::Session(session) => {
+                let id = self.journal.sessions.get(&session.key).copied();
+                if let Some(id) = id.filter(|&id| self.sessions.get(id).placed == placed) {
+                    self.describe_session(id);
+                }
+            }
+            Record::Subscribe(subscription) => {
+                if let Some((session, id)) = self.find_recorded(&subscription) {
+                    if self.subscriptions.get(id).placed == placed {
+                        self.record_subscription(session, id);
+                    }
+                }
+            }
+            Record::Message(message) => self.clean_message(placed, &message),
+            Record::Release(release) => self.clean_release(placed, &release),
+            Record::Received { key, ordinal } => {
+                let is_live = self.session_of(key).is_some_and(|session| {
+                    self.stage_of(session, ordinal) == Some(Stage::Released)
+                });
+                if is_live {
+                    self.journal.append(&Record::Received { key, ordinal });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn session_of(&self, key: u64) -> Option<&Session> {
+        let id = self.journal.sessions.get(&key)?;
+        Some(self.sessions.get(*id))
+    }
+
+    fn find_recorded(&self, known: &record::Subscription<'_>) -> Option<(SessionId, u32)> {
+        let session = *self.journal.sessions.get(&known.key)?;
+        Filter::parse(known.filter).ok()?;
+        let id = self.find_subscription(session, known.filter, known.share)?;
+        Some((session, id))
+    }
+
+    /// How far a session's delivery is; `None` if it is done.
+    fn stage_of(&self, session: &Session, ordinal: u64) -> Option<Stage> {
+        if ordinal >= session.windowed {
+            return (ordinal < session.next_ordinal).then_some(Stage::Publish);
+        }
+        if ordinal < session.base {
+            return None;
+        }
+        let packet_id = packet_id_of(ordinal);
+        let delivery = session.window.find(&self.deliveries, packet_id)?;
+        Some(self.deliveries.get(delivery).stage)
+    }
+
+    /// Fills the list of recipients with those that still wait.
+    fn keep_waiting(&mut self, recipients: Recipients<'_>) {
+        let mut list = std::mem::take(&mut self.journal.recipients);
+        list.clear();
+        let waits = |recipient: &Recipient| {
+            self.session_of(recipient.key).is_some_and(|session| {
+                self.stage_of(session, recipient.ordinal) == Some(Stage::Publish)
+            })
+        };
+        recipients
+            .iter()
+            .filter(waits)
+            .for_each(|r| r.put(&mut list));
+        self.journal.recipients = list;
+    }
+
+    fn clean_message(&mut self, placed: Placed, known: &record::Message<'_>) {
+        if let Some(id) = self.messages.body_at(known.slot, placed.place) {
+            let body = record::Message {
+                held: None,
+                keeps: None,
+                recipients: Recipients::default(),
+                is_body: true,
+                ..*known
+            };
+            if let Some(placed) = self.append_unpromised(&Record::Message(body)) {
+                self.messages.move_body(id, placed.place);
+            }
+            return;
+        }
+        let Some(id) = self.messages.at(known.slot, placed.place) else {
+            return;
+        };
+        self.keep_waiting(known.recipients);
+        let kept = self.kept_node_of(id, known.topic);
+        let held = known.held.filter(|&(key, packet_id)| {
+            let mut held = self.session_of(key).map(|session| session.held.iter());
+            held.as_mut()
+                .is_some_and(|held| held.any(|h| h.packet_id == packet_id && h.message == id))
+        });
+        if self.journal.recipients.is_empty() && kept.is_none() && held.is_none() {
+            return self.keep_in_memory(id, known);
+        }
+        let recipients = std::mem::take(&mut self.journal.recipients);
+        let record = Record::Message(record::Message {
+            keeps: kept.map(|node| self.retained.source(node, &self.settings)),
+            held,
+            recipients: Recipients::new(&recipients),
+            ..*known
+        });
+        let placed = (self.journal.writer.as_mut()).map(|writer| writer.append(&record));
+        self.journal.recipients = recipients;
+        if let Some(placed) = placed {
+            self.messages.set_record(id, placed, None, false);
+        }
+    }
+
+    /// Only clients that would not miss it after a crash wait for a message still.
+    fn keep_in_memory(&mut self, id: MessageId, known: &record::Message<'_>) {
+        self.messages
+            .warm(id, known.topic, known.properties, known.payload);
+        self.messages.set_unrecorded(id);
+    }
+
+    fn clean_release(&mut self, placed: Placed, known: &record::Release<'_>) {
+        let Some(id) = self.messages.at(known.slot, placed.place) else {
+            return;
+        };
+        let Some((body, len)) = self.messages.body_place(id) else {
+            return;
+        };
+        self.keep_waiting(known.recipients);
+        let kept = known.keeps.and_then(|_| self.kept_node_of(id, known.topic));
+        // Where nobody waits who counts, the next cleaning finds the body needless, too.
+        let recipients = std::mem::take(&mut self.journal.recipients);
+        let record = Record::Release(record::Release {
+            body,
+            keeps: kept.map(|node| self.retained.source(node, &self.settings)),
+            recipients: Recipients::new(&recipients),
+            ..*known
+        });
+        let released = (self.journal.writer.as_mut()).map(|writer| writer.append(&record));
+        self.journal.recipients = recipients;
+        if let Some(released) = released {
+            let len = len.saturating_sub(placed.len);
+            let body = Placed { place: body, len };
+            self.messages.set_record(id, released, Some(body), false);
+        }
+    }
+
+    /// Appends a record that nobody waits for.
+    fn append_unpromised(&mut self, record: &Record<'_>) -> Option<Placed> {
+        self.journal
+            .writer
+            .as_mut()
+            .map(|writer| writer.append(record))
+    }
+
+    /// Records anew what memory knows and a damaged segment was to keep.
+    fn rescue(&mut self, segment: u32) {
+        let is_hit = |placed: Placed| !placed.is_none() && placed.place.segment() == segment;
+        let sessions: Vec<SessionId> = (self.sessions.slab.iter())
+            .filter(|(_, session)| is_hit(session.placed))
+            .map(|(index, _)| SessionId(index as u32))
+            .collect();
+        let subscriptions: Vec<(SessionId, u32)> = (self.subscriptions.slab.iter())
+            .filter(|(_, subscription)| is_hit(subscription.placed))
+            .map(|(index, subscription)| (subscription.session, index as u32))
+            .collect();
+        for id in sessions {
+            self.describe_session(id);
+        }
+        for (session, id) in subscriptions {
+            self.record_subscription(session, id);
+        }
+    }
+}

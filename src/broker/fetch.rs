@@ -1,0 +1,145 @@
+//! Bodies that are on the disk only and are needed now.
+//!
+//! Who needs a cold message asks for it and is looked at again when it is there. A read brings
+//! what lies behind the message, too: the next ones of the same queue, as a rule. Bounds: one read
+//! for each connection; a read warms no more than [`READ_BYTES`] besides the message asked for.
+
+use super::{Broker, ConnId, Now};
+use crate::store::MessageId;
+use crate::store::journal::scan::{MAGIC, RECORD_HEADER, check};
+use crate::store::journal::{Place, Read, Record};
+use crate::wire::{Ack, Properties, ReasonCode};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+
+/// What one read asks for at least.
+const READ_BYTES: u32 = 64 * 1024;
+
+/// Reads that are wanted or under way.
+#[derive(Default)]
+pub(super) struct Fetches {
+    wanted: VecDeque<Read>,
+    under_way: HashMap<Place, MessageId, FixedState>,
+    /// Connections that wait for any of them.
+    waiting: Vec<ConnId>,
+}
+
+impl Fetches {
+    pub(super) fn ask(&mut self, read: Read) {
+        self.wanted.push_back(read);
+    }
+}
+
+impl Broker {
+    /// Bytes of the journal that are to be read; answer by [`Broker::fetched`].
+    pub fn poll_fetch(&mut self) -> Option<Read> {
+        self.journal.fetches.wanted.pop_front()
+    }
+
+    /// Asks for the body of a cold message on behalf of a connection.
+    pub(super) fn fetch(&mut self, message: MessageId, id: ConnId) {
+        let Some((place, len)) = self.messages.body_place(message) else {
+            return;
+        };
+        let fetches = &mut self.journal.fetches;
+        if fetches.under_way.insert(place, message).is_none() {
+            let len = READ_BYTES.max(len + RECORD_HEADER as u32);
+            fetches.ask(Read { place, len });
+        }
+        if let Some(conn) = self.connections.get_mut(id.index as usize) {
+            if !std::mem::replace(&mut conn.is_fetching, true) {
+                fetches.waiting.push(id);
+            }
+        }
+    }
+
+    /// What was read; `None` if it could not be.
+    pub fn fetched(&mut self, read: Read, bytes: Option<&[u8]>, now: Now) {
+        self.now = now;
+        if self.clean_with(read, bytes) {
+            return;
+        }
+        let Some(message) = self.journal.fetches.under_way.remove(&read.place) else {
+            return;
+        };
+        if let Some(longer) = bytes.and_then(|bytes| longer_read(read, bytes)) {
+            self.journal.fetches.under_way.insert(read.place, message);
+            return self.journal.fetches.ask(longer);
+        }
+        self.warm_from(read.place, bytes.unwrap_or_default());
+        let is_there = self.messages.is_at(message, read.place);
+        if is_there && !self.messages.is_hot(message) {
+            self.lose(message);
+        }
+        for id in std::mem::take(&mut self.journal.fetches.waiting) {
+            self.wake_fetcher(id);
+        }
+    }
+
+    /// Puts the bodies of the messages back that these bytes have.
+    fn warm_from(&mut self, mut place: Place, mut bytes: &[u8]) {
+        let Some(salt) = self.journal.writer.as_ref().map(|writer| writer.salt()) else {
+            return;
+        };
+        let most = self.messages.evictable_bytes() + READ_BYTES as usize;
+        while let Some((kind, body)) = check(salt, place, bytes) {
+            if let Some(Record::Message(known)) = Record::decode(kind, body) {
+                let found = (self.messages.at(known.slot, place))
+                    .or_else(|| self.messages.body_at(known.slot, place));
+                if let Some(id) = found {
+                    self.messages
+                        .warm(id, known.topic, known.properties, known.payload);
+                }
+            }
+            if self.messages.evictable_bytes() > most {
+                return;
+            }
+            let len = RECORD_HEADER + body.len();
+            (place, bytes) = (place.after(len as u32), &bytes[len..]);
+        }
+    }
+
+    /// The disk does not have the message any more: better none than a damaged one.
+    fn lose(&mut self, message: MessageId) {
+        self.journal.damaged += 1;
+        log::error!("Error: a stored message could not be read back and is lost.");
+        self.messages.lose(message);
+    }
+
+    fn wake_fetcher(&mut self, id: ConnId) {
+        let Some(conn) = self.conn(id) else { return };
+        conn.is_fetching = false;
+        let release = conn.waiting_release.take();
+        let session = conn.session();
+        if let (Some(packet_id), Some(session)) = (release, session) {
+            conn.is_paused = false;
+            self.journal.promise = Place::START;
+            let ack = Ack {
+                packet_id,
+                reason: ReasonCode::SUCCESS,
+                properties: Properties::default(),
+            };
+            self.pubrel(id, session, ack);
+            if self.takes_input(id) {
+                self.outputs.resume.push_back(id);
+            }
+        }
+        self.mark_writable(id);
+    }
+}
+
+/// What to read when a record turns out to be longer than what was read of it.
+pub(super) fn longer_read(read: Read, bytes: &[u8]) -> Option<Read> {
+    let (header, _) = bytes.split_at_checked(RECORD_HEADER)?;
+    if header[..2] != MAGIC {
+        return None;
+    }
+    let len = u32::from_le_bytes(header[3..7].try_into().ok()?);
+    let whole = len.checked_add(RECORD_HEADER as u32)?;
+    let is_whole = whole as usize <= bytes.len() || whole <= read.len || whole > LONGEST;
+    (!is_whole).then_some(Read { len: whole, ..read })
+}
+
+/// No record is longer: a packet has at most 256 MiB.
+const LONGEST: u32 = 300 * 1024 * 1024;

@@ -1,0 +1,105 @@
+//! When the disk is full, or as full as `persistence_max_bytes` lets it be.
+//!
+//! What cannot be kept is not acknowledged: MQTT 5.0 has a reason for that (0x97), 3.x gets no
+//! answer and sends it again when it connects anew. Messages that nobody would miss after a crash
+//! go their way, QoS 0 always. With `persistence_full drop_oldest` the longest queue makes room.
+
+use super::session::SessionId;
+use super::{Broker, ConnId};
+use crate::wire::{PacketType, Publish, QoS, ReasonCode, Version};
+
+/// What one message that is refused room takes from the longest queue.
+const DROP_MAX: usize = 64;
+
+impl Broker {
+    /// Whether the journal has room for records of so many bytes.
+    pub(super) fn has_room_for(&mut self, len: usize) -> bool {
+        let max_bytes = self.settings.persistence_max_bytes;
+        if self.settings.drops_oldest && self.journal.is_on() && self.journal.is_low(max_bytes) {
+            self.drop_oldest();
+        }
+        self.journal.has_room(len, max_bytes)
+    }
+
+    /// Whether a QoS 1 or 2 message can be kept if it has to be.
+    pub(super) fn can_keep(&mut self, session: SessionId, publish: &Publish<'_>) -> bool {
+        if !self.journal.is_on() {
+            return true;
+        }
+        let len = publish.topic.len() + publish.properties.raw().len() + publish.payload.len();
+        self.has_room_for(len + RECORD_BYTES) || !self.must_keep(session, publish)
+    }
+
+    /// Whether somebody would miss a message after a crash.
+    fn must_keep(&mut self, session: SessionId, publish: &Publish<'_>) -> bool {
+        let is_held = publish.qos == QoS::ExactlyOnce && self.sessions.get(session).is_recorded();
+        if publish.retain || is_held {
+            return true;
+        }
+        let mount_point = {
+            let listener = usize::from(self.sessions.get(session).listener);
+            self.settings.listeners[listener].mount_point.as_bytes()
+        };
+        let topic = [mount_point, publish.topic].concat();
+        let mut matches = std::mem::take(&mut self.matches);
+        self.subscriptions.table.matches(&topic, &mut matches);
+        let is_kept = |session: SessionId| self.sessions.get(session).is_recorded();
+        let found = matches.found.iter().any(|&node| {
+            let mut next = self.subscriptions.first_of(node);
+            while let Some(id) = next {
+                let subscription = self.subscriptions.get(id);
+                next = subscription.next;
+                if is_kept(subscription.session) {
+                    return true;
+                }
+            }
+            self.subscriptions.first_group_of(node).is_some()
+        });
+        self.matches = matches;
+        found
+    }
+
+    /// A message that cannot be kept is not taken, and not acknowledged.
+    pub(super) fn refuse_to_keep(&mut self, id: ConnId, version: Version, publish: &Publish<'_>) {
+        self.journal.refused += 1;
+        self.stats.publish_dropped += 1;
+        if version != Version::V5 {
+            return;
+        }
+        let packet = match publish.qos {
+            QoS::ExactlyOnce => PacketType::PubRec,
+            _ => PacketType::PubAck,
+        };
+        let reason = ReasonCode::QUOTA_EXCEEDED;
+        self.acknowledge_limit(id, packet, publish.packet_id, reason, "persistence");
+    }
+
+    /// Drops some of what waits longest in the longest queue.
+    fn drop_oldest(&mut self) {
+        let sessions = self.sessions.slab.iter();
+        let longest = sessions.max_by_key(|(_, session)| session.queue.bytes());
+        let Some((index, session)) = longest else {
+            return;
+        };
+        let count = session.queue.len().min(DROP_MAX);
+        for _ in 0..count {
+            self.drop_front(SessionId(index as u32));
+        }
+        self.continue_cleaning();
+    }
+
+    /// There is room again: retained messages that found none are recorded.
+    pub(super) fn refresh_unrecorded(&mut self) {
+        for id in self.unrecorded_retained() {
+            self.begin_message();
+            let node = self.kept_node(id);
+            self.describe_message(id, node, None);
+            if let Some(node) = node {
+                self.note_kept_place(node);
+            }
+        }
+    }
+}
+
+/// What a message's record takes besides the message, roughly.
+const RECORD_BYTES: usize = 1024;

@@ -1,0 +1,279 @@
+//! The broker's end of the journal: what is promised when, and what goes to the disk.
+//!
+//! A record is appended where state changes; `promise` remembers where the last one ends that the
+//! packet at hand led to, and an acknowledgement leaves when everything before that is durable: the
+//! gate. QoS 0 and sessions that end with their connection append nothing and wait for nothing.
+//!
+//! Inputs: [`Broker::durable`], [`Broker::fetched`]; outputs: [`Broker::poll_journal`],
+//! [`Broker::poll_fetch`]. Without [`Broker::start_journal`] nothing is recorded.
+
+use super::clean::Cleaning;
+use super::fetch::Fetches;
+use super::session::SessionId;
+use super::{Broker, ConnId, Now};
+use crate::store::journal::record::Clock;
+use crate::store::journal::writer::{BACKLOG_MAX, SEGMENT_BYTES};
+use crate::store::journal::{Batch, Opened, Place, Placed, Record, Report, State, Writer};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+/// What the broker knows of its journal.
+#[derive(Default)]
+pub(super) struct Journal {
+    /// `None` without persistence.
+    pub(super) writer: Option<Writer>,
+    pub(super) report: Report,
+    /// Where the last record ends that the packet at hand led to.
+    pub(super) promise: Place,
+    /// Who is to get the message at hand and must not lose it, encoded.
+    pub(super) recipients: Vec<u8>,
+    /// Whether somebody who is here gets the message at hand soon.
+    pub(super) is_wanted: bool,
+    pub(super) next_key: u64,
+    pub(super) sessions: HashMap<u64, SessionId, FixedState>,
+    pub(super) fetches: Fetches,
+    pub(super) cleaning: Cleaning,
+    /// Connections with replies that wait for the gate.
+    gated: Vec<ConnId>,
+    /// Connections that are not read from until the journal has caught up.
+    paused: Vec<ConnId>,
+    boot: u64,
+    clock_ahead_ms: u64,
+    clock_due_ms: u64,
+    pub(super) damaged: u64,
+    pub(super) refused: u64,
+    was_told_full: bool,
+}
+
+/// How old the newest record of clocks may get while records are written.
+const CLOCK_INTERVAL_MS: u64 = 60_000;
+
+/// Segments below the limit at which the policy for a full disk begins to work.
+const LOW_MARK_BYTES: u64 = 4 * SEGMENT_BYTES as u64;
+
+impl Journal {
+    /// Appends a record, if there is a journal.
+    pub(super) fn append(&mut self, record: &Record<'_>) -> Option<Placed> {
+        let placed = self.writer.as_mut()?.append(record);
+        self.promise = placed.end();
+        Some(placed)
+    }
+
+    /// Appends the description of an object, in place of the one it had.
+    pub(super) fn describe(&mut self, old: Placed, record: &Record<'_>) -> Placed {
+        let Some(placed) = self.append(record) else {
+            return Placed::default();
+        };
+        self.bury(old);
+        self.count_live(placed);
+        placed
+    }
+
+    /// An object is no more.
+    pub(super) fn bury(&mut self, old: Placed) {
+        if let Some(writer) = &mut self.writer {
+            writer.remove_live(old.len);
+        }
+    }
+
+    pub(super) fn count_live(&mut self, placed: Placed) {
+        if let Some(writer) = &mut self.writer {
+            writer.add_live(placed.len);
+        }
+    }
+
+    pub(super) fn disk_bytes(&self) -> u64 {
+        self.writer.as_ref().map_or(0, Writer::disk_bytes)
+    }
+
+    pub(super) fn segment_count(&self) -> u64 {
+        self.writer
+            .as_ref()
+            .map_or(0, |writer| writer.segment_count() as u64)
+    }
+
+    /// What `$SYS` says of it.
+    pub(super) fn state_name(&self) -> &'static str {
+        match (&self.writer, self.report.state) {
+            (None, _) => "off",
+            (Some(_), State::Fine) => "fine",
+            (Some(_), State::Full) => "full",
+            (Some(_), State::Failing) => "failing",
+        }
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// Whether everything before a place is durable.
+    #[inline]
+    pub(super) fn is_durable(&self, place: Place) -> bool {
+        place <= self.report.durable
+    }
+
+    /// Where the next record will begin, or everything if there is no journal.
+    pub(super) fn end(&self) -> Place {
+        self.writer.as_ref().map_or(Place::START, Writer::end)
+    }
+
+    /// Whether more waits for the disk than should.
+    pub(super) fn is_backlogged(&self) -> bool {
+        (self.writer.as_ref()).is_some_and(|writer| writer.backlog() > BACKLOG_MAX)
+    }
+
+    /// Whether the disk is so full that the policy for it counts.
+    pub(super) fn is_low(&self, max_bytes: u64) -> bool {
+        let Some(writer) = &self.writer else {
+            return false;
+        };
+        let is_near_limit = max_bytes != 0 && writer.disk_bytes() + LOW_MARK_BYTES > max_bytes;
+        is_near_limit || self.report.spares < 2
+    }
+
+    /// Whether a record of so many bytes that is no cleaning and no acknowledgement has room. One
+    /// spare segment is left for those: without them nothing would ever become free.
+    pub(super) fn has_room(&self, len: usize, max_bytes: u64) -> bool {
+        let Some(writer) = &self.writer else {
+            return true;
+        };
+        if self.report.state == State::Failing {
+            return false;
+        }
+        if writer.remaining() as usize > len {
+            return true;
+        }
+        let needed = (len as u64 + 1024).max(u64::from(SEGMENT_BYTES));
+        let is_large = needed > u64::from(SEGMENT_BYTES);
+        let has_disk = self.report.spares >= 2
+            && (!is_large || self.report.free_bytes > needed + u64::from(SEGMENT_BYTES));
+        has_disk && (max_bytes == 0 || writer.disk_bytes() + needed <= max_bytes)
+    }
+}
+
+impl Broker {
+    /// Begins to record, after [`Broker::restore`] was told everything that was found.
+    pub fn start_journal(&mut self, opened: Opened, now: Now) {
+        self.now = now;
+        self.journal.damaged = opened.damaged;
+        self.journal.boot = opened.boot;
+        self.journal.clock_ahead_ms = opened.clock_ahead_ms;
+        self.journal.report.spares = 2;
+        self.journal.cleaning.force_through(opened.damaged_through);
+        self.journal.writer = Some(Writer::new(opened.salt, opened.segments));
+        self.record_clock();
+        self.finish_restore();
+        self.journal.promise = Place::START;
+    }
+
+    fn record_clock(&mut self) {
+        self.journal.clock_due_ms = self.now.mono_ms + CLOCK_INTERVAL_MS;
+        let clock = Clock {
+            boot: self.journal.boot,
+            boot_ms: self.now.mono_ms.saturating_sub(self.journal.clock_ahead_ms),
+            wall_ms: self.now.wall_ms,
+            log_ms: self.now.mono_ms,
+        };
+        self.journal.append(&Record::Clock(clock));
+    }
+
+    /// Hands out what the journal is to do next; `false` if there is nothing.
+    ///
+    /// `batch` is one that was done; its buffers are used again.
+    pub fn poll_journal(&mut self, batch: &mut Batch) -> bool {
+        let now_ms = self.now.mono_ms;
+        let Some(writer) = &self.journal.writer else {
+            return false;
+        };
+        if writer.backlog() > 0 && now_ms >= self.journal.clock_due_ms {
+            self.record_clock();
+        }
+        let writer = self.journal.writer.as_mut();
+        writer.is_some_and(|writer| writer.take(batch))
+    }
+
+    /// Whether [`Broker::poll_journal`] has something.
+    pub fn has_journal(&self) -> bool {
+        (self.journal.writer.as_ref()).is_some_and(Writer::has_steps)
+    }
+
+    /// Whether everything that was recorded is durable.
+    pub fn is_all_durable(&self) -> bool {
+        !self.journal.is_on() || self.journal.is_durable(self.journal.end())
+    }
+
+    /// The journal says how far it is.
+    pub fn durable(&mut self, report: Report, now: Now) {
+        self.now = now;
+        self.tell_state(report);
+        self.journal.report = report;
+        let mut gated = std::mem::take(&mut self.journal.gated);
+        gated.retain(|&id| {
+            self.mark_writable(id);
+            let conn = self.connections.get(id.index as usize);
+            let conn = conn.filter(|conn| conn.generation == id.generation);
+            let waits = conn.is_some_and(|conn| !self.journal.is_durable(conn.gate));
+            if let (false, Some(conn)) = (waits, self.conn(id)) {
+                conn.is_gated = false;
+            }
+            waits
+        });
+        self.journal.gated = gated;
+        self.messages
+            .evict(self.settings.memory_cache, report.written);
+        self.continue_cleaning();
+        self.resume_paused();
+    }
+
+    fn tell_state(&mut self, report: Report) {
+        let is_full = report.state != State::Fine;
+        if is_full == self.journal.was_told_full {
+            return;
+        }
+        self.journal.was_told_full = is_full;
+        if !is_full {
+            self.refresh_unrecorded();
+        }
+    }
+
+    fn resume_paused(&mut self) {
+        if self.journal.is_backlogged() {
+            return;
+        }
+        for id in std::mem::take(&mut self.journal.paused) {
+            self.resume_if_drained(id);
+        }
+    }
+
+    /// Reads no more of a connection until the journal has caught up.
+    pub(super) fn wait_for_journal(&mut self, id: ConnId) {
+        if let Some(conn) = self.conn(id) {
+            conn.is_paused = true;
+            self.journal.paused.push(id);
+        }
+    }
+
+    /// Makes a promise of the reply that is queued next: it leaves when everything is durable that
+    /// the packet at hand changed, and what the session's earlier connections changed.
+    pub(super) fn gate(&mut self, id: ConnId) -> Place {
+        let promise = self.journal.promise;
+        let Some(conn) = self.conn(id) else {
+            return Place::START;
+        };
+        let gate = promise.max(conn.gate_floor);
+        self.wait_at_gate(id, gate);
+        gate
+    }
+
+    /// Has the connection looked at again when a place is durable.
+    pub(super) fn wait_at_gate(&mut self, id: ConnId, gate: Place) {
+        if self.journal.is_durable(gate) {
+            return;
+        }
+        let Some(conn) = self.conn(id) else { return };
+        conn.gate = conn.gate.max(gate);
+        if !std::mem::replace(&mut conn.is_gated, true) {
+            self.journal.gated.push(id);
+        }
+    }
+}

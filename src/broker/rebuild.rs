@@ -1,0 +1,215 @@
+//! The end of the start: sessions, queues and windows of what the records said.
+
+use super::Broker;
+use super::connection::Peer;
+use super::publish::Held;
+use super::restore::{Draft, Owned, Waiting};
+use super::session::SessionId;
+use super::subscriptions::Subscriptions;
+use crate::store::journal::{Placed, Record, packet_id_of};
+use crate::store::{Delivery, MessageId, Stage};
+use crate::wire::QoS;
+use std::collections::HashMap;
+
+/// How long a client without Keep Alive that was connected when the broker went down has before its
+/// will is published; the others have as long as they may be silent.
+const GRACE_WITHOUT_KEEP_ALIVE_MS: u64 = 60_000;
+
+impl Broker {
+    /// Makes the state of what was restored. The journal records already: what is found to be over
+    /// is recorded as such.
+    pub(super) fn finish_restore(&mut self) {
+        let drafts = std::mem::take(&mut self.restoring);
+        let mut newest: HashMap<Box<str>, u64> = HashMap::new();
+        for (key, draft) in &drafts {
+            if let Some((session, _)) = draft.session.as_ref().filter(|_| !draft.is_over) {
+                newest.insert(session.client_id.clone(), *key);
+            }
+        }
+        let mut built = Vec::new();
+        for (key, mut draft) in drafts {
+            let Some((session, placed)) = draft.session.take().filter(|_| !draft.is_over) else {
+                continue;
+            };
+            if newest.get(&session.client_id) != Some(&key) {
+                self.journal.append(&Record::SessionEnd { key });
+                continue;
+            }
+            let left_ms = session.left_ms;
+            let id = self.build_session(key, session, placed, &draft);
+            self.build_subscriptions(id, &draft);
+            self.build_deliveries(id, &mut draft);
+            self.build_held(id, &draft);
+            built.push((id, left_ms));
+        }
+        self.finish_retained();
+        self.messages.finish_restore();
+        // All are there who may get a will that is due now.
+        for (id, left_ms) in built {
+            self.arm_restored(id, left_ms);
+        }
+    }
+
+    fn build_session(
+        &mut self,
+        key: u64,
+        owned: Owned,
+        placed: Placed,
+        draft: &Draft,
+    ) -> SessionId {
+        let listener = self.listener_of(&owned.listener, &owned.mount_point);
+        let peer = Peer {
+            address: String::new(),
+            listener,
+        };
+        let id = self.create_session(&owned.client_id, &peer);
+        let acl = self.settings.listeners[usize::from(listener)].acl.as_ref();
+        let session = self.sessions.get_mut(id);
+        session.rules = acl.map(|acl| acl.rules_for(owned.username.as_deref()));
+        session.key = key;
+        session.placed = placed;
+        session.version = owned.version;
+        session.is_bridge = owned.is_bridge;
+        session.username = owned.username;
+        session.expiry_s = owned.expiry_s;
+        session.silence_ms = owned.silence_ms;
+        session.left_ms = owned.left_ms;
+        session.will = owned.will.map(Box::new);
+        session.next_ordinal = draft.next_ordinal.max(1);
+        session.sent_before = draft.sent_before;
+        self.journal.count_live(placed);
+        self.journal.sessions.insert(key, id);
+        id
+    }
+
+    /// The listener that a session belongs to, by its name and mount point.
+    fn listener_of(&self, name: &str, mount_point: &str) -> u16 {
+        let listeners = &self.settings.listeners;
+        let at = (listeners.iter())
+            .position(|l| l.name == name && l.mount_point == mount_point)
+            .or_else(|| listeners.iter().position(|l| l.mount_point == mount_point));
+        at.unwrap_or(0) as u16
+    }
+
+    fn build_subscriptions(&mut self, id: SessionId, draft: &Draft) {
+        for ((filter, share), (options, identifier, placed)) in &draft.subscriptions {
+            let node = self.subscriptions.table.insert(filter.as_bytes());
+            let group =
+                (share.as_ref()).map(|share| self.subscriptions.find_or_add_group(node, share));
+            let mut subscription = Subscriptions::unlinked(id, node, group, *options, *identifier);
+            subscription.placed = *placed;
+            let session = self.sessions.get_mut(id);
+            session.subscription_count += super::subscribe::weight(filter);
+            self.subscriptions
+                .insert(subscription, &mut session.subscriptions);
+            self.journal.count_live(*placed);
+        }
+    }
+
+    /// Puts the deliveries together that are not done: what was sent into the window, the rest into
+    /// the queue.
+    fn build_deliveries(&mut self, id: SessionId, draft: &mut Draft) {
+        draft.done.sort_unstable();
+        draft.received.sort_unstable();
+        draft.received.dedup();
+        let (done, done_before) = (&draft.done, draft.done_before);
+        let is_open =
+            |ordinal: u64| ordinal >= done_before && done.binary_search(&ordinal).is_err();
+        let received = &draft.received;
+        let messages = &self.messages;
+        draft.waiting.retain(|waiting| {
+            is_open(waiting.ordinal)
+                && received.binary_search(&waiting.ordinal).is_err()
+                && messages.at(waiting.slot, waiting.place).is_some()
+        });
+        draft
+            .waiting
+            .sort_unstable_by_key(|waiting| waiting.ordinal);
+        draft.waiting.dedup_by_key(|waiting| waiting.ordinal);
+        let mut released = received.iter().copied().filter(|&o| is_open(o)).peekable();
+        let session = self.sessions.get_mut(id);
+        (session.windowed, session.base) = (session.next_ordinal, session.next_ordinal);
+        for waiting in &draft.waiting {
+            while let Some(ordinal) = released.next_if(|&ordinal| ordinal < waiting.ordinal) {
+                self.restore_released(id, ordinal);
+            }
+            self.restore_waiting(id, waiting);
+        }
+        for ordinal in released {
+            self.restore_released(id, ordinal);
+        }
+    }
+
+    fn restore_released(&mut self, id: SessionId, ordinal: u64) {
+        let mut delivery = Delivery::new(MessageId::NOWHERE, QoS::ExactlyOnce, false, 0);
+        delivery.number = packet_id_of(ordinal);
+        delivery.stage = Stage::Released;
+        delivery.set_sent();
+        self.restore_windowed(id, ordinal, delivery);
+    }
+
+    fn restore_windowed(&mut self, id: SessionId, ordinal: u64, delivery: Delivery) {
+        let delivery = self.deliveries.insert(delivery);
+        let session = self.sessions.get_mut(id);
+        session.base = session.base.min(ordinal);
+        session.window.push(delivery);
+    }
+
+    fn restore_waiting(&mut self, id: SessionId, waiting: &Waiting) {
+        let Some(message) = self.messages.at(waiting.slot, waiting.place) else {
+            return;
+        };
+        self.messages.retain(message);
+        let len = super::route::queued_len(self.messages.len_of(message));
+        let (qos, ordinal) = (waiting.qos, waiting.ordinal);
+        let mut delivery = Delivery::new(message, qos, waiting.retain, waiting.subscription_id);
+        delivery.number = packet_id_of(ordinal);
+        let session = self.sessions.get_mut(id);
+        if ordinal < session.sent_before && session.queue.is_empty() {
+            delivery.set_sent();
+            session.window_bytes += len as u64;
+            return self.restore_windowed(id, ordinal, delivery);
+        }
+        if session.queue.is_empty() {
+            session.windowed = ordinal;
+            session.base = session.base.min(ordinal);
+        }
+        session.queued_count = session.queued_count.wrapping_add(1);
+        session.queue.push(&mut self.deliveries, delivery, len);
+    }
+
+    fn build_held(&mut self, id: SessionId, draft: &Draft) {
+        for &(packet_id, slot, place) in &draft.held {
+            if let Some(message) = self.messages.at(slot, place) {
+                self.messages.retain(message);
+                let held = Held { packet_id, message };
+                self.sessions.get_mut(id).held.push_back(held);
+            }
+        }
+    }
+
+    /// Arms the timers of a restored session. Who was connected has a while to come back before the
+    /// will is published; the others' time went on meanwhile.
+    fn arm_restored(&mut self, id: SessionId, left_ms: Option<u64>) {
+        let now_ms = self.now.mono_ms;
+        let expires_at = self.session_end(id, left_ms.unwrap_or(now_ms));
+        let session = self.sessions.get_mut(id);
+        let delay_ms = (session.will.as_ref())
+            .map(|will| u64::from(will.delay_s.min(session.expiry_s)) * 1000);
+        let grace_ms = match session.silence_ms {
+            0 => GRACE_WITHOUT_KEEP_ALIVE_MS,
+            silence_ms => silence_ms,
+        };
+        session.is_ghost = left_ms.is_none();
+        session.will_at = delay_ms.map(|delay_ms| match left_ms {
+            Some(left_ms) => left_ms + delay_ms,
+            None => now_ms + grace_ms.max(delay_ms),
+        });
+        // A session that ends with its connection waits for its client only to spare the will.
+        session.expires_at = match (expires_at, session.will_at) {
+            (Some(end), Some(will)) if left_ms.is_none() => Some(end.max(will)),
+            (end, _) => end,
+        };
+        self.session_timeout(id);
+    }
+}
