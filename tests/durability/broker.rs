@@ -1,7 +1,8 @@
 //! A broker that is killed and started again on the same directory and port.
 //!
 //! `DURABILITY_BROKER=/path/to/mosquitto` puts a peer in midge's place, for measuring by hand;
-//! `DURABILITY_CONF='autosave_interval 1;autosave_on_changes true'` adds lines to its configuration.
+//! `DURABILITY_CONF="autosave_interval 1;autosave_on_changes true"` adds lines to its
+//! configuration.
 //! `DURABILITY_GENTLY=1` ends it by SIGTERM where a story kills it: what a peer can do then shows
 //! that the story is right.
 

@@ -149,7 +149,7 @@ impl Client {
     pub fn received(&mut self, packet_id: u16) {
         let answer = self.hear();
         assert!(
-            matches!(&answer, Packet::PubRec(ack) if ack.packet_id == packet_id && ack.code <= 0x10),
+            matches!(&answer, Packet::PubRec(a) if a.packet_id == packet_id && a.code <= 0x10),
             "{answer:?}"
         );
     }

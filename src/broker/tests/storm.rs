@@ -276,7 +276,13 @@ fn finish(world: &mut World, rng: &mut Rng) {
         let id = world.broker.sessions.find(client_id).expect("it is here");
         let session = world.broker.sessions.get(id);
         assert!(session.queue.is_empty() && session.queue_qos0.is_empty());
-        assert_eq!((session.window.in_flight(), session.window.span(&broker.deliveries)), (0, 0));
+        assert_eq!(
+            (
+                session.window.in_flight(),
+                session.window.span(&broker.deliveries)
+            ),
+            (0, 0)
+        );
         assert_eq!((session.window_bytes, session.replays.len()), (0, 0));
         world.cut(client);
     }
