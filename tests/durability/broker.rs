@@ -170,6 +170,15 @@ impl Broker {
         until("the broker ends", || child.try_wait().unwrap())
     }
 
+    /// The journal's files, oldest first; a peer has none.
+    pub fn segments(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.dir.file("data")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| name.ends_with(".log")).collect();
+        names.sort();
+        names
+    }
+
     pub fn stream(&self) -> io::Result<TcpStream> {
         TcpStream::connect(("127.0.0.1", self.port.number))
     }

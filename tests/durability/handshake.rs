@@ -3,6 +3,7 @@
 use crate::broker::Broker;
 use crate::client::{Client, lasting};
 use crate::common::packet::*;
+use crate::common::property::Property;
 
 /// A publisher and a subscriber with sessions that stay; the subscription is to `t` at QoS 2.
 fn pair(broker: &Broker, version: Version) -> (Client, Client) {
@@ -226,6 +227,28 @@ fn what_did_not_fit_the_window_waits_its_turn_behind_what_did() {
         }
         expect_nothing_more(&mut publisher, &mut subscriber);
     }
+}
+
+/// An alias means nothing after its connection: the message has to know its topic by itself.
+#[test]
+fn a_topic_that_was_an_alias_is_known_after_a_kill() {
+    let mut broker = Broker::start("");
+    let (mut publisher, subscriber) = pair(&broker, Version::V5);
+    subscriber.leave();
+    let alias = || Property::TopicAlias(3);
+    publisher.publish(Publish::new("t", "one").with(alias()));
+    publisher.publish(Publish::new("", "two").with(alias()));
+    publisher.say(Publish::new("", "three").with(alias()).qos(2).id(5));
+    publisher.received(5);
+    broker.crash();
+
+    let mut publisher = back(&broker, Version::V5, "publisher");
+    publisher.release(5);
+    let mut subscriber = back(&broker, Version::V5, "subscriber");
+    assert_eq!(subscriber.take("one").topic, "t");
+    assert_eq!(subscriber.take("two").topic, "t");
+    receive(&mut subscriber, &["three"]);
+    expect_nothing_more(&mut publisher, &mut subscriber);
 }
 
 /// A clean session keeps nothing, and nothing of it is in the way afterwards.

@@ -8,6 +8,7 @@
 mod bell;
 mod broker;
 mod churn;
+mod cleaning;
 mod client;
 #[path = "../common/mod.rs"]
 mod common;

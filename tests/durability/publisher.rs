@@ -29,6 +29,8 @@ struct Flight {
 
 /// How many messages a publisher has under way at most.
 const WINDOW: usize = 20;
+/// How large payloads are at most.
+const SIZE_MAX: usize = 100_000;
 /// Every fourth publisher or so lets PUBREL wait, to be cut between PUBREC and PUBREL.
 const LAZY: f64 = 0.25;
 
@@ -47,6 +49,8 @@ pub struct Publisher {
     /// A small number makes identifiers return soon.
     ids: u16,
     is_lazy: bool,
+    /// Payloads are so many times as large as they would be.
+    scale: usize,
     /// Messages that it may send now.
     tokens: f64,
     last_words: Option<String>,
@@ -67,6 +71,7 @@ impl Publisher {
             last_id: 0,
             ids: if rng.bool() { 30 } else { u16::MAX },
             is_lazy: rng.f64() < LAZY,
+            scale: [1, 1, 10][rng.usize(..3)],
             tokens: 0.0,
             last_words: None,
         }
@@ -268,8 +273,9 @@ impl Publisher {
         let size = match rng.u8(..100) {
             0..80 => rng.usize(10..200),
             80..98 => rng.usize(200..2000),
-            _ => rng.usize(2000..100_000),
+            _ => rng.usize(2000..SIZE_MAX),
         };
+        let size = (size * self.scale).min(SIZE_MAX);
         let at = rng.u8(..3);
         if rng.u8(..8) > 0 {
             let topic = format!("load/{}/{at}", self.index);

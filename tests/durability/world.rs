@@ -98,7 +98,13 @@ pub fn round(plan: Plan<'_>) -> Report {
         let lives = rng.u32(2..=4);
         (0..lives).map(|_| random_kill(&mut rng)).collect()
     });
-    let mut world = World::new(rng, Broker::run(plan.program, plan.conf));
+    let mut conf = plan.conf.to_string();
+    if plan.program.is_midge() {
+        // With less than usual many messages have to be read back.
+        let caches = ["", "memory_cache 0", "memory_cache 100000"];
+        conf = format!("{conf}\n{}", caches[rng.usize(..3)]);
+    }
+    let mut world = World::new(rng, Broker::run(plan.program, &conf));
     world.subscribe();
     world.peace(plan.peace);
     for (at, kill) in kills.into_iter().enumerate() {
