@@ -173,8 +173,9 @@ impl Broker {
     /// The journal's files, oldest first; a peer has none.
     pub fn segments(&self) -> Vec<String> {
         let entries = fs::read_dir(self.dir.file("data")).unwrap();
-        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        let mut names: Vec<String> = names.filter(|name| name.ends_with(".log")).collect();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let logs = paths.filter(|path| path.extension().is_some_and(|end| end == "log"));
+        let mut names: Vec<String> = logs.map(|path| path.display().to_string()).collect();
         names.sort();
         names
     }
