@@ -1,10 +1,12 @@
-//! All stories again, through a keyhole: input cut into single bytes, output taken byte by byte.
+//! All stories again, through a keyhole (input cut into single bytes, output taken byte by byte),
+//! and with everything on a disk.
 //!
 //! A story does not say how its bytes arrive, so it has to come out the same. The test binary runs
-//! itself with the two environment variables that the world reads.
+//! itself with the environment variables that the world reads.
 
 use std::process::Command;
 
+use crate::disk::JOURNAL;
 use crate::world::{PIECE, ROOM};
 
 fn all_stories(variables: &[(&str, &str)]) {
@@ -42,4 +44,14 @@ fn every_story_holds_when_input_is_cut_into_small_pieces() {
 #[test]
 fn every_story_holds_when_the_socket_takes_few_bytes_at_a_time() {
     all_stories(&[(ROOM, "3")]);
+}
+
+#[test]
+fn every_story_holds_when_everything_is_kept_on_a_disk() {
+    all_stories(&[(JOURNAL, "1")]);
+}
+
+#[test]
+fn every_story_holds_with_a_disk_and_small_pieces() {
+    all_stories(&[(JOURNAL, "1"), (PIECE, "7"), (ROOM, "3")]);
 }

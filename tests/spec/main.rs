@@ -31,6 +31,7 @@ mod connect;
 mod coverage;
 mod cut;
 mod disconnect;
+mod disk;
 mod flow_control;
 mod limits;
 mod malformed;

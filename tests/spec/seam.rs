@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::disk::Disk;
 use midge::auth::{Acl, SignIn};
 pub use midge::broker::Settings;
 use midge::broker::{Broker, ConnId, ListenerSettings, Now, Peer};
@@ -50,6 +51,7 @@ pub struct Seam {
     sockets: Vec<Socket>,
     /// `name:password` of the one user there is.
     user: String,
+    disk: Option<Disk>,
 }
 
 struct Socket {
@@ -66,14 +68,17 @@ struct Socket {
 }
 
 impl Seam {
-    pub fn new(settings: Settings) -> Seam {
+    pub fn new(mut settings: Settings) -> Seam {
         let now = Now {
             mono_ms: 1_000_000,
             wall_ms: 1_700_000_000_000,
         };
         let user = settings.listeners[0].name.clone();
-        let broker = Broker::new(settings, 0x5EED, now);
+        settings.memory_cache = 0;
+        let mut broker = Broker::new(settings, 0x5EED, now);
+        let disk = Disk::for_story(&mut broker, now);
         Seam {
+            disk,
             broker,
             now,
             sockets: Vec::new(),
@@ -240,6 +245,10 @@ impl Seam {
                 _ => SignIn::WrongPassword,
             };
             self.broker.verdict(request.conn, sign_in, self.now);
+            return true;
+        }
+        let disk = self.disk.as_mut();
+        if disk.is_some_and(|disk| disk.step(&mut self.broker, self.now)) {
             return true;
         }
         if let Some(id) = self.broker.poll_close() {

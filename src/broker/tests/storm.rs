@@ -279,7 +279,7 @@ fn finish(world: &mut World, rng: &mut Rng) {
         assert_eq!(
             (
                 session.window.in_flight(),
-                session.window.span(&broker.deliveries)
+                session.window.span(&world.broker.deliveries)
             ),
             (0, 0)
         );

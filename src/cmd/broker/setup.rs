@@ -2,7 +2,7 @@
 
 use crate::auth::{Acl, Passwords, Problem};
 use crate::broker::{ListenerSettings, Settings};
-use crate::conf::{Bind, Config, Listener, Logging, SocketDomain};
+use crate::conf::{Bind, Config, Listener, Logging, SocketDomain, WhenFull};
 use crate::host::listen::{self, Address};
 use crate::host::log::{self as host_log, Facility, LogType, Syslog, Timestamp, Types};
 use crate::host::{access, poll::Setup};
@@ -106,6 +106,9 @@ fn settings(config: &Config, listeners: Vec<ListenerSettings>) -> Settings {
         max_output_bytes: limits.max_output_bytes,
         connect_timeout: limits.connect_timeout.into(),
         max_inbound_qos2: limits.max_inbound_qos2.into(),
+        memory_cache: config.persistence.memory_cache,
+        persistence_max_bytes: config.persistence.persistence_max_bytes,
+        drops_oldest: config.persistence.persistence_full == WhenFull::DropOldest,
         ..Settings::default()
     }
 }
