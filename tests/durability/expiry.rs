@@ -87,3 +87,37 @@ fn sessions_expire_by_the_time_their_connection_ended() {
     wait_for(again, 3500);
     assert!(!broker.lasting(Version::V5, "connected").1);
 }
+
+/// The Session Expiry Interval of the last CONNECT counts, from its CONNACK.
+#[test]
+fn a_longer_interval_counts_from_its_connack() {
+    let mut broker = Broker::start("");
+    let expiring = |s: u32| {
+        let mut connect = lasting(Version::V5, "client");
+        connect.properties = vec![Property::SessionExpiryInterval(s)];
+        connect
+    };
+    broker.connect(Version::V5, expiring(2)).0.leave();
+    let (_client, is_present) = broker.connect(Version::V5, expiring(1000));
+    assert!(is_present);
+    broker.crash();
+    let again = Instant::now();
+    wait_for(again, 3500);
+    assert!(broker.lasting(Version::V5, "client").1);
+}
+
+/// With an interval of 0 a session ends with its connection, though it lasted before.
+#[test]
+fn an_interval_of_nothing_counts_too() {
+    let mut broker = Broker::start("");
+    let (mut client, _) = broker.lasting(Version::V5, "client");
+    client.subscribe("t", 1);
+    client.leave();
+    let mut ending = lasting(Version::V5, "client");
+    ending.properties.clear();
+    let (_client, is_present) = broker.connect(Version::V5, ending);
+    assert!(is_present);
+    broker.lasting(Version::V5, "promise");
+    broker.crash();
+    assert!(!broker.lasting(Version::V5, "client").1);
+}

@@ -118,3 +118,63 @@ fn a_delay_goes_on_over_a_kill() {
     let (mut watcher, _) = broker.lasting(Version::V5, "watcher");
     assert_eq!(wills(&mut watcher, "last"), ["gone"]);
 }
+
+/// A client that was told that its session is there, without a will this time, has none.
+#[test]
+fn a_will_that_was_not_renewed_is_gone() {
+    let mut broker = Broker::start("");
+    let (mut watcher, _) = broker.lasting(Version::V5, "watcher");
+    watcher.subscribe("will/#", 1);
+    let old = [(Version::V311, "old 3.1.1"), (Version::V5, "old 5.0")]
+        .map(|(version, name)| broker.connect(version, mortal(version, name, 2)));
+    let (delayed, _) = {
+        let mut connect = mortal(Version::V5, "old delayed", 2);
+        let delay = Property::WillDelayInterval(600);
+        connect.will = connect.will.map(|will| will.with(delay));
+        broker.connect(Version::V5, connect)
+    };
+    delayed.vanish();
+    broker.lasting(Version::V5, "promise");
+    broker.kill();
+    drop(old);
+    broker.start_again();
+
+    let without = |version: Version, name: &str| {
+        let mut connect = mortal(version, name, 2);
+        connect.will = None;
+        let (client, is_present) = broker.connect(version, connect);
+        assert!(is_present, "{name}");
+        client
+    };
+    let back = [
+        without(Version::V311, "old 3.1.1"),
+        without(Version::V5, "old 5.0"),
+        without(Version::V5, "old delayed"),
+    ];
+    let last = broker.connect(Version::V5, mortal(Version::V5, "last", 5));
+    broker.lasting(Version::V5, "promise 2");
+    broker.kill();
+    drop((back, last));
+    broker.start_again();
+    let (mut watcher, _) = broker.lasting(Version::V5, "watcher");
+    let none: [&str; 0] = [];
+    assert_eq!(wills(&mut watcher, "last"), none);
+}
+
+/// A will keeps a session that ends with its connection in the journal, but not alive.
+#[test]
+fn a_session_that_was_only_kept_for_its_will_is_not_resumed() {
+    let mut broker = Broker::start("");
+    let mut clean = mortal(Version::V311, "3.1.1", 10);
+    clean.clean_start = true;
+    let mut ending = mortal(Version::V5, "5.0", 10);
+    ending.properties.clear();
+    let (mut one, _) = broker.connect(Version::V311, clean);
+    let (mut two, _) = broker.connect(Version::V5, ending);
+    one.subscribe("t", 1);
+    two.subscribe("t", 1);
+    broker.lasting(Version::V5, "promise");
+    broker.crash();
+    assert!(!broker.lasting(Version::V311, "3.1.1").1);
+    assert!(!broker.lasting(Version::V5, "5.0").1);
+}
