@@ -33,6 +33,7 @@ mod cut;
 mod disconnect;
 mod disk;
 mod flow_control;
+mod kept;
 mod limits;
 mod malformed;
 mod naive_broker;

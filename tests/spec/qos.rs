@@ -5,19 +5,19 @@ use crate::common::packet::*;
 use crate::common::property::Property;
 use crate::world::World;
 
-fn puback(id: u16) -> Packet {
+pub fn puback(id: u16) -> Packet {
     Packet::PubAck(Ack::new(id))
 }
 
-fn pubrec(id: u16) -> Packet {
+pub fn pubrec(id: u16) -> Packet {
     Packet::PubRec(Ack::new(id))
 }
 
-fn pubrel(id: u16) -> Packet {
+pub fn pubrel(id: u16) -> Packet {
     Packet::PubRel(Ack::new(id))
 }
 
-fn pubcomp(id: u16) -> Packet {
+pub fn pubcomp(id: u16) -> Packet {
     Packet::PubComp(Ack::new(id))
 }
 

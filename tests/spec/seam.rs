@@ -52,6 +52,7 @@ pub struct Seam {
     /// `name:password` of the one user there is.
     user: String,
     disk: Option<Disk>,
+    settings: Settings,
 }
 
 struct Socket {
@@ -75,15 +76,42 @@ impl Seam {
         };
         let user = settings.listeners[0].name.clone();
         settings.memory_cache = 0;
-        let mut broker = Broker::new(settings, 0x5EED, now);
+        let mut broker = Broker::new(settings.clone(), 0x5EED, now);
         let disk = Disk::for_story(&mut broker, now);
         Seam {
+            settings,
             disk,
             broker,
             now,
             sockets: Vec::new(),
             user,
         }
+    }
+
+    /// Gives the broker a disk, if it has none.
+    pub fn keep(&mut self) {
+        if self.disk.is_none() {
+            let disk = Disk::default();
+            disk.begin(&mut self.broker, self.now);
+            self.disk = Some(disk);
+        }
+    }
+
+    /// The power goes and comes back `away_ms` later: all that is left is on the disk.
+    pub fn crash(&mut self, away_ms: u64, damage: impl FnOnce(&mut Disk)) {
+        for socket in &mut self.sockets {
+            socket.closed = true;
+            socket.unconsumed.clear();
+        }
+        self.step_to(self.now.mono_ms + away_ms);
+        self.broker = Broker::new(self.settings.clone(), 0x5EED, self.now);
+        let disk = self
+            .disk
+            .as_mut()
+            .expect("a broker without a disk forgets all");
+        damage(disk);
+        disk.begin(&mut self.broker, self.now);
+        self.drain();
     }
 
     /// A connection from `address`; its number, or `None` if the broker refuses it.
@@ -203,7 +231,8 @@ impl Seam {
     }
 
     fn socket_of(&self, id: ConnId) -> Option<usize> {
-        self.sockets.iter().position(|socket| socket.id == id)
+        let is_it = |socket: &Socket| socket.id == id && !socket.closed;
+        self.sockets.iter().position(is_it)
     }
 
     fn drain(&mut self) {

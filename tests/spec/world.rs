@@ -100,6 +100,18 @@ impl World {
         })
     }
 
+    /// A broker with a disk, where what it keeps survives [`World::crash`].
+    pub fn kept() -> World {
+        let world = World::new();
+        world.seam(Seam::keep);
+        world
+    }
+
+    /// The power goes, and is back after a second.
+    pub fn crash(&self) {
+        self.seam(|seam| seam.crash(1000, |_| ()));
+    }
+
     /// Lets time pass; timers fire on the way, each at its own moment.
     pub fn advance_ms(&self, ms: u64) {
         let mut inner = self.inner.borrow_mut();
