@@ -299,9 +299,10 @@ impl Broker {
         self.journal.promise = Place::START;
         let resumed = existing.and_then(|session| self.take_over(session, connect, peer.listener));
         let discarded = self.journal.promise;
+        let lasted_s = resumed.map(|session| self.sessions.get(session).expiry_s);
         let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
         self.open_session(id, session_id, connect);
-        if resumed.is_some() {
+        if lasted_s == Some(self.sessions.get(session_id).expiry_s) {
             // Nothing is promised that was not before.
             self.journal.promise = discarded;
         } else if !self.sessions.get(session_id).is_recorded() && existing.is_none() {
