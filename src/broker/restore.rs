@@ -77,6 +77,7 @@ impl Draft {
 impl Broker {
     /// Takes a record of the journal, in the order of the log, before [`Broker::start_journal`].
     pub fn restore(&mut self, placed: Placed, record: Record<'_>) {
+        self.begin_restore();
         match record {
             Record::Clock(_) => {}
             Record::Session(session) => self.restore_session(placed, &session),
@@ -132,6 +133,13 @@ impl Broker {
                 first,
             } => self.draft(key).note_done(ordinal, first),
             Record::Cleared { topic } => self.forget_retained(topic),
+        }
+    }
+
+    /// Makes room: messages will lie where the journal had them, and `$SYS` is published anew.
+    pub(super) fn begin_restore(&mut self) {
+        if !std::mem::replace(&mut self.journal.is_restoring, true) {
+            self.forget_all_retained();
         }
     }
 

@@ -146,7 +146,7 @@ pub enum WhenFull {
 pub fn persistence_folder(config: &Config, env: Option<OsString>) -> PathBuf {
     let configured = config.persistence.persistence_location.clone();
     let env = env.filter(|path| !path.is_empty()).map(PathBuf::from);
-    configured.or(env).unwrap_or_else(|| PathBuf::from("."))
+    env.or(configured).unwrap_or_else(|| PathBuf::from("."))
 }
 
 /// The log.
