@@ -303,9 +303,10 @@ impl Broker {
     }
 
     /// The client is back: neither will nor end are due any more [MQTT-3.1.3-9].
+    ///
+    /// The will itself stays until its CONNECT is looked at, which may have another or none.
     pub(super) fn rejoin_session(&mut self, id: SessionId) {
         let session = self.sessions.get_mut(id);
-        session.will = None;
         session.will_at = None;
         session.expires_at = None;
         session.is_ghost = false;

@@ -296,3 +296,48 @@ fn a_spoiled_byte_costs_one_message_and_no_more() {
     }
     panic!("the disk has more bytes than that");
 }
+
+/// The client was told that it has no will now.
+#[test]
+fn a_will_that_was_not_renewed_is_not_published_after_a_power_cut() {
+    for version in Version::ALL {
+        let world = World::kept();
+        let watcher = world.client(version, "watcher").durable().connect();
+        watcher.subscribe("state", 1);
+        let pump = || world.client(version, "pump").keep_alive(10).durable();
+        pump().will(gone_will()).connect();
+        world.crash();
+        pump().connect();
+        world.crash();
+        let watcher = world.client(version, "watcher").durable().connect();
+        world.advance_s(100);
+        watcher.expect_nothing();
+    }
+}
+
+/// A session that ends with its connection is kept for its will only.
+#[test]
+fn a_session_that_waits_for_its_will_only_is_not_resumed() {
+    for version in Version::NUMBERED {
+        let world = World::kept();
+        let clean = version != Version::V5;
+        let pump = world.client(version, "pump").keep_alive(10).clean(clean);
+        let pump = pump.will(gone_will()).connect();
+        pump.subscribe("a", 1);
+        world.crash();
+        let pump = world.client(version, "pump").durable().connect();
+        assert!(!pump.session_present(), "{version:?}");
+    }
+}
+
+/// The interval of the last CONNECT counts, also if it is nothing.
+#[test]
+fn a_session_that_came_to_last_no_longer_than_its_connection_is_gone() {
+    let world = World::kept();
+    let c = world.v5("c").durable().connect();
+    c.subscribe("a", 1);
+    c.drop_link();
+    assert!(world.v5("c").clean(false).connect().session_present());
+    world.crash();
+    assert!(!world.v5("c").durable().connect().session_present());
+}
