@@ -139,7 +139,7 @@ pub enum WhenFull {
     DropOldest,
 }
 
-/// The folder of what is stored: `persistence_location`, or else `env`, or else the current one.
+/// The folder of what is stored: `env`, or else `persistence_location`, or else the current one.
 ///
 /// `env` is what `MOSQUITTO_PERSISTENCE_LOCATION` says; empty is as good as missing. Whether the
 /// path ends in a slash makes no difference.
