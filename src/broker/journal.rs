@@ -153,8 +153,9 @@ impl Journal {
 }
 
 impl Broker {
-    /// Begins to record, after [`Broker::restore`] was told everything that was found.
-    pub fn start_journal(&mut self, opened: Opened, now: Now) {
+    /// Begins to record, after [`Broker::restore`] was told everything that was found; returns what
+    /// that came to, in words.
+    pub fn start_journal(&mut self, opened: Opened, now: Now) -> String {
         self.begin_restore();
         // The clock goes on from where the log's was.
         self.now = now;
@@ -166,13 +167,14 @@ impl Broker {
         self.journal.writer = Some(Writer::new(opened.salt, opened.segments));
         self.record_clock();
         self.finish_restore();
+        let inventory = self.inventory();
         self.restart_sys();
         self.start_retain_sweep();
         self.journal.promise = Place::START;
+        inventory
     }
 
-    /// What there is, in words.
-    pub fn inventory(&self) -> String {
+    fn inventory(&self) -> String {
         format!(
             "{} sessions, {} messages ({} of them retained) and {} subscriptions",
             self.sessions.slab.len(),
@@ -216,6 +218,11 @@ impl Broker {
     /// Whether everything that was recorded is durable.
     pub fn is_all_durable(&self) -> bool {
         !self.journal.is_on() || self.journal.is_durable(self.journal.end())
+    }
+
+    /// Everything before this place is durable, as far as the broker was told.
+    pub fn durable_place(&self) -> Place {
+        self.journal.report.durable
     }
 
     /// The journal says how far it is.
