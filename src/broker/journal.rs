@@ -164,7 +164,9 @@ impl Broker {
         self.journal.clock_offset_ms = opened.clock_offset_ms;
         self.journal.report.spares = 2;
         self.journal.cleaning.force_through(opened.damaged_through);
-        self.journal.writer = Some(Writer::new(opened.salt, opened.segments));
+        let writer = Writer::new(opened.salt, opened.segments);
+        self.journal.report.written = writer.end();
+        self.journal.writer = Some(writer);
         self.record_clock();
         self.finish_restore();
         let inventory = self.inventory();
@@ -229,7 +231,9 @@ impl Broker {
     pub fn durable(&mut self, report: Report, now: Now) {
         self.now = now;
         self.tell_state(report);
-        self.journal.report = report;
+        // What was found at the start is there before anything was written.
+        let written = report.written.max(self.journal.report.written);
+        self.journal.report = Report { written, ..report };
         let mut gated = std::mem::take(&mut self.journal.gated);
         gated.retain(|&id| {
             self.mark_writable(id);
