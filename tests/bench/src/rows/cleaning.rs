@@ -74,7 +74,7 @@ pub fn run(
             return Ok(false);
         }
         let measured = mark.until_now(&broker, flow)?;
-        Ok(measured.device >= target || measured.wall > LIMIT)
+        Ok(measured.device.max(measured.content_bytes) >= target || measured.wall > LIMIT)
     })?;
     let measured = mark.until_now(&broker, &flow)?;
     report("cleaning", &mut net, &mut flow, sink)?;
