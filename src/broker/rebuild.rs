@@ -70,6 +70,7 @@ impl Broker {
         session.placed = placed;
         session.version = owned.version;
         session.is_bridge = owned.is_bridge;
+        session.is_unowned = owned.is_unowned;
         session.username = owned.username;
         session.expiry_s = owned.expiry_s;
         session.silence_ms = owned.silence_ms;
