@@ -348,12 +348,12 @@ impl Load for Flow {
         }
     }
 
-    fn fill(&mut self, outs: &mut Outs) {
+    fn fill(&mut self, outs: &mut Outs) -> Result<(), String> {
         if let Some(ping) = &mut self.ping {
-            ping.fill(outs);
+            ping.fill(outs)?;
         }
         if !self.open {
-            return;
+            return Ok(());
         }
         for (peer, role) in self.roles.iter().enumerate() {
             let Role::Publisher(at) = *role else { continue };
@@ -371,6 +371,7 @@ impl Load for Flow {
                 self.done += room;
             }
         }
+        Ok(())
     }
 }
 

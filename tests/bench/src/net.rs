@@ -18,7 +18,7 @@ pub trait Load {
     /// A packet came for this peer.
     fn packet(&mut self, who: usize, packet: &Packet<'_>, outs: &mut Outs) -> Result<(), String>;
     /// All that came in this turn was handed over: what is to be sent now?
-    fn fill(&mut self, outs: &mut Outs);
+    fn fill(&mut self, outs: &mut Outs) -> Result<(), String>;
 }
 
 /// The outgoing bytes of every peer.
@@ -148,7 +148,7 @@ impl Net {
                 read(peer, who, &mut self.inbound, load, &mut self.outs)?;
             }
         }
-        load.fill(&mut self.outs);
+        load.fill(&mut self.outs)?;
         self.write()?;
         self.longest_turn = self.longest_turn.max(began.elapsed());
         Ok(())
