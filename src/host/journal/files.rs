@@ -51,6 +51,7 @@ pub struct Files<D: Disk> {
     salt: u64,
     shelf: Shelf<D::File>,
     spares: Vec<String>,
+    segment_bytes: u32,
     /// Names changed that the folder has not made durable.
     has_new_names: bool,
     counts: Report,
@@ -119,9 +120,15 @@ impl<D: Disk> Files<D> {
             salt,
             shelf: Shelf { parts },
             spares: Vec::new(),
+            segment_bytes: SEGMENT_BYTES,
             has_new_names: false,
             counts: Report::default(),
         }
+    }
+
+    /// Makes spare files of another size from now on.
+    pub fn set_segment_bytes(&mut self, bytes: u32) {
+        self.segment_bytes = bytes;
     }
 
     /// The files, to read from.
@@ -209,7 +216,7 @@ impl<D: Disk> Files<D> {
         let Some(name) = names.take(SPARES + 1).find(is_free) else {
             return Ok(true);
         };
-        match self.create(&name, u64::from(SEGMENT_BYTES)) {
+        match self.create(&name, u64::from(self.segment_bytes)) {
             Ok(_) => self.spares.push(name),
             Err(error) => {
                 // A file that is no use must not take room.
@@ -240,7 +247,7 @@ impl<D: Disk> Files<D> {
             return Ok(());
         }
         let name = name_of(segment, 0);
-        let spare = (capacity == SEGMENT_BYTES)
+        let spare = (capacity == self.segment_bytes)
             .then(|| self.spares.pop())
             .flatten();
         let file = match spare {
@@ -311,7 +318,7 @@ impl<D: Disk> Files<D> {
     ) -> io::Result<((u32, u32), Arc<D::File>)> {
         let key = (place.segment(), place.offset());
         self.shelf.parts().remove(&key);
-        let capacity = SEGMENT_BYTES.max(key.1 + len);
+        let capacity = self.segment_bytes.max(key.1 + len);
         let name = name_of(key.0, key.1);
         let file = self.create(&name, offset_in_file(key.1, capacity))?;
         self.add(key.0, key.1, capacity, name, file)?;

@@ -116,6 +116,7 @@ fn one_of_each(recipients: &[u8]) -> Vec<Record<'_>> {
             first: 6,
         },
         Record::Cleared { topic: b"a/b" },
+        Record::Mark,
     ]
 }
 
