@@ -235,8 +235,8 @@ impl<D: Disk> Hand<D> {
     /// Does a batch, however long it takes; only the end of the broker comes before.
     fn do_batch(&mut self) {
         let batch = std::mem::take(&mut self.shared.lock().batch);
-        let is_synced = self.mode() == Sync::Always;
-        while let Err(error) = self.files.perform(&batch, is_synced) {
+        let sync = self.mode();
+        while let Err(error) = self.files.perform(&batch, sync) {
             self.tell(state_of(&error), &error);
             self.publish(None);
             let inner = self.shared.lock();
@@ -247,7 +247,7 @@ impl<D: Disk> Hand<D> {
             drop(waited.map_or_else(|error| error.into_inner().0, |(inner, _)| inner));
         }
         self.written = batch.end;
-        if is_synced {
+        if sync == Sync::Always {
             self.unsynced_since = None;
         } else if self.unsynced_since.is_none() {
             self.unsynced_since = Some(Instant::now());
