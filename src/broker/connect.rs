@@ -358,8 +358,8 @@ impl Broker {
         let session = self.sessions.slab.get(session_id.0 as usize)?;
         let mount_point =
             |listener: u16| &self.settings.listeners[usize::from(listener)].mount_point;
-        let is_other = session.username.as_deref() != connect.username
-            || mount_point(session.listener) != mount_point(listener);
+        let is_stranger = session.username.as_deref() != connect.username && !session.is_unowned;
+        let is_other = is_stranger || mount_point(session.listener) != mount_point(listener);
         // It ended with its connection, and was kept in case that its client does not return.
         let is_over = session.is_ghost && session.expiry_s == 0;
         if connect.clean_start || is_other || is_over {
@@ -402,6 +402,7 @@ impl Broker {
             || session.is_bridge != connect.is_bridge
             || session.listener != conn.peer.listener
             || session.username.as_deref() != connect.username
+            || session.is_unowned
             || session.expiry_s != expiry_s
             || session.silence_ms != silence_ms
             || session.will.is_some()
@@ -409,6 +410,7 @@ impl Broker {
         session.connection = Some(id);
         session.version = connect.version;
         session.is_bridge = connect.is_bridge;
+        session.is_unowned = false;
         session.listener = conn.peer.listener;
         session.username = connect.username.map(Into::into);
         session.rules = listener

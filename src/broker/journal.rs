@@ -153,8 +153,9 @@ impl Journal {
 }
 
 impl Broker {
-    /// Begins to record, after [`Broker::restore`] was told everything that was found.
-    pub fn start_journal(&mut self, opened: Opened, now: Now) {
+    /// Begins to record, after [`Broker::restore`] was told everything that was found; returns what
+    /// that came to, in words.
+    pub fn start_journal(&mut self, opened: Opened, now: Now) -> String {
         self.begin_restore();
         // The clock goes on from where the log's was.
         self.now = now;
@@ -163,16 +164,19 @@ impl Broker {
         self.journal.clock_offset_ms = opened.clock_offset_ms;
         self.journal.report.spares = 2;
         self.journal.cleaning.force_through(opened.damaged_through);
-        self.journal.writer = Some(Writer::new(opened.salt, opened.segments));
+        let writer = Writer::new(opened.salt, opened.segments);
+        self.journal.report.written = writer.end();
+        self.journal.writer = Some(writer);
         self.record_clock();
         self.finish_restore();
+        let inventory = self.inventory();
         self.restart_sys();
         self.start_retain_sweep();
         self.journal.promise = Place::START;
+        inventory
     }
 
-    /// What there is, in words.
-    pub fn inventory(&self) -> String {
+    fn inventory(&self) -> String {
         format!(
             "{} sessions, {} messages ({} of them retained) and {} subscriptions",
             self.sessions.slab.len(),
@@ -218,11 +222,18 @@ impl Broker {
         !self.journal.is_on() || self.journal.is_durable(self.journal.end())
     }
 
+    /// Everything before this place is durable, as far as the broker was told.
+    pub fn durable_place(&self) -> Place {
+        self.journal.report.durable
+    }
+
     /// The journal says how far it is.
     pub fn durable(&mut self, report: Report, now: Now) {
         self.now = now;
         self.tell_state(report);
-        self.journal.report = report;
+        // What was found at the start is there before anything was written.
+        let written = report.written.max(self.journal.report.written);
+        self.journal.report = Report { written, ..report };
         let mut gated = std::mem::take(&mut self.journal.gated);
         gated.retain(|&id| {
             self.mark_writable(id);

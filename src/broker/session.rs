@@ -48,6 +48,8 @@ pub(super) struct Session {
     pub(super) silence_ms: u64,
     /// Its connection was lost with an earlier life of the broker: the will goes unless it returns.
     pub(super) is_ghost: bool,
+    /// It was taken over from another broker, without knowing whose it is.
+    pub(super) is_unowned: bool,
     /// The first of its subscriptions, linked among each other; and how many, where large filters
     /// count several times.
     pub(super) subscriptions: Option<u32>,
@@ -184,6 +186,7 @@ impl Broker {
             left_ms: None,
             silence_ms: 0,
             is_ghost: false,
+            is_unowned: false,
             subscriptions: None,
             subscription_count: 0,
             queue_qos0: Queue::default(),

@@ -254,7 +254,8 @@ fn open_listeners(config: &Config) -> Result<Vec<(u16, Listening)>, Failure> {
 fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
     let folder = persistence_folder(config, std::env::var_os("MOSQUITTO_PERSISTENCE_LOCATION"));
     let sync = config.persistence.persistence_sync;
-    event_loop.keep(&folder, sync).map_err(|error| {
+    let old = &config.persistence.persistence_file;
+    event_loop.keep(&folder, old, sync).map_err(|error| {
         let user = nix::unistd::geteuid();
         let name = folder.display();
         failed(

@@ -341,3 +341,45 @@ fn a_session_that_came_to_last_no_longer_than_its_connection_is_gone() {
     world.crash();
     assert!(!world.v5("c").durable().connect().session_present());
 }
+
+/// Megabytes that are soon garbage, so that the oldest segments are cleaned.
+fn fill(world: &World, times: usize) {
+    let taker = world.v5("taker").durable().connect();
+    taker.subscribe("fill", 1);
+    let p = world.v5("filler").connect();
+    let payload = "x".repeat(100_000);
+    for _ in 0..times {
+        p.say("fill", &payload, 1);
+        taker.hear("fill", &payload);
+    }
+    taker.drop_link();
+    p.drop_link();
+}
+
+/// Wherever the cleaning is: a message that was released and one that is held, both sent with the
+/// same identifier, are there, and in their order.
+#[test]
+fn cleaning_keeps_what_was_released_and_what_is_held_apart() {
+    for (before, behind) in (0..50).flat_map(|behind| [(0, behind), (12, behind)]) {
+        let world = World::kept();
+        let sub = world.v5("sub").durable().connect();
+        sub.subscribe("a", 2);
+        sub.drop_link();
+        let p = world.v5("p").durable().connect();
+        p.send(Publish::new("a", "old").qos(2).id(7));
+        p.expect(pubrec(7));
+        p.send(pubrel(7));
+        p.expect(pubcomp(7));
+        fill(&world, before);
+        p.send(Publish::new("a", "young").qos(2).id(7));
+        p.expect(pubrec(7));
+        fill(&world, behind);
+        world.crash();
+
+        let p = world.v5("p").durable().connect();
+        p.send(pubrel(7));
+        p.take("PUBCOMP", |packet| matches!(packet, Packet::PubComp(_)));
+        let sub = world.v5("sub").durable().connect();
+        assert_eq!(sub.payloads(), ["old", "young"], "{before} {behind}");
+    }
+}

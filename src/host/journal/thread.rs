@@ -57,8 +57,13 @@ impl Shared {
 }
 
 impl Journal {
-    /// Starts the threads; `durable` is where the log ended when it was opened.
-    pub fn start<D: Disk>(files: Files<D>, sync: Sync, waker: &Arc<Waker>) -> io::Result<Journal> {
+    /// Starts the threads; everything before `durable` is.
+    pub fn start<D: Disk>(
+        files: Files<D>,
+        sync: Sync,
+        durable: Place,
+        waker: &Arc<Waker>,
+    ) -> io::Result<Journal> {
         let shared = Arc::new(Shared {
             state: Mutex::new(Inner {
                 sync: Some(sync),
@@ -73,8 +78,8 @@ impl Journal {
             files,
             shared: Arc::clone(&shared),
             waker: Arc::clone(waker),
-            durable: Place::START,
-            written: Place::START,
+            durable,
+            written: durable,
             state: State::Fine,
             unsynced_since: None,
         };

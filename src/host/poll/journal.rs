@@ -2,6 +2,7 @@
 
 use super::{Loop, Now, clock};
 use crate::conf::Sync;
+use crate::host::journal::import;
 use crate::host::journal::{Disk, Files, Folder, Journal, lock, open};
 use crate::store::journal::record::Clock;
 use crate::store::journal::{Batch, Opened, Read};
@@ -37,25 +38,33 @@ impl Keeping {
 }
 
 impl Loop {
-    /// Keeps what must survive in a folder, and takes over what is there.
+    /// Keeps what must survive in a folder, and takes over what is there; at a first start, that is
+    /// what Mosquitto left in its file `old`.
     ///
     /// # Errors
     /// The folder cannot be used, another broker uses it, or a newer one wrote what is in it.
-    pub fn keep(&mut self, folder: &Path, sync: Sync) -> io::Result<()> {
-        let disk = Folder::open(folder)?;
+    pub fn keep(&mut self, folder: &Path, old: &str, sync: Sync) -> io::Result<()> {
+        let mut disk = Folder::open(folder)?;
         self.keeping.lock = Some(lock::take(folder)?);
+        import::forget_unfinished(&mut disk)?;
         let began = Instant::now();
-        let (files, opened) = self.restore(disk)?;
+        let (mut files, opened) = self.restore(disk)?;
         let segments = opened.segments.len();
         self.keeping.offset_ms = opened.clock_offset_ms;
-        self.broker.start_journal(opened, self.keeping.now());
-        self.keeping.journal = Some(Journal::start(files, sync, &self.waker)?);
-        log::info!(
-            "Restored {} from {} ({segments} segments) in {} ms.",
-            self.broker.inventory(),
-            folder.display(),
-            began.elapsed().as_millis()
-        );
+        let now = self.keeping.now();
+        let inventory = self.broker.start_journal(opened, now);
+        if segments == 0 {
+            import::import(&mut self.broker, &mut files, &folder.join(old), now)?;
+        }
+        let durable = self.broker.durable_place();
+        self.keeping.journal = Some(Journal::start(files, sync, durable, &self.waker)?);
+        if segments > 0 {
+            log::info!(
+                "Restored {inventory} from {} ({segments} segments) in {} ms.",
+                folder.display(),
+                began.elapsed().as_millis()
+            );
+        }
         Ok(())
     }
 

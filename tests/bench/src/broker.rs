@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{client, proc};
+use crate::{client, proc, stop};
 
 /// The longest that a broker may take to start or to end.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -28,6 +28,8 @@ pub struct Contestant {
     settings: String,
     /// Whether its `$SYS` tells of syncs and bytes written.
     pub tells: bool,
+    /// Whether it keeps anything over a restart.
+    pub lasting: bool,
 }
 
 /// Names that `--brokers` takes, with what they stand for.
@@ -66,16 +68,16 @@ impl Contestant {
     pub fn named(name: &str, places: &Places) -> Result<Self, String> {
         let lasting = "persistence true\npersistence_location {dir}/\n";
         let more = match name {
-            "midge" | "mosquitto" => "",
             "midge-1000" => "persistence_sync 1000\n",
             "midge-never" => "persistence_sync never\n",
             "mosquitto-save1" => "autosave_interval 1\nautosave_on_changes true\n",
-            "midge-memory" | "mosquitto-memory" | "peer" => "",
+            "midge" | "mosquitto" | "midge-memory" | "mosquitto-memory" | "peer" => "",
             _ => return Err(format!("no broker is called {name}: see --help")),
         };
-        let mut settings = match name.ends_with("-memory") || name == "peer" {
-            true => String::new(),
-            false => format!("{lasting}{more}"),
+        let is_lasting = !name.ends_with("-memory") && name != "peer";
+        let mut settings = match is_lasting {
+            true => format!("{lasting}{more}"),
+            false => String::new(),
         };
         if name.starts_with("midge") {
             // Its limit on QoS 0 for slow clients is a throttle that Mosquitto does not have.
@@ -98,7 +100,8 @@ impl Contestant {
             command: command.split_whitespace().map(String::from).collect(),
             libraries,
             settings,
-            tells: name.starts_with("midge") && !name.ends_with("memory"),
+            tells: name.starts_with("midge") && is_lasting,
+            lasting: is_lasting,
         })
     }
 
@@ -238,7 +241,7 @@ impl Broker {
 
     /// Its process id.
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(self.child.id().cast_signed())
+        Pid::from_raw(self.child.id() as i32)
     }
 
     /// Ends it with SIGTERM, and says how long that took.
@@ -279,6 +282,7 @@ impl Broker {
             if began.elapsed() > LIMIT {
                 return Err("it does not answer".into());
             }
+            stop::check()?;
             std::thread::yield_now();
         }
     }

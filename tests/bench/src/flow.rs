@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use crate::net::{Load, Net, Outs};
 use crate::packet::{self, Packet, Template};
 use crate::ping::Ping;
+use crate::stop;
 
 /// A run in which nothing at all arrives for so long has failed.
 const STALLED: Duration = Duration::from_secs(60);
@@ -196,7 +197,7 @@ impl Flow {
         self.roles[peer] = role;
     }
 
-    fn to_publisher(
+    fn answer_publisher(
         &mut self,
         at: usize,
         packet: &Packet<'_>,
@@ -226,7 +227,7 @@ impl Flow {
         Ok(())
     }
 
-    fn to_subscriber(
+    fn answer_subscriber(
         &mut self,
         at: usize,
         packet: &Packet<'_>,
@@ -337,8 +338,8 @@ impl Load for Flow {
     fn packet(&mut self, who: usize, packet: &Packet<'_>, outs: &mut Outs) -> Result<(), String> {
         let out = Answer { outs, who };
         match self.roles[who] {
-            Role::Publisher(at) => self.to_publisher(at, packet, out),
-            Role::Subscriber(at) => self.to_subscriber(at, packet, out),
+            Role::Publisher(at) => self.answer_publisher(at, packet, out),
+            Role::Subscriber(at) => self.answer_subscriber(at, packet, out),
             Role::Ping => match &mut self.ping {
                 Some(ping) => ping.packet(packet),
                 None => Ok(()),
@@ -347,12 +348,12 @@ impl Load for Flow {
         }
     }
 
-    fn fill(&mut self, outs: &mut Outs) {
+    fn fill(&mut self, outs: &mut Outs) -> Result<(), String> {
         if let Some(ping) = &mut self.ping {
-            ping.fill(outs);
+            ping.fill(outs)?;
         }
         if !self.open {
-            return;
+            return Ok(());
         }
         for (peer, role) in self.roles.iter().enumerate() {
             let Role::Publisher(at) = *role else { continue };
@@ -370,6 +371,7 @@ impl Load for Flow {
                 self.done += room;
             }
         }
+        Ok(())
     }
 }
 
@@ -386,19 +388,18 @@ pub fn run(
         let wait = flow.ping.as_ref().map_or(STALLED, Ping::wait);
         net.turn(flow, wait.min(Duration::from_millis(100)))?;
         turns = turns.wrapping_add(1);
+        stop::check()?;
         let now = flow.done + flow.delivered;
         if now != seen {
             seen = now;
             moved = Instant::now();
-        } else if turns % 64 == 0 || wait > Duration::from_secs(1) {
-            if moved.elapsed() > STALLED {
-                return Err(format!(
-                    "LOSS OR STALL: nothing came for {} s; {} acknowledged, {} delivered",
-                    STALLED.as_secs(),
-                    flow.done,
-                    flow.delivered
-                ));
-            }
+        } else if turns % 64 == 0 && moved.elapsed() > STALLED {
+            return Err(format!(
+                "LOSS OR STALL: nothing came for {} s; {} acknowledged, {} delivered",
+                STALLED.as_secs(),
+                flow.done,
+                flow.delivered
+            ));
         }
     }
     Ok(())

@@ -9,9 +9,10 @@
 //!
 //! - `broker`: who is compared, and starting and ending them. `proc`: what the kernel says of them.
 //! - `packet`, `net`, `client`: enough MQTT 3.1.1 for a load. `flow`: the load, which verifies.
-//!   `ping`: latency beside it.
+//!   `ping`: latency beside it. `stop`: a run that is cut short.
 //! - `rows`: the scenarios. `table`: what came of them. `disk`: what a sync costs here.
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,6 +29,7 @@ mod packet;
 mod ping;
 mod proc;
 mod rows;
+mod stop;
 mod table;
 
 /// What the command line asks for.
@@ -132,11 +134,11 @@ fn help(flags: &getopts::Options) -> String {
         flags.usage("Usage: make bench [SCENARIO=NAMES] [BROKERS=NAMES] [FULL=1] [RUNS=N]");
     text.push_str("\nScenarios (in brackets: the quick size):\n");
     for scenario in ALL {
-        text.push_str(&format!("    {:18}{}\n", scenario.name, scenario.about));
+        let _ = writeln!(text, "    {:18}{}", scenario.name, scenario.about);
     }
     text.push_str("\nBrokers:\n");
     for (name, about) in broker::KNOWN {
-        text.push_str(&format!("    {name:18}{about}\n"));
+        let _ = writeln!(text, "    {name:18}{about}");
     }
     text
 }
@@ -147,6 +149,7 @@ fn run(options: &Options) -> Result<bool, String> {
         return Err("two cores are needed: one for the broker, one for the load".into());
     }
     proc::pin(proc::GENERATOR_CORE);
+    stop::listen()?;
     std::fs::create_dir_all(&options.dir).map_err(|e| format!("{}: {e}", options.dir.display()))?;
     let dir = options
         .dir
@@ -221,6 +224,7 @@ fn compare(
                 scenario: scenario.name.to_string(),
                 broker: name.clone(),
             };
+            stop::check()?;
             if let Err(problem) = (scenario.run)(context, &contestant, &mut sink) {
                 eprintln!("bench: {} {name}: FAILED: {problem}", scenario.name);
                 results

@@ -5,7 +5,7 @@
 //! packet that has not ended yet is copied.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -18,7 +18,7 @@ pub trait Load {
     /// A packet came for this peer.
     fn packet(&mut self, who: usize, packet: &Packet<'_>, outs: &mut Outs) -> Result<(), String>;
     /// All that came in this turn was handed over: what is to be sent now?
-    fn fill(&mut self, outs: &mut Outs);
+    fn fill(&mut self, outs: &mut Outs) -> Result<(), String>;
 }
 
 /// The outgoing bytes of every peer.
@@ -98,7 +98,8 @@ impl Net {
         Ok(who)
     }
 
-    /// Says DISCONNECT and closes. All outgoing bytes must have been written.
+    /// Says DISCONNECT and waits until the broker has closed: from then on the client is away.
+    /// All outgoing bytes must have been written, and nothing may be on its way.
     pub fn leave(&mut self, who: usize) -> Result<(), String> {
         if !self.outs.outs[who].is_empty() {
             return Err("a client was to leave with bytes not yet written".into());
@@ -106,11 +107,18 @@ impl Net {
         let Some(mut socket) = self.peers[who].socket.take() else {
             return Ok(());
         };
-        socket
-            .write_all(&packet::DISCONNECT)
-            .and_then(|()| socket.shutdown(Shutdown::Write))
-            .and_then(|()| self.poll.registry().deregister(&mut socket))
-            .map_err(|e| format!("disconnect: {e}"))
+        let mut byte = [0];
+        let left = self.poll.registry().deregister(&mut socket).and_then(|()| {
+            let mut socket = std::net::TcpStream::from(OwnedFd::from(socket));
+            socket.set_nonblocking(false)?;
+            socket.write_all(&packet::DISCONNECT)?;
+            socket.read(&mut byte)
+        });
+        match left {
+            Ok(0) => Ok(()),
+            Ok(_) => Err("a client was to leave with bytes on their way to it".into()),
+            Err(e) => Err(format!("disconnect: {e}")),
+        }
     }
 
     /// Whether every outgoing byte was written.
@@ -140,7 +148,7 @@ impl Net {
                 read(peer, who, &mut self.inbound, load, &mut self.outs)?;
             }
         }
-        load.fill(&mut self.outs);
+        load.fill(&mut self.outs)?;
         self.write()?;
         self.longest_turn = self.longest_turn.max(began.elapsed());
         Ok(())

@@ -74,7 +74,7 @@ pub fn run(
             return Ok(false);
         }
         let measured = mark.until_now(&broker, flow)?;
-        Ok(measured.device >= target || measured.wall > LIMIT)
+        Ok(measured.device.max(measured.content_bytes) >= target || measured.wall > LIMIT)
     })?;
     let measured = mark.until_now(&broker, &flow)?;
     report("cleaning", &mut net, &mut flow, sink)?;
@@ -103,7 +103,7 @@ pub fn run(
 fn join_all(net: &mut Net, flow: &mut Flow, broker: &Broker, core: usize) -> Result<(), String> {
     let to = join_subscriber(net, broker, "bench-ping-to", ping::TOPIC, 0)?;
     let from = join(net, broker, "bench-ping-from")?;
-    flow.ping(Ping::new(from, to));
+    flow.ping(Ping::new(from, to, broker.pid())?);
     let plans = [
         ("bench/cleaning/retained/#", core, true),
         ("bench/cleaning/queued", 0, false),
@@ -135,14 +135,22 @@ fn report(part: &str, net: &mut Net, flow: &mut Flow, sink: &mut Sink<'_>) -> Re
     let Some(ping) = &mut flow.ping else {
         return Ok(());
     };
-    let latency = ping.take();
-    if latency.count == 0 {
+    let waits = ping.take();
+    if waits.is_empty() {
         return Err(format!("{part}: not one ping"));
     }
-    sink.part(part, "pings", Unit::Each, latency.count as f64);
-    sink.part(part, "wait, median", Unit::Millis, latency.median_ms);
-    sink.part(part, "wait, p99.9", Unit::Millis, latency.p999_ms);
-    sink.part(part, "wait, longest", Unit::Millis, latency.max_ms);
-    sink.part(part, "generator's longest turn", Unit::Millis, own);
+    sink.part(part, "pings", Unit::Each, waits.len() as f64);
+    let mut add = |figure: &str, value: f64| sink.part(part, figure, Unit::Millis, value);
+    let wall = ping::quantiles(&waits, |wait| wait.wall);
+    add("wait, median", wall.median);
+    add("wait, p99.9", wall.p999);
+    add("wait, longest", wall.most);
+    let undelayed = ping::quantiles(&waits, |wait| wait.undelayed);
+    add("less waiting for a core, p99.9", undelayed.p999);
+    add("less waiting for a core, longest", undelayed.most);
+    let cpu = ping::quantiles(&waits, |wait| wait.cpu);
+    add("broker CPU meanwhile, p99.9", cpu.p999);
+    add("broker CPU meanwhile, most", cpu.most);
+    add("generator's longest turn", own);
     Ok(())
 }

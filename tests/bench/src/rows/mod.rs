@@ -153,8 +153,8 @@ impl Mark {
         let usage = proc::usage(broker.pid())?;
         Ok(Measured {
             wall,
-            broker: usage.cpu - self.usage.cpu,
-            generator: proc::own_cpu()? - self.own,
+            broker: usage.cpu.saturating_sub(self.usage.cpu),
+            generator: proc::own_cpu()?.saturating_sub(self.own),
             incoming: flow.done - self.done,
             outgoing: flow.delivered - self.delivered,
             content_bytes: flow.content_bytes - self.content_bytes,

@@ -75,6 +75,9 @@ pub fn run(
         sink.add("live at the end", Unit::Megabytes, live / 1e6);
     }
     verify_retained(&broker, &flow)?;
+    if !contestant.lasting {
+        return Ok(());
+    }
     let (broker, _) = broker.restart()?;
     verify_retained(&broker, &flow)?;
     let mut net = Net::new()?;
