@@ -166,6 +166,11 @@ impl<D: Disk> Files<D> {
         self.shelf.clone()
     }
 
+    /// The folder.
+    pub fn disk(&mut self) -> &mut D {
+        &mut self.disk
+    }
+
     /// What there is to say, but for how far it is.
     pub fn report(&mut self) -> Report {
         // One that is used is made anew at once: until that fails there is room for it.

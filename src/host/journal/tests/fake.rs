@@ -6,7 +6,7 @@
 
 use crate::host::journal::Disk;
 use fastrand::Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -36,7 +36,7 @@ struct Inode {
     /// What a reader sees.
     cached: Vec<u8>,
     /// Blocks that were written and may or may not be kept.
-    dirty: Vec<usize>,
+    dirty: BTreeSet<usize>,
     /// A length that was set and not synced.
     has_new_len: bool,
     allocated: u64,
@@ -246,11 +246,7 @@ impl State {
         let end = at + bytes.len();
         inode.cached.resize(inode.cached.len().max(end), 0);
         inode.cached[at..end].copy_from_slice(bytes);
-        for block in at / BLOCK..end.div_ceil(BLOCK) {
-            if !inode.dirty.contains(&block) {
-                inode.dirty.push(block);
-            }
-        }
+        inode.dirty.extend(at / BLOCK..end.div_ceil(BLOCK));
     }
 }
 

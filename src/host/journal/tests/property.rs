@@ -107,7 +107,7 @@ fn run(seed: u64) {
 #[test]
 fn what_was_durable_is_found_whatever_happened() {
     let seeds = std::env::var("MIDGE_JOURNAL_SEEDS").ok();
-    let seeds: u64 = seeds.and_then(|n| n.parse().ok()).unwrap_or(150);
+    let seeds: u64 = seeds.and_then(|n| n.parse().ok()).unwrap_or(80);
     for seed in 0..seeds {
         run(seed);
     }

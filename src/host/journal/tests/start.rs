@@ -84,8 +84,9 @@ fn a_file_cut_anywhere_keeps_the_records_in_front() {
 fn a_flipped_byte_costs_its_record_only_and_the_file_is_kept_aside() {
     let (disk, log) = written(1);
     let whole = disk.bytes_of(&name(1));
-    let middle = *log.keys().nth(1).expect("there are three");
-    for at in (0..middle.offset() as usize + 330).step_by(11) {
+    // The last record is the end of the log: it may be torn, and that is no damage.
+    let last = *log.keys().nth(2).expect("there are three");
+    for at in (0..last.offset() as usize).step_by(11) {
         let disk = Fake::seeded(1);
         let mut bytes = whole.clone();
         bytes[at] ^= 0x10;
@@ -334,7 +335,7 @@ fn the_log_clock_goes_on_where_it_was() {
     files
         .perform(&known.batch(), Sync::Always)
         .expect("it works");
-    let mut offset = |now: Clock| {
+    let offset = |now: Clock| {
         let (_, opened) = open(disk.clone(), now, SALT, &mut |_, _| {}).expect("it opens");
         assert_eq!(opened.boot, now.boot);
         opened.clock_offset_ms
