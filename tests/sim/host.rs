@@ -3,6 +3,7 @@
 
 use fastrand::Rng;
 use midge::broker::{Broker, ConnId, Now, Peer, Settings};
+use midge::conf::Sync;
 use midge::host::journal::{Files, open};
 use midge::store::journal::record::Clock;
 use midge::store::journal::{Batch, Place, Read, Report, State};
@@ -184,7 +185,7 @@ impl Host {
             self.is_busy = self.broker.poll_journal(&mut self.batch);
         }
         if self.is_busy {
-            match self.files.perform(&self.batch, true) {
+            match self.files.perform(&self.batch, Sync::Always) {
                 Ok(()) => {
                     self.is_busy = false;
                     self.durable = self.batch.end;

@@ -64,8 +64,11 @@ fn has_gap(bytes: &[u8], from: usize, to: usize) -> bool {
     let header = super::segment::HEADER_LEN as usize;
     let first = (from + header) / SECTOR + 1;
     let ends = (first..).map(|sector| sector * SECTOR - header);
-    ends.take_while(|&end| end <= to)
-        .any(|end| bytes[end - GAP_MIN.min(end)..end].iter().all(|&byte| byte == 0))
+    ends.take_while(|&end| end <= to).any(|end| {
+        bytes[end - GAP_MIN.min(end)..end]
+            .iter()
+            .all(|&byte| byte == 0)
+    })
 }
 
 /// Zeros at the end of a sector that make a gap.
