@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod client;
+pub mod log;
 pub mod passwd;
 pub mod publish;
 pub mod request;
@@ -47,6 +48,7 @@ fn is_command(word: &str) -> bool {
 
 fn run_command(command: &str, program: &str, args: &[String]) -> u8 {
     match command {
+        "log" => log::run(program, args),
         "passwd" => passwd::run(program, args),
         "pub" => publish::run(program, args),
         "sub" => subscribe::run(program, args),
