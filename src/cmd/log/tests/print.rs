@@ -175,7 +175,7 @@ fn each_kind_of_record_has_its_line() {
 fn damage_stands_in_the_list_where_it_is() {
     let folder = Folder::new();
     let placed = small_log(&folder);
-    folder.flip("00000001.log", placed[3].place.offset() + 20);
+    folder.flip("00000001.log", placed[3].place.offset() + 10);
     folder.flip("00000001.log", placed[8].place.offset());
     let (verdict, out) = run_well(&["--list", &folder.path("")]);
     assert_eq!(verdict, Verdict::Damaged);
