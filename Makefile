@@ -3,13 +3,15 @@
 CARGO ?= cargo
 PORT ?= 1883
 
-.PHONY: help run build check test clean
+.PHONY: help run build check test bench clean
 
 help:
 	@echo 'make run     build the release and start the broker on localhost, port $(PORT)'
 	@echo 'make build   build the release: target/release/midge'
 	@echo 'make check   formatting, clippy, the tidy and README tests: quick, before every commit'
 	@echo 'make test    everything: brings what the tests need (see tests/setup.sh), then cargo test'
+	@echo 'make bench   Midge beside mosquitto, as a table; SCENARIO=, BROKERS=, RUNS=, FULL=1'
+	@echo '             pick what runs, HELP=1 lists what there is'
 	@echo 'make clean   remove target/'
 
 build:
@@ -32,6 +34,13 @@ check:
 test:
 	@bash tests/setup.sh
 	$(CARGO) test --locked
+
+# The bench is a crate of its own, with the brokers' files below target/bench/data.
+bench: build
+	@[ -x target/peers/mosquitto/usr/sbin/mosquitto ] || bash tests/setup.sh
+	$(CARGO) run --release --locked --quiet --manifest-path tests/bench/Cargo.toml \
+		--target-dir target/bench -- --scenario '$(SCENARIO)' --brokers '$(BROKERS)' \
+		--runs '$(RUNS)' $(if $(FULL),--full) $(if $(HELP),--help)
 
 clean:
 	$(CARGO) clean

@@ -99,6 +99,7 @@ impl Running {
         let setup = Setup {
             settings,
             passwords: vec![None],
+            sync: midge::conf::Sync::Always,
             nodelay: true,
         };
         let stop = Arc::new(AtomicBool::new(false));

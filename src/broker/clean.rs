@@ -78,7 +78,8 @@ impl Broker {
         let slack = u64::from(2 * SEGMENT_BYTES);
         let allowed = if is_low { live } else { 2 * live } + slack;
         let is_stuck = self.journal.report.state == State::Failing;
-        let is_due = (writer.disk_bytes() > allowed || is_forced) && !is_stuck;
+        let is_written = Place::new(oldest.number, oldest.used) <= self.journal.report.written;
+        let is_due = (writer.disk_bytes() > allowed || is_forced) && !is_stuck && is_written;
         is_due.then(|| (oldest, Place::new(oldest.number, HEADER_LEN)))
     }
 
@@ -293,7 +294,9 @@ impl Broker {
         let kept = known.keeps.and_then(|_| self.kept_node_of(id, known.topic));
         // Where nobody waits who counts, the next cleaning finds the body needless, too.
         let recipients = std::mem::take(&mut self.journal.recipients);
+        // What it was held for is over; the identifier may hold another message by now.
         let record = Record::Release(record::Release {
+            packet_id: 0,
             body,
             keeps: kept.map(|node| self.retained.source(node, &self.settings)),
             recipients: Recipients::new(&recipients),

@@ -299,9 +299,10 @@ impl Broker {
         self.journal.promise = Place::START;
         let resumed = existing.and_then(|session| self.take_over(session, connect, peer.listener));
         let discarded = self.journal.promise;
+        let lasted_s = resumed.map(|session| self.sessions.get(session).expiry_s);
         let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
         self.open_session(id, session_id, connect);
-        if resumed.is_some() {
+        if lasted_s == Some(self.sessions.get(session_id).expiry_s) {
             // Nothing is promised that was not before.
             self.journal.promise = discarded;
         } else if !self.sessions.get(session_id).is_recorded() && existing.is_none() {
@@ -357,9 +358,11 @@ impl Broker {
         let session = self.sessions.slab.get(session_id.0 as usize)?;
         let mount_point =
             |listener: u16| &self.settings.listeners[usize::from(listener)].mount_point;
-        let is_other = session.username.as_deref() != connect.username
-            || mount_point(session.listener) != mount_point(listener);
-        if connect.clean_start || is_other {
+        let is_stranger = session.username.as_deref() != connect.username && !session.is_unowned;
+        let is_other = is_stranger || mount_point(session.listener) != mount_point(listener);
+        // It ended with its connection, and was kept in case that its client does not return.
+        let is_over = session.is_ghost && session.expiry_s == 0;
+        if connect.clean_start || is_other || is_over {
             // A client that comes back after a restart was not gone: its will is not published.
             if !session.is_ghost {
                 self.publish_will(session_id);
@@ -399,13 +402,15 @@ impl Broker {
             || session.is_bridge != connect.is_bridge
             || session.listener != conn.peer.listener
             || session.username.as_deref() != connect.username
+            || session.is_unowned
             || session.expiry_s != expiry_s
             || session.silence_ms != silence_ms
-            || session.will != will
-            || session.will.is_some();
+            || session.will.is_some()
+            || will.is_some();
         session.connection = Some(id);
         session.version = connect.version;
         session.is_bridge = connect.is_bridge;
+        session.is_unowned = false;
         session.listener = conn.peer.listener;
         session.username = connect.username.map(Into::into);
         session.rules = listener

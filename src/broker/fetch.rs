@@ -33,8 +33,13 @@ impl Fetches {
 
 impl Broker {
     /// Bytes of the journal that are to be read; answer by [`Broker::fetched`].
+    ///
+    /// What cleaning moved may be asked for before it is written at its new place: that waits.
     pub fn poll_fetch(&mut self) -> Option<Read> {
-        self.journal.fetches.wanted.pop_front()
+        let written = self.journal.report.written;
+        let wanted = &mut self.journal.fetches.wanted;
+        let ready = wanted.iter().position(|read| read.place < written)?;
+        wanted.remove(ready)
     }
 
     /// Asks for the body of a cold message on behalf of a connection.

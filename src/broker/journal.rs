@@ -29,6 +29,7 @@ pub(super) struct Journal {
     pub(super) recipients: Vec<u8>,
     /// Whether somebody who is here gets the message at hand soon.
     pub(super) is_wanted: bool,
+    pub(super) is_restoring: bool,
     pub(super) next_key: u64,
     pub(super) sessions: HashMap<u64, SessionId, FixedState>,
     pub(super) fetches: Fetches,
@@ -38,7 +39,7 @@ pub(super) struct Journal {
     /// Connections that are not read from until the journal has caught up.
     paused: Vec<ConnId>,
     boot: u64,
-    clock_ahead_ms: u64,
+    clock_offset_ms: i64,
     clock_due_ms: u64,
     pub(super) damaged: u64,
     pub(super) refused: u64,
@@ -152,25 +153,44 @@ impl Journal {
 }
 
 impl Broker {
-    /// Begins to record, after [`Broker::restore`] was told everything that was found.
-    pub fn start_journal(&mut self, opened: Opened, now: Now) {
+    /// Begins to record, after [`Broker::restore`] was told everything that was found; returns what
+    /// that came to, in words.
+    pub fn start_journal(&mut self, opened: Opened, now: Now) -> String {
+        self.begin_restore();
+        // The clock goes on from where the log's was.
         self.now = now;
         self.journal.damaged = opened.damaged;
         self.journal.boot = opened.boot;
-        self.journal.clock_ahead_ms = opened.clock_ahead_ms;
+        self.journal.clock_offset_ms = opened.clock_offset_ms;
         self.journal.report.spares = 2;
         self.journal.cleaning.force_through(opened.damaged_through);
-        self.journal.writer = Some(Writer::new(opened.salt, opened.segments));
+        let writer = Writer::new(opened.salt, opened.segments);
+        self.journal.report.written = writer.end();
+        self.journal.writer = Some(writer);
         self.record_clock();
         self.finish_restore();
+        let inventory = self.inventory();
+        self.restart_sys();
+        self.start_retain_sweep();
         self.journal.promise = Place::START;
+        inventory
+    }
+
+    fn inventory(&self) -> String {
+        format!(
+            "{} sessions, {} messages ({} of them retained) and {} subscriptions",
+            self.sessions.slab.len(),
+            self.messages.count(),
+            self.retained.count(),
+            self.subscriptions.slab.len(),
+        )
     }
 
     fn record_clock(&mut self) {
         self.journal.clock_due_ms = self.now.mono_ms + CLOCK_INTERVAL_MS;
         let clock = Clock {
             boot: self.journal.boot,
-            boot_ms: self.now.mono_ms.saturating_sub(self.journal.clock_ahead_ms),
+            boot_ms: (self.now.mono_ms).saturating_add_signed(-self.journal.clock_offset_ms),
             wall_ms: self.now.wall_ms,
             log_ms: self.now.mono_ms,
         };
@@ -202,11 +222,18 @@ impl Broker {
         !self.journal.is_on() || self.journal.is_durable(self.journal.end())
     }
 
+    /// Everything before this place is durable, as far as the broker was told.
+    pub fn durable_place(&self) -> Place {
+        self.journal.report.durable
+    }
+
     /// The journal says how far it is.
     pub fn durable(&mut self, report: Report, now: Now) {
         self.now = now;
         self.tell_state(report);
-        self.journal.report = report;
+        // What was found at the start is there before anything was written.
+        let written = report.written.max(self.journal.report.written);
+        self.journal.report = Report { written, ..report };
         let mut gated = std::mem::take(&mut self.journal.gated);
         gated.retain(|&id| {
             self.mark_writable(id);

@@ -20,6 +20,7 @@ mod connect;
 mod connection;
 mod fetch;
 mod full;
+mod import;
 mod journal;
 mod load;
 mod publish;
@@ -43,6 +44,7 @@ mod will;
 
 pub use connect::AuthRequest;
 pub use connection::Peer;
+pub use import::Imported;
 pub use settings::{ListenerSettings, Settings};
 
 use crate::store::{Deliveries, Messages};

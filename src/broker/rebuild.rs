@@ -70,6 +70,7 @@ impl Broker {
         session.placed = placed;
         session.version = owned.version;
         session.is_bridge = owned.is_bridge;
+        session.is_unowned = owned.is_unowned;
         session.username = owned.username;
         session.expiry_s = owned.expiry_s;
         session.silence_ms = owned.silence_ms;
@@ -169,6 +170,11 @@ impl Broker {
             delivery.set_sent();
             session.window_bytes += len as u64;
             return self.restore_windowed(id, ordinal, delivery);
+        }
+        // QoS 1 does not wait for the record that it was sent. To a client that was here it may
+        // have been: this may be a second attempt, and has to say so [MQTT-3.3.1-1].
+        if session.left_ms.is_none() {
+            delivery.set_doubtful();
         }
         if session.queue.is_empty() {
             session.windowed = ordinal;

@@ -28,6 +28,7 @@ impl Session {
             mount_point: &listener.mount_point,
             version: self.version,
             is_bridge: self.is_bridge,
+            is_unowned: self.is_unowned,
             expiry_s: self.expiry_s,
             silence_ms: self.silence_ms,
             left_ms: self.left_ms,

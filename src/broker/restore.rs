@@ -38,6 +38,7 @@ pub(super) struct Owned {
     pub(super) mount_point: Box<str>,
     pub(super) version: Version,
     pub(super) is_bridge: bool,
+    pub(super) is_unowned: bool,
     pub(super) expiry_s: u32,
     pub(super) silence_ms: u64,
     pub(super) left_ms: Option<u64>,
@@ -77,6 +78,7 @@ impl Draft {
 impl Broker {
     /// Takes a record of the journal, in the order of the log, before [`Broker::start_journal`].
     pub fn restore(&mut self, placed: Placed, record: Record<'_>) {
+        self.begin_restore();
         match record {
             Record::Clock(_) => {}
             Record::Session(session) => self.restore_session(placed, &session),
@@ -135,6 +137,13 @@ impl Broker {
         }
     }
 
+    /// Makes room: messages will lie where the journal had them, and `$SYS` is published anew.
+    pub(super) fn begin_restore(&mut self) {
+        if !std::mem::replace(&mut self.journal.is_restoring, true) {
+            self.forget_all_retained();
+        }
+    }
+
     fn draft(&mut self, key: u64) -> &mut Draft {
         self.journal.next_key = self.journal.next_key.max(key);
         self.restoring.entry(key).or_default()
@@ -151,6 +160,7 @@ impl Broker {
             mount_point: session.mount_point.into(),
             version: session.version,
             is_bridge: session.is_bridge,
+            is_unowned: session.is_unowned,
             expiry_s: session.expiry_s,
             silence_ms: session.silence_ms,
             left_ms: session.left_ms,

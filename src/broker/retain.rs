@@ -455,6 +455,14 @@ impl Broker {
         }
     }
 
+    /// Frees all retained messages.
+    pub(super) fn forget_all_retained(&mut self) {
+        let nodes: Vec<NodeId> = self.retained.entries.iter().map(|(_, e)| e.node).collect();
+        for node in nodes {
+            self.drop_retained(node);
+        }
+    }
+
     /// The journal tells that a topic keeps nothing any more.
     pub(super) fn forget_retained(&mut self, topic: &[u8]) {
         if let Some(node) = self.retained.table.find(topic) {

@@ -48,6 +48,8 @@ pub(super) struct Session {
     pub(super) silence_ms: u64,
     /// Its connection was lost with an earlier life of the broker: the will goes unless it returns.
     pub(super) is_ghost: bool,
+    /// It was taken over from another broker, without knowing whose it is.
+    pub(super) is_unowned: bool,
     /// The first of its subscriptions, linked among each other; and how many, where large filters
     /// count several times.
     pub(super) subscriptions: Option<u32>,
@@ -184,6 +186,7 @@ impl Broker {
             left_ms: None,
             silence_ms: 0,
             is_ghost: false,
+            is_unowned: false,
             subscriptions: None,
             subscription_count: 0,
             queue_qos0: Queue::default(),
@@ -303,9 +306,10 @@ impl Broker {
     }
 
     /// The client is back: neither will nor end are due any more [MQTT-3.1.3-9].
+    ///
+    /// The will itself stays until its CONNECT is looked at, which may have another or none.
     pub(super) fn rejoin_session(&mut self, id: SessionId) {
         let session = self.sessions.get_mut(id);
-        session.will = None;
         session.will_at = None;
         session.expires_at = None;
         session.is_ghost = false;

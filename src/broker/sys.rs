@@ -161,6 +161,13 @@ impl Broker {
         self.arm_sys();
     }
 
+    /// Begins anew on another clock.
+    pub(super) fn restart_sys(&mut self) {
+        self.timers.set(Timer::Sys, &mut self.sys.due_at, None);
+        self.sys = Sys::new(self.now);
+        self.start_sys();
+    }
+
     fn arm_sys(&mut self) {
         let interval = u64::from(self.settings.sys_interval) * 1000;
         let at = (interval > 0).then(|| self.now.mono_ms + interval);

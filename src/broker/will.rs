@@ -7,7 +7,6 @@ use crate::store::journal::record;
 use crate::wire::{Properties, PropertyId, Publish, QoS, Will};
 
 /// A will with everything it needs to be published later.
-#[derive(PartialEq)]
 pub(super) struct StoredWill {
     topic: Box<str>,
     payload: Box<[u8]>,

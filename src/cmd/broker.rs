@@ -8,7 +8,7 @@
 
 mod setup;
 
-use crate::conf::{Config, Disk, Reload};
+use crate::conf::{Config, Disk, Reload, persistence_folder};
 use crate::host::daemon::{self, Detached, Notifier, PidFile, Readiness, UserSettings};
 use crate::host::listen::Listening;
 use crate::host::poll::{Loop, Owner, Setup};
@@ -203,6 +203,9 @@ fn serve(
     let seed = getrandom::u64().map_err(|e| failed(FAILED, format!("no random numbers: {e}")))?;
     let mut event_loop = Loop::new(setup, listening, Some(signals), seed)
         .map_err(|e| failed(FAILED, format!("the event loop: {e}")))?;
+    if config.persistence.persistence {
+        keep(&mut event_loop, &config)?;
+    }
     log::info!("midge version {version} running");
     let mut process = Process {
         program: program.to_string(),
@@ -245,6 +248,24 @@ fn open_listeners(config: &Config) -> Result<Vec<(u16, Listening)>, Failure> {
         Some(error) if !is_enough => Err(failed(FAILED, error)),
         _ => Ok(opened),
     }
+}
+
+/// Takes over what is stored, and stores from now on.
+fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
+    let folder = persistence_folder(config, std::env::var_os("MOSQUITTO_PERSISTENCE_LOCATION"));
+    let sync = config.persistence.persistence_sync;
+    let old = &config.persistence.persistence_file;
+    event_loop.keep(&folder, old, sync).map_err(|error| {
+        let user = nix::unistd::geteuid();
+        let name = folder.display();
+        failed(
+            FAILED,
+            format!(
+                "persistence_location {name} cannot be used by user {user}: {error}. To give it the \
+                 folder: mkdir -p {name} && chown {user} {name}"
+            ),
+        )
+    })
 }
 
 fn become_user(config: &Config) -> Result<Identity, Failure> {
@@ -319,7 +340,7 @@ impl Owner for Process {
     }
 
     fn save(&mut self) {
-        log::info!("Nothing is waiting to be saved.");
+        log::info!("Everything that was acknowledged is stored already; the rest is being synced.");
     }
 
     fn stopping(&mut self) {

@@ -139,14 +139,14 @@ pub enum WhenFull {
     DropOldest,
 }
 
-/// The folder of what is stored: `persistence_location`, or else `env`, or else the current one.
+/// The folder of what is stored: `env`, or else `persistence_location`, or else the current one.
 ///
 /// `env` is what `MOSQUITTO_PERSISTENCE_LOCATION` says; empty is as good as missing. Whether the
 /// path ends in a slash makes no difference.
 pub fn persistence_folder(config: &Config, env: Option<OsString>) -> PathBuf {
     let configured = config.persistence.persistence_location.clone();
     let env = env.filter(|path| !path.is_empty()).map(PathBuf::from);
-    configured.or(env).unwrap_or_else(|| PathBuf::from("."))
+    env.or(configured).unwrap_or_else(|| PathBuf::from("."))
 }
 
 /// The log.

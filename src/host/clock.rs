@@ -22,6 +22,18 @@ pub fn wall_s() -> i64 {
     wall().as_secs().try_into().unwrap_or(i64::MAX)
 }
 
+/// Returns a number for this run of the machine: another one after each boot.
+///
+/// Where the kernel does not tell, it is 0, and the calendar must say how time went on.
+pub fn boot() -> u64 {
+    let id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let halves = [
+        crc32fast::hash(&id),
+        crc32fast::hash(id.get(9..).unwrap_or_default()),
+    ];
+    u64::from(halves[0]) << 32 | u64::from(halves[1])
+}
+
 fn mono() -> Duration {
     read(ClockId::CLOCK_BOOTTIME)
         .or_else(|| read(ClockId::CLOCK_MONOTONIC))

@@ -3,6 +3,7 @@
 //! - [`poll`] is the loop: it feeds bytes and time to the broker and carries out what it asks;
 //! - [`link`], [`listen`] and [`ring`] are its sockets and buffers;
 //! - [`access`] reads password and ACL files;
+//! - [`journal`] keeps what must survive in files, on a thread of its own;
 //! - `memory` asks how much of it the process uses;
 //! - [`worker`] hashes passwords beside the loop;
 //! - [`signal`], [`daemon`], [`clock`] and [`log`] are what their names say.
@@ -10,6 +11,7 @@
 pub mod access;
 pub mod clock;
 pub mod daemon;
+pub mod journal;
 pub mod link;
 pub mod listen;
 pub mod log;

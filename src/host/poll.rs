@@ -1,10 +1,11 @@
 //! The loop: one thread, one poll, all sockets in a slab.
 //!
-//! A turn has a fixed order: wait; read what is readable, each link once; obey signals; let the
-//! broker's time pass; give verdicts; let each connection with output write once; close what is to
-//! be closed; look for room; free what is gone. Nothing in it calls back into an earlier step.
+//! A turn has a fixed order: wait; hear the journal; read what is readable, each link once; obey
+//! signals; let the broker's time pass; give verdicts; let each connection with output write once;
+//! feed the journal; close what is to be closed; look for room; free what is gone. Nothing in it calls back into an earlier step.
 
 mod checks;
+mod journal;
 mod starved;
 
 use super::clock;
@@ -15,7 +16,9 @@ use super::ring::Rings;
 use super::signal::{Signal, Signals};
 use crate::auth::Passwords;
 use crate::broker::{Broker, ConnId, Now, Peer, Settings};
+use crate::conf::Sync;
 use checks::Checks;
+use journal::Keeping;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use starved::Starved;
@@ -31,6 +34,8 @@ pub struct Setup {
     pub passwords: Vec<Option<Arc<Passwords>>>,
     /// `set_tcp_nodelay`.
     pub nodelay: bool,
+    /// `persistence_sync`.
+    pub sync: Sync,
 }
 
 /// Who decides what signals mean.
@@ -75,6 +80,7 @@ pub struct Loop {
     nodelay: bool,
     /// When the memory of the process is to be read again.
     memory_due_ms: u64,
+    keeping: Keeping,
     broker: Broker,
 }
 
@@ -97,12 +103,6 @@ const LINGERING_MAX: usize = 256;
 
 /// How often the memory of the process is read at most.
 const MEMORY_INTERVAL_MS: u64 = 1000;
-
-/// The time now, as the broker has it.
-pub fn now() -> Now {
-    let (mono_ms, wall_ms) = clock::now();
-    Now { mono_ms, wall_ms }
-}
 
 impl Loop {
     /// A loop with its broker and these listening sockets; `seed` is the broker's randomness.
@@ -139,7 +139,8 @@ impl Loop {
             passwords: setup.passwords,
             nodelay: setup.nodelay,
             memory_due_ms: 0,
-            broker: Broker::new(setup.settings, seed, now()),
+            broker: Broker::new(setup.settings, seed, Keeping::default().now()),
+            keeping: Keeping::default(),
         };
         let registry = this.poll.registry();
         if let Some(signals) = &mut this.signals {
@@ -160,11 +161,13 @@ impl Loop {
             }
         }
         owner.stopping();
-        self.broker.publish_wills(now());
-        self.write_all(now());
-        self.broker.shutdown(now());
-        self.write_all(now());
-        self.close_all(now());
+        self.broker.publish_wills(self.now());
+        self.await_journal();
+        self.write_all(self.now());
+        self.broker.shutdown(self.now());
+        self.write_all(self.now());
+        self.close_all(self.now());
+        self.finish_journal();
         Ok(())
     }
 
@@ -180,8 +183,9 @@ impl Loop {
             Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
             _ => {}
         }
-        let now = now();
+        let now = self.now();
         let has_signals = self.sort_events();
+        self.hear_journal(now);
         self.accept_all(now);
         self.read_all(now);
         let is_over = has_signals && self.obey_signals(owner, now);
@@ -190,6 +194,7 @@ impl Loop {
         self.judge_passwords(now);
         self.publish_log_lines(now);
         self.write_all(now);
+        self.feed_journal();
         self.close_all(now);
         self.feed_starved(now);
         self.free_all(now);
@@ -205,7 +210,7 @@ impl Loop {
         if is_busy {
             return Some(Duration::ZERO);
         }
-        let now_ms = now().mono_ms;
+        let now_ms = self.now().mono_ms;
         let linger = self
             .lingering
             .iter()
@@ -483,12 +488,16 @@ impl Loop {
                     if let Some(setup) = owner.reload() {
                         self.passwords = setup.passwords;
                         self.nodelay = setup.nodelay;
+                        self.set_sync(setup.sync);
                         self.broker.reload(setup.settings, now);
                     }
                     owner.reopen_logs();
                 }
                 Signal::ReopenLogs => owner.reopen_logs(),
-                Signal::Save => owner.save(),
+                Signal::Save => {
+                    self.sync_journal();
+                    owner.save();
+                }
                 Signal::Dump => {
                     let mut stdout = io::stdout().lock();
                     // Standard output may be closed or full: its reader's loss, not ours.

@@ -281,20 +281,20 @@ impl Messages {
         true
     }
 
-    /// Notes where the body of a message is that another record told of.
+    /// Notes where the body of a message is. Another record says who gets it: it stands before
+    /// this one in the log, or behind it, if it was written anew as well.
     pub fn restore_body(&mut self, slot: u32, known: Known) {
-        let Some(&old) = self.slots.find(slot).filter(|entry| entry.is_apart()) else {
+        let release = self.slots.find(slot).copied().filter(Entry::is_apart);
+        let release_len = release.map_or(0, |old| old.record_len() - old.len());
+        if !self.restore(slot, known) {
             return;
-        };
-        let body = known.placed.place;
-        let release_len = old.record_len() - old.len();
-        let len = release_len.min(known.placed.len) + known.placed.len;
-        self.restore(slot, known);
+        }
         let mut entry = *self.slots.get(slot);
-        entry.set_recorded(len, true);
-        entry.set_cold(old.place());
+        entry.set_recorded(release_len.min(known.placed.len) + known.placed.len, true);
+        // No record stands at the start: without the other one nobody gets the message.
+        entry.set_cold(release.map_or(Place::START, |old| old.place()));
         self.slots.put(slot, entry);
-        self.apart.insert(slot, body);
+        self.apart.insert(slot, known.placed.place);
     }
 
     /// After everything was told and has its holders: frees the rest.

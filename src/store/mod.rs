@@ -13,6 +13,7 @@ pub mod delivery;
 mod entry;
 pub mod journal;
 pub mod message;
+pub mod mosquitto_db;
 mod pool;
 pub mod window;
 

@@ -8,12 +8,15 @@
 
 mod acl;
 mod client_flags;
+#[path = "../common/mod.rs"]
+mod common;
 mod conf_errors;
 mod format;
 mod harness;
 mod limits;
 mod listeners;
 mod log_words;
+mod mosquitto_db;
 mod paho;
 mod rumqttc_v4;
 mod rumqttc_v5;

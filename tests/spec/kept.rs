@@ -296,3 +296,90 @@ fn a_spoiled_byte_costs_one_message_and_no_more() {
     }
     panic!("the disk has more bytes than that");
 }
+
+/// The client was told that it has no will now.
+#[test]
+fn a_will_that_was_not_renewed_is_not_published_after_a_power_cut() {
+    for version in Version::ALL {
+        let world = World::kept();
+        let watcher = world.client(version, "watcher").durable().connect();
+        watcher.subscribe("state", 1);
+        let pump = || world.client(version, "pump").keep_alive(10).durable();
+        pump().will(gone_will()).connect();
+        world.crash();
+        pump().connect();
+        world.crash();
+        let watcher = world.client(version, "watcher").durable().connect();
+        world.advance_s(100);
+        watcher.expect_nothing();
+    }
+}
+
+/// A session that ends with its connection is kept for its will only.
+#[test]
+fn a_session_that_waits_for_its_will_only_is_not_resumed() {
+    for version in Version::NUMBERED {
+        let world = World::kept();
+        let clean = version != Version::V5;
+        let pump = world.client(version, "pump").keep_alive(10).clean(clean);
+        let pump = pump.will(gone_will()).connect();
+        pump.subscribe("a", 1);
+        world.crash();
+        let pump = world.client(version, "pump").durable().connect();
+        assert!(!pump.session_present(), "{version:?}");
+    }
+}
+
+/// The interval of the last CONNECT counts, also if it is nothing.
+#[test]
+fn a_session_that_came_to_last_no_longer_than_its_connection_is_gone() {
+    let world = World::kept();
+    let c = world.v5("c").durable().connect();
+    c.subscribe("a", 1);
+    c.drop_link();
+    assert!(world.v5("c").clean(false).connect().session_present());
+    world.crash();
+    assert!(!world.v5("c").durable().connect().session_present());
+}
+
+/// Megabytes that are soon garbage, so that the oldest segments are cleaned.
+fn fill(world: &World, times: usize) {
+    let taker = world.v5("taker").durable().connect();
+    taker.subscribe("fill", 1);
+    let p = world.v5("filler").connect();
+    let payload = "x".repeat(100_000);
+    for _ in 0..times {
+        p.say("fill", &payload, 1);
+        taker.hear("fill", &payload);
+    }
+    taker.drop_link();
+    p.drop_link();
+}
+
+/// Wherever the cleaning is: a message that was released and one that is held, both sent with the
+/// same identifier, are there, and in their order.
+#[test]
+fn cleaning_keeps_what_was_released_and_what_is_held_apart() {
+    for (before, behind) in (0..50).flat_map(|behind| [(0, behind), (12, behind)]) {
+        let world = World::kept();
+        let sub = world.v5("sub").durable().connect();
+        sub.subscribe("a", 2);
+        sub.drop_link();
+        let p = world.v5("p").durable().connect();
+        p.send(Publish::new("a", "old").qos(2).id(7));
+        p.expect(pubrec(7));
+        p.send(pubrel(7));
+        p.expect(pubcomp(7));
+        fill(&world, before);
+        p.send(Publish::new("a", "young").qos(2).id(7));
+        p.expect(pubrec(7));
+        fill(&world, behind);
+        world.crash();
+
+        let p = world.v5("p").durable().connect();
+        p.send(pubrel(7));
+        p.take("PUBCOMP", |packet| matches!(packet, Packet::PubComp(_)));
+        let sub = world.v5("sub").durable().connect();
+        assert_eq!(sub.payloads(), ["old", "young"], "{before} {behind}");
+    }
+}

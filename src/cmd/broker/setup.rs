@@ -38,6 +38,7 @@ impl Access {
             settings,
             passwords,
             nodelay: config.set_tcp_nodelay,
+            sync: config.persistence.persistence_sync,
         })
     }
 

@@ -166,12 +166,14 @@ fn what_a_reload_takes_over() {
 }
 
 #[test]
-fn the_folder_is_the_one_configured_or_else_the_environments() {
+fn the_folder_is_the_environments_or_else_the_one_configured() {
     let folder =
         |text: &str, env: Option<&str>| persistence_folder(&good(text), env.map(Into::into));
     let with_slash = folder("persistence_location /var/lib/mosquitto/", None);
-    let without = folder("persistence_location /var/lib/mosquitto", Some("/env"));
+    let without = folder("persistence_location /var/lib/mosquitto", Some(""));
     assert_eq!(with_slash, without);
+    let location = "persistence_location /var/lib/mosquitto";
+    assert_eq!(folder(location, Some("/env")), PathBuf::from("/env"));
     assert_eq!(
         with_slash.join("mosquitto.db"),
         Path::new("/var/lib/mosquitto/mosquitto.db")

@@ -14,7 +14,8 @@ impl<'a> Session<'a> {
         put_bytes(out, self.mount_point.as_bytes());
         let left = self.left_ms.is_some();
         let will = self.will.is_some();
-        let flags = u8::from(self.is_bridge) | u8::from(left) << 1 | u8::from(will) << 2;
+        let unowned = u8::from(self.is_unowned) << 3;
+        let flags = u8::from(self.is_bridge) | u8::from(left) << 1 | u8::from(will) << 2 | unowned;
         out.extend_from_slice(&[self.version as u8, flags]);
         put_number(out, self.expiry_s.into());
         put_number(out, self.silence_ms);
@@ -56,6 +57,7 @@ impl<'a> Session<'a> {
             mount_point,
             version,
             is_bridge: flags & 1 != 0,
+            is_unowned: flags & 8 != 0,
             expiry_s,
             silence_ms,
             left_ms,

@@ -122,6 +122,8 @@ pub struct Session<'a> {
     pub version: Version,
     /// Whether the client is a bridge.
     pub is_bridge: bool,
+    /// Nobody knows which user it belongs to: the first to come has it.
+    pub is_unowned: bool,
     /// Session Expiry Interval.
     pub expiry_s: u32,
     /// Milliseconds of silence after which a connection counts as lost; 0 for none.

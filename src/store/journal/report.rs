@@ -15,7 +15,7 @@ pub struct Opened {
     /// Which run of the machine this is; see [`Clock::boot`].
     pub boot: u64,
     /// The log's clock less the boot clock, in milliseconds; see [`continued`].
-    pub clock_ahead_ms: u64,
+    pub clock_offset_ms: i64,
     /// Records that were lost to damage.
     pub damaged: u64,
     /// The newest segment with damage: everything up to it is written anew soon.

@@ -44,6 +44,7 @@ fn one_of_each(recipients: &[u8]) -> Vec<Record<'_>> {
             mount_point: "",
             version: Version::V5,
             is_bridge: true,
+            is_unowned: true,
             expiry_s: u32::MAX,
             silence_ms: 90_000,
             left_ms: Some(99),

@@ -1,0 +1,133 @@
+//! Signing in, subscribing and reading `$SYS`, with a blocking socket: what is never measured.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::packet::{self, Packet};
+
+/// The longest wait for one answer. A start with a million messages may need a while.
+const ANSWER: Duration = Duration::from_secs(120);
+
+/// A socket that has signed in, and whether the broker had its session.
+pub struct SignedIn {
+    pub socket: TcpStream,
+    pub session_present: bool,
+}
+
+/// Connects and signs in.
+pub fn sign_in(port: u16, client_id: &str, clean: bool) -> Result<SignedIn, String> {
+    let socket = TcpStream::connect(("127.0.0.1", port)).map_err(|e| format!("connect: {e}"))?;
+    greet(socket, client_id, clean)
+}
+
+/// Signs in on a socket that is connected. Reads not a byte beyond the CONNACK.
+pub fn greet(mut socket: TcpStream, client_id: &str, clean: bool) -> Result<SignedIn, String> {
+    let mut answer = [0; 4];
+    socket
+        .set_nodelay(true)
+        .and_then(|()| socket.set_read_timeout(Some(ANSWER)))
+        .and_then(|()| socket.write_all(&packet::connect(client_id, clean)))
+        .and_then(|()| socket.read_exact(&mut answer))
+        .map_err(|e| format!("{client_id} signs in: {e}"))?;
+    match answer {
+        [0x20, 2, present, 0] => Ok(SignedIn {
+            socket,
+            session_present: present == 1,
+        }),
+        _ => Err(format!("{client_id} signs in: answered {answer:02x?}")),
+    }
+}
+
+/// Signs in with a session that ends with the connection and subscribes.
+pub fn subscriber(port: u16, client_id: &str, filter: &str, qos: u8) -> Result<TcpStream, String> {
+    let mut socket = sign_in(port, client_id, true)?.socket;
+    subscribe(&mut socket, filter, qos)?;
+    Ok(socket)
+}
+
+/// Makes a session that outlives its connection, with one subscription, and leaves it.
+pub fn lasting_session(port: u16, client_id: &str, filter: &str, qos: u8) -> Result<(), String> {
+    let mut socket = sign_in(port, client_id, false)?.socket;
+    subscribe(&mut socket, filter, qos)?;
+    socket
+        .write_all(&packet::DISCONNECT)
+        .map_err(|e| format!("{client_id} leaves: {e}"))?;
+    // The broker closes once it has read that: from then on the session is offline.
+    match socket.read(&mut [0; 16]) {
+        Ok(0) => Ok(()),
+        Ok(n) => Err(format!("{client_id} leaves: {n} bytes came")),
+        Err(e) => Err(format!("{client_id} leaves: {e}")),
+    }
+}
+
+/// Subscribes; there must be no message for the filter yet.
+fn subscribe(socket: &mut TcpStream, filter: &str, qos: u8) -> Result<(), String> {
+    let mut answer = [0; 5];
+    socket
+        .write_all(&packet::subscribe(filter, qos))
+        .and_then(|()| socket.read_exact(&mut answer))
+        .map_err(|e| format!("subscribe: {e}"))?;
+    match answer {
+        [0x90, 3, 0, 1, granted] if granted == qos => Ok(()),
+        _ => Err(format!("subscribe: answered {answer:02x?}")),
+    }
+}
+
+/// Subscribes at QoS 0 and hands on every message until `keep_on` says no; its second argument is
+/// the RETAIN flag.
+pub fn listen(
+    port: u16,
+    filter: &str,
+    mut keep_on: impl FnMut(&packet::Publish<'_>, bool) -> Result<bool, String>,
+) -> Result<(), String> {
+    let mut socket = sign_in(port, "bench-listener", true)?.socket;
+    socket
+        .write_all(&packet::subscribe(filter, 0))
+        .map_err(|e| format!("subscribe: {e}"))?;
+    let mut buffer = vec![0; 256 * 1024];
+    let mut held = 0;
+    loop {
+        let came = socket
+            .read(&mut buffer[held..])
+            .map_err(|e| format!("listening to {filter}: {e}"))?;
+        if came == 0 {
+            return Err(format!("listening to {filter}: the broker closed"));
+        }
+        held += came;
+        let mut at = 0;
+        while let Some((packet, len)) = packet::split(&buffer[at..held])? {
+            let Packet { first, .. } = packet;
+            if packet.kind() == 3 && !keep_on(&packet.publish()?, first & 1 == 1)? {
+                return Ok(());
+            }
+            at += len;
+        }
+        buffer.copy_within(at..held, 0);
+        held -= at;
+    }
+}
+
+/// The values below `$SYS/broker/persistence/` after the next refresh; empty where the broker has
+/// none. Needs `sys_interval 1`.
+pub fn persistence_figures(port: u16) -> Result<BTreeMap<String, f64>, String> {
+    const PREFIX: &str = "$SYS/broker/persistence/";
+    let mut figures = BTreeMap::new();
+    let mut refreshes = 0;
+    let began = Instant::now();
+    listen(port, "$SYS/broker/#", |publish, retained| {
+        let topic = String::from_utf8_lossy(publish.topic);
+        if let Some(name) = topic.strip_prefix(PREFIX) {
+            let value = String::from_utf8_lossy(publish.payload);
+            let number = value.split(' ').next().unwrap_or_default();
+            if let Ok(number) = number.parse() {
+                figures.insert(name.to_string(), number);
+            }
+        }
+        // The second refresh begins when the first is complete.
+        refreshes += u32::from(topic == "$SYS/broker/uptime" && !retained);
+        Ok(refreshes < 2 && began.elapsed() < ANSWER)
+    })?;
+    Ok(figures)
+}

@@ -1,0 +1,92 @@
+//! What the kernel knows about a process: its CPU time, memory and bytes written; and on which
+//! core it runs.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
+
+/// The broker's core and the generator's.
+pub const BROKER_CORE: usize = 0;
+pub const GENERATOR_CORE: usize = 1;
+
+/// Counters of a process since it began.
+#[derive(Clone, Copy, Default)]
+pub struct Usage {
+    /// User and system time of all threads, also of those that ended.
+    pub cpu: Duration,
+    /// Bytes it caused to be sent to the block layer: whole pages.
+    pub device: u64,
+}
+
+/// The counters of this process id.
+pub fn usage(pid: Pid) -> Result<Usage, String> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).map_err(|e| format!("its io: {e}"))?;
+    Ok(Usage {
+        cpu: cpu(pid)?,
+        device: field(&io, "write_bytes:"),
+    })
+}
+
+/// The CPU time of this process id, of all its threads.
+pub fn cpu(pid: Pid) -> Result<Duration, String> {
+    clock_getcpuclockid(pid)
+        .and_then(clock_gettime)
+        .map(Duration::from)
+        .map_err(|e| format!("its CPU clock: {e}"))
+}
+
+/// The CPU time of the generator itself.
+pub fn own_cpu() -> Result<Duration, String> {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)
+        .map(Duration::from)
+        .map_err(|e| format!("own CPU clock: {e}"))
+}
+
+/// Resident memory in bytes.
+pub fn resident(pid: Pid) -> Result<u64, String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .map_err(|e| format!("its status: {e}"))?;
+    Ok(field(&status, "VmRSS:") * 1024)
+}
+
+/// Puts this thread, and every process it starts from now on, on one core. False if the machine
+/// has no such core for us.
+pub fn pin(core: usize) -> bool {
+    let mut set = CpuSet::new();
+    set.set(core).is_ok() && sched_setaffinity(Pid::from_raw(0), &set).is_ok()
+}
+
+/// Whether both cores are there.
+pub fn can_pin() -> bool {
+    sched_getaffinity(Pid::from_raw(0)).is_ok_and(|set| {
+        set.is_set(BROKER_CORE).unwrap_or(false) && set.is_set(GENERATOR_CORE).unwrap_or(false)
+    })
+}
+
+/// Bytes on disk below this folder: blocks taken, not lengths.
+pub fn disk_bytes(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(entries) = fs::read_dir(dir) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => disk_bytes(&entry.path()),
+            Ok(meta) => meta.blocks() * 512,
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+fn field(text: &str, name: &str) -> u64 {
+    text.lines()
+        .find_map(|line| line.strip_prefix(name))
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
+}
