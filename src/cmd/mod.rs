@@ -41,9 +41,11 @@ pub fn run(argv: &[String]) -> u8 {
 }
 
 fn is_command(word: &str) -> bool {
-    LINK_NAMES
-        .iter()
-        .any(|(_, command)| *command == word && word != "broker")
+    // Mosquitto has no such program.
+    word == "log"
+        || LINK_NAMES
+            .iter()
+            .any(|(_, command)| *command == word && word != "broker")
 }
 
 fn run_command(command: &str, program: &str, args: &[String]) -> u8 {

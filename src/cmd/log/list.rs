@@ -177,6 +177,7 @@ fn write_session(f: &mut Formatter<'_>, s: &Session<'_>, clock: Option<Clock>) -
     };
     write!(f, " version={version}")?;
     write_if(f, s.is_bridge, " bridge")?;
+    write_if(f, s.is_unowned, " unowned")?;
     write!(f, " expiry_s={} silence_ms={}", s.expiry_s, s.silence_ms)?;
     if let Some(left_ms) = s.left_ms {
         write!(f, " left_ms={}", log_time(left_ms, clock))?;

@@ -48,7 +48,7 @@ pub(super) fn keep_brokers_out(sources: &[PathBuf]) -> Result<Vec<Flock<File>>, 
             Ok(lock) => locks.push(lock),
             Err((_, Errno::EWOULDBLOCK)) => {
                 return Err(Failure::Error(format!(
-                    "a broker is running in {}: stop it first, since it changes what is to be saved",
+                    "a broker is running in {}: stop it first, it changes what is to be saved",
                     source.display()
                 )));
             }

@@ -166,6 +166,7 @@ fn session(key: u64, client_id: &str) -> Session<'_> {
         mount_point: "",
         version: Version::V311,
         is_bridge: false,
+        is_unowned: false,
         expiry_s: u32::MAX,
         silence_ms: 90_000,
         left_ms: None,
@@ -175,7 +176,7 @@ fn session(key: u64, client_id: &str) -> Session<'_> {
     }
 }
 
-fn subscribe<'a>(key: u64, filter: &'a str) -> Record<'a> {
+fn subscribe(key: u64, filter: &str) -> Record<'_> {
     Record::Subscribe(Subscription {
         key,
         filter,
@@ -215,13 +216,6 @@ fn message<'a>(slot: u32, topic: &'a str, payload: &'a [u8], raw: &'a [u8]) -> M
         properties: b"",
         payload,
     }
-}
-
-fn kept() -> Option<record::Source<'static>> {
-    Some(record::Source {
-        hash: 7,
-        publisher: None,
-    })
 }
 
 /// A log of one segment with two sessions and some messages; where its records are.

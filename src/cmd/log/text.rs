@@ -16,7 +16,7 @@ pub(super) struct Quoted<'a> {
 }
 
 /// A client identifier, a topic, a filter: whole, unless it is very long.
-pub(super) fn quoted<'a>(text: &'a (impl AsRef<[u8]> + ?Sized)) -> Quoted<'a> {
+pub(super) fn quoted(text: &(impl AsRef<[u8]> + ?Sized)) -> Quoted<'_> {
     Quoted {
         bytes: text.as_ref(),
         max: TEXT_MAX,

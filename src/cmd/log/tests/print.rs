@@ -78,10 +78,11 @@ fn objects() -> Vec<(Record<'static>, &'static str)> {
                 left_ms: Some(61_000),
                 will: Some(will),
                 is_bridge: true,
+                is_unowned: true,
                 ..session(3, "a\x1b[2J\"")
             }),
             "session key=3 client_id=\"a\\u{1b}[2J\\\"\" username=\"me\" listener=\"1883\" \
-             mount_point=\"m/\" version=3.1.1 bridge expiry_s=4294967295 silence_ms=90000 \
+             mount_point=\"m/\" version=3.1.1 bridge unowned expiry_s=4294967295 silence_ms=90000 \
              left_ms=61000 (2023-11-14T22:14:20.000Z) next_ordinal=1 sent_before=1 will=\"gone\" \
              will_qos=1 will_retain will_delay_s=5 will_properties=0 will_payload=2 \"\\0\\xff\"",
         ),
@@ -291,9 +292,13 @@ fn append_held(maker: &mut Maker<'_>) -> u64 {
 
 /// Appends retained messages, one replaced, one cleared; the bytes of the one that is live.
 fn append_retained(maker: &mut Maker<'_>) -> u64 {
+    let source = record::Source {
+        hash: 7,
+        publisher: None,
+    };
     let kept = |slot, topic, payload| {
         Record::Message(Message {
-            keeps: kept(),
+            keeps: Some(source),
             ..message(slot, topic, payload, b"")
         })
     };

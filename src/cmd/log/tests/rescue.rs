@@ -151,7 +151,7 @@ fn half_a_log_does_not_stay() {
     maker.write();
     let target = Folder::new();
     let to = PathBuf::from(target.path("to"));
-    let log = Log::find(&[folder.path.clone()], None).expect("a log");
+    let log = Log::find(std::slice::from_ref(&folder.path), None).expect("a log");
     // A file that vanishes although no broker runs: somebody else took it away.
     fs::remove_file(folder.path("00000002.log")).expect("is there");
     let failed = salvage::salvage(&log, &to, &mut Vec::<u8>::new());
@@ -186,7 +186,7 @@ fn a_segment_that_a_broker_cleans_meanwhile_is_no_damage() {
     let folder = Folder::new();
     small_log(&folder);
     folder.write("00000002.log", &header(2, 0).encode());
-    let log = Log::find(&[folder.path.clone()], None).expect("a log");
+    let log = Log::find(std::slice::from_ref(&folder.path), None).expect("a log");
     fs::remove_file(folder.path("00000001.log")).expect("is there");
     let mut out = Vec::new();
     let verdict = verify::verify(&log, &mut out).expect("no error");
