@@ -71,7 +71,7 @@ fn a_damaged_log_is_looked_at_saved_and_used() {
     log(&[&old]).ok().says("nothing is damaged");
     let stats = log(&["--stats", &old]).ok();
     let expected = ["25", "3", "0", "0", "1", "\"pump\""];
-    assert_eq!(row(&stats.out.text(), "\"pump\""), expected);
+    assert_eq!(row(&stats.out, "\"pump\""), expected);
     let refused = log(&["--salvage", &new, &old]).with(1);
     refused.says("a broker is running");
 
@@ -83,11 +83,7 @@ fn a_damaged_log_is_looked_at_saved_and_used() {
         "payload=5 \"third\"",
         "filter=\"a/#\"",
     ] {
-        assert!(
-            list.out.text().contains(what),
-            "{what}: {}",
-            list.out.text()
-        );
+        assert!(list.out.contains(what), "{what}: {}", list.out);
     }
 
     damage(&setup.dir, "old", "second");
@@ -105,15 +101,16 @@ fn a_damaged_log_is_looked_at_saved_and_used() {
     sub.expect("last");
     sub.stop(Signal::SIGTERM);
     let kept = PAIR.run("sub", &broker, &["-t", "r", "-C", "1"]).ok();
-    assert_eq!(kept.out.text(), "kept\n");
-    broker.stop().ok();
+    assert_eq!(kept.out, "kept\n");
+    let (ended, _setup) = broker.stop_with(Signal::SIGTERM);
+    ended.ok();
     log(&[&new]).ok().says("nothing is damaged");
 }
 
 #[test]
 fn the_usage_is_told_and_errors_have_exit_code_1() {
     let help = log(&["--help"]).ok();
-    assert!(help.out.text().contains("Usage: midge log"));
+    assert!(help.out.contains("Usage: midge log"));
     log(&[]).with(1).says("Usage: midge log");
     log(&["--list", "--stats", "."])
         .with(1)
