@@ -124,6 +124,7 @@ impl Display for Line<'_> {
                 )
             }
             Record::Cleared { topic } => write!(f, "cleared topic={}", quoted(topic)),
+            Record::Mark => write!(f, "mark"),
         }
     }
 }

@@ -168,6 +168,7 @@ impl Replay {
                 draft.done.push(ordinal);
                 draft.forget_needless();
             }
+            Record::Mark => {}
             Record::Cleared { topic } => {
                 self.retained.remove(topic);
             }

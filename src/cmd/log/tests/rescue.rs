@@ -109,7 +109,7 @@ fn a_release_finds_its_body_in_the_new_log() {
     let start = Place::new(1, HEADER_LEN);
     let records = &bytes[HEADER_LEN as usize..];
     let (mut bodies, mut messages) = (Vec::new(), Vec::new());
-    scan(salt, start, records, |placed, record| match record {
+    scan(salt, start, records, None, |placed, record| match record {
         Record::Release(release) => bodies.push(release.body),
         Record::Message(_) => messages.push(placed.place),
         _ => {}
