@@ -303,8 +303,9 @@ impl Broker {
         let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
         self.open_session(id, session_id, connect);
         if lasted_s == Some(self.sessions.get(session_id).expiry_s) {
-            // Nothing is promised that was not before.
-            self.journal.promise = discarded;
+            // Nothing is promised that was not before, if that has come as far as the disk.
+            let described = self.sessions.get(session_id).placed.end();
+            self.journal.promise = discarded.max(described);
         } else if !self.sessions.get(session_id).is_recorded() && existing.is_none() {
             self.journal.promise = Place::START;
         }
