@@ -72,6 +72,7 @@ pub struct Files<D: Disk> {
     salt: u64,
     shelf: Shelf<D::File>,
     spares: Vec<String>,
+    segment_bytes: u32,
     /// The last spare file could not be made.
     lacks_room: bool,
     dirty: Vec<Dirty<D::File>>,
@@ -151,6 +152,7 @@ impl<D: Disk> Files<D> {
             salt,
             shelf: Shelf { parts },
             spares: Vec::new(),
+            segment_bytes: SEGMENT_BYTES,
             lacks_room: false,
             dirty: Vec::new(),
             has_new_names: false,
@@ -159,6 +161,11 @@ impl<D: Disk> Files<D> {
             has_lost: false,
             counts: Report::default(),
         }
+    }
+
+    /// Makes spare files of another size from now on.
+    pub fn set_segment_bytes(&mut self, bytes: u32) {
+        self.segment_bytes = bytes;
     }
 
     /// The files, to read from.
@@ -261,7 +268,7 @@ impl<D: Disk> Files<D> {
         let is_free = |name: &String| !self.spares.contains(name);
         let missing = (self.spares.len() < SPARES).then(|| names.take(SPARES).find(is_free));
         if let Some(name) = missing.flatten() {
-            if let Err(error) = self.create(&name, u64::from(SEGMENT_BYTES)) {
+            if let Err(error) = self.create(&name, u64::from(self.segment_bytes)) {
                 // A file that is no use must not take room.
                 let _ = self.disk.remove(&name);
                 self.lacks_room = true;
@@ -298,7 +305,7 @@ impl<D: Disk> Files<D> {
             self.sync()?;
         }
         let name = name_of(segment, 0);
-        let spare = (capacity == SEGMENT_BYTES).then(|| self.spares.pop());
+        let spare = (capacity == self.segment_bytes).then(|| self.spares.pop());
         let file = match spare.flatten() {
             Some(spare) => {
                 self.disk.rename(&spare, &name)?;
@@ -388,7 +395,7 @@ impl<D: Disk> Files<D> {
         // An earlier attempt at the same has nothing that the batch at hand has not.
         self.shelf.parts().remove(&key);
         self.dirty.retain(|dirty| dirty.key != key);
-        let capacity = SEGMENT_BYTES.max(key.1 + len);
+        let capacity = self.segment_bytes.max(key.1 + len);
         let name = name_of(key.0, key.1);
         let file = self.create(&name, offset_in_file(key.1, capacity))?;
         self.add(key, capacity, name, file, sync)

@@ -52,6 +52,10 @@ struct Contents {
 struct Reading<'a, D: Disk> {
     disk: D,
     salt: u64,
+    /// Where the last batch begins: everything before that was durable.
+    last: Option<Place>,
+    /// The last batch was not written to its end: nothing more counts.
+    has_gap: bool,
     opened: Opened,
     newest: Option<Clock>,
     each: &'a mut dyn FnMut(Placed, Record<'_>),
@@ -81,6 +85,8 @@ pub fn open<D: Disk>(
     let mut reading = Reading {
         disk,
         salt,
+        last: last_mark::<D>(&candidates, salt),
+        has_gap: false,
         opened: Opened {
             salt,
             boot: now.boot,
@@ -116,6 +122,25 @@ pub fn open<D: Disk>(
         files.take_spare(spare);
     }
     Ok((files, opened))
+}
+
+/// Where the last batch begins, if that can be told.
+fn last_mark<D: Disk>(candidates: &[Candidate<D::File>], salt: u64) -> Option<Place> {
+    for candidate in candidates.iter().rev() {
+        let Contents { bytes, .. } = contents::<D>(&candidate.file, candidate.len);
+        let begin = Place::new(candidate.segment, candidate.start.max(HEADER_LEN));
+        let body = bytes.get(HEADER_LEN as usize..).unwrap_or_default();
+        let mut last = None;
+        scan(salt, begin, body, None, |placed, record| {
+            if record == Record::Mark {
+                last = Some(placed.place);
+            }
+        });
+        if last.is_some() {
+            return last;
+        }
+    }
+    None
 }
 
 /// Looks at all names, and changes nothing.
@@ -241,6 +266,11 @@ impl<D: Disk> Reading<'_, D> {
             mut bytes,
             unreadable,
         } = contents::<D>(&file, len);
+        if self.has_gap {
+            // It comes behind what is lost, in a batch of which nobody was promised anything.
+            bytes.truncate(HEADER_LEN as usize);
+            tell_torn(&name, len as usize);
+        }
         let begin = Place::new(segment, start.max(HEADER_LEN));
         let body = bytes.get(HEADER_LEN as usize..).unwrap_or_default();
         // What lies behind the beginning of a continuation was given up.
@@ -250,7 +280,7 @@ impl<D: Disk> Reading<'_, D> {
         };
         let body = &body[..limit.min(body.len())];
         let (each, newest) = (&mut self.each, &mut self.newest);
-        let scanned = scan(self.salt, begin, body, |placed, record| {
+        let scanned = scan(self.salt, begin, body, self.last, |placed, record| {
             if let Record::Clock(clock) = record {
                 *newest = Some(clock);
             }
@@ -262,8 +292,9 @@ impl<D: Disk> Reading<'_, D> {
             return Ok(None);
         }
         let is_whole = is_ours && matches!(header, Found::Header(_, false));
-        let is_newest = next.is_none();
-        let is_cut = is_newest && HEADER_LEN as usize + scanned.end < bytes.len();
+        self.has_gap |= scanned.has_gap;
+        let is_newest = next.is_none() || self.has_gap;
+        let is_cut = is_newest && ((HEADER_LEN as usize + scanned.end) as u64) < len;
         let is_torn = scanned.has_torn_tail && !is_newest;
         let damaged = scanned.damaged + unreadable + u64::from(!is_whole) + u64::from(is_torn);
         if damaged > 0 {
