@@ -250,9 +250,13 @@ fn open_listeners(config: &Config) -> Result<Vec<(u16, Listening)>, Failure> {
     }
 }
 
+fn folder_of(config: &Config) -> PathBuf {
+    persistence_folder(config, std::env::var_os("MOSQUITTO_PERSISTENCE_LOCATION"))
+}
+
 /// Takes over what is stored, and stores from now on.
 fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
-    let folder = persistence_folder(config, std::env::var_os("MOSQUITTO_PERSISTENCE_LOCATION"));
+    let folder = folder_of(config);
     let sync = config.persistence.persistence_sync;
     let old = &config.persistence.persistence_file;
     event_loop.keep(&folder, old, sync).map_err(|error| {
@@ -279,7 +283,9 @@ fn become_user(config: &Config) -> Result<Identity, Failure> {
         uid: number("PUID"),
         gid: number("PGID"),
     };
-    daemon::drop_privileges(&settings).map_err(|e| failed(FAILED, e))
+    // What is stored belongs to that user, who may not make a folder wherever root may.
+    let folder = config.persistence.persistence.then(|| folder_of(config));
+    daemon::drop_privileges_with(&settings, folder.as_deref()).map_err(|e| failed(FAILED, e))
 }
 
 /// What the running broker's signals are answered with.

@@ -38,7 +38,7 @@ use nix::unistd;
 
 pub use notify::Notifier;
 pub use pid_file::PidFile;
-pub use user::{Identity, UserSettings, drop_privileges, explain_denied};
+pub use user::{Identity, UserSettings, drop_privileges, drop_privileges_with, explain_denied};
 
 /// The environment variable that tells the child who started it.
 const MARK: &str = "MIDGE_DAEMON_OF";

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener};
 use std::path::Path;
 use std::process::{self, Stdio};
@@ -254,6 +254,57 @@ fn privileges_are_dropped_for_good() {
         "{secret}"
     );
     assert!(secret.contains("chown "), "{secret}");
+    testing::pass()
+}
+
+/// A folder that root makes is the new user's alone, those above it can be passed through, and one
+/// that is there stays whose it is. Without root nothing is made.
+#[test]
+fn a_folder_is_given_to_the_new_user() {
+    let name = full_name("a_folder_is_given_to_the_new_user");
+    let Some(role) = testing::role() else {
+        for role in ["missing", "there"] {
+            testing::expect_pass(&name, role);
+        }
+        return;
+    };
+    let before = Identity::current();
+    let dir = TempDir::new();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let settings = UserSettings {
+        user: None,
+        uid: Some(12345),
+        gid: Some(23456),
+    };
+    let above = dir.path().join("lib");
+    let folder = above.join("kept");
+    umask(Mode::from_bits_truncate(0o077));
+    if role == "there" {
+        fs::create_dir_all(&folder).expect("it is ours");
+        fs::set_permissions(&above, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    }
+    drop_privileges_with(&settings, Some(&folder)).expect("a root may become anybody");
+    if role == "there" {
+        assert_eq!(
+            fs::metadata(&folder).expect("it is there").uid(),
+            before.uid
+        );
+        testing::pass();
+    }
+    if before.uid != 0 {
+        assert!(!above.exists());
+        testing::pass();
+    }
+    let made = fs::metadata(&folder).expect("it was made");
+    assert_eq!(
+        (made.uid(), made.gid(), made.mode() & 0o777),
+        (12345, 23456, 0o700)
+    );
+    assert_eq!(
+        fs::metadata(&above).expect("it was made").mode() & 0o777,
+        0o755
+    );
+    fs::write(folder.join("file"), "ours").expect("the new user may write there");
     testing::pass()
 }
 

@@ -67,10 +67,25 @@ impl fmt::Display for Identity {
 /// `user` is an error, except for the default, which gives way to `nobody`. After an error the
 /// process may have half changed its ids: it must end. Warnings are logged.
 pub fn drop_privileges(settings: &UserSettings) -> io::Result<Identity> {
+    drop_privileges_with(settings, None)
+}
+
+/// Like [`drop_privileges`]; a `folder` that is not there is made before, for the new user alone.
+///
+/// One that is there stays as it is: whose it is is for its owner to say.
+pub fn drop_privileges_with(
+    settings: &UserSettings,
+    folder: Option<&Path>,
+) -> io::Result<Identity> {
     if !unistd::geteuid().is_root() {
         return Ok(Identity::current());
     }
     if let Some(target) = Target::choose(settings)? {
+        if let Some(folder) = folder {
+            target.give(folder).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", folder.display()))
+            })?;
+        }
         target.enter()?;
     }
     if unistd::geteuid().is_root() {
@@ -173,6 +188,22 @@ impl Target {
         unistd::setresgid(gid, gid, gid).map_err(|error| failed("set the group", error))?;
         unistd::setresuid(uid, uid, uid).map_err(|error| failed("set the user", error))?;
         self.verify()
+    }
+
+    /// Makes a folder that is not there. Those above it are root's, and may be passed through.
+    fn give(&self, folder: &Path) -> io::Result<()> {
+        let is_missing = |at: &&Path| !at.as_os_str().is_empty() && !at.exists();
+        let missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
+        for at in missing.iter().rev() {
+            let mode = if *at == folder { 0o700 } else { 0o755 };
+            fs::create_dir(at)?;
+            fs::set_permissions(at, fs::Permissions::from_mode(mode))?;
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        unistd::chown(folder, Some(self.uid), Some(self.gid))?;
+        Ok(())
     }
 
     fn verify(&self) -> io::Result<()> {

@@ -168,6 +168,7 @@ impl Disk for Folder {
         fs::remove_file(self.path.join(name))
     }
 
+    #[allow(clippy::useless_conversion)] // they are u32 on 32-bit machines
     fn free_bytes(&mut self) -> u64 {
         nix::sys::statvfs::fstatvfs(&self.handle).map_or(u64::MAX, |stat| {
             u64::from(stat.blocks_available()) * u64::from(stat.fragment_size())

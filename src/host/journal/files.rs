@@ -145,8 +145,8 @@ impl<F: Send + std::marker::Sync + 'static> Shelf<F> {
 }
 
 impl<D: Disk> Files<D> {
-    pub(super) fn new(disk: D, salt: u64, parts: Vec<((u32, u32), Part<D::File>)>) -> Files<D> {
-        let parts = Arc::new(Mutex::new(parts.into_iter().collect()));
+    pub(super) fn new(disk: D, salt: u64, parts: Parts<D::File>) -> Files<D> {
+        let parts = Arc::new(Mutex::new(parts));
         Files {
             disk,
             salt,
@@ -204,6 +204,10 @@ impl<D: Disk> Files<D> {
             }
         }
         self.remove_doomed();
+        if sync == Sync::Always && self.dirty.iter().any(|dirty| dirty.is_reported) {
+            // The mode is a new one: this batch may say that everything before it is durable.
+            self.sync()?;
+        }
         let mut at = 0;
         for step in &batch.steps {
             match *step {

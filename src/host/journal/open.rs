@@ -7,7 +7,7 @@
 //! Bounds: one file at a time is in memory, of at most [`FILE_MAX`] bytes.
 
 use super::disk::Disk;
-use super::files::{FILE_MAX, Files, Part, SPARES, parse_name};
+use super::files::{FILE_MAX, Files, Part, Parts, SPARES, parse_name};
 use crate::store::journal::record::Clock;
 use crate::store::journal::report::continued;
 use crate::store::journal::segment::{Found, HEADER_LEN, Header, VERSION};
@@ -96,12 +96,12 @@ pub fn open<D: Disk>(
         each,
     };
     let starts: Vec<(u32, u32)> = candidates.iter().map(|c| (c.segment, c.start)).collect();
-    let mut parts = Vec::new();
+    let mut parts = Parts::new();
     for (at, candidate) in candidates.into_iter().enumerate() {
         let next = starts.get(at + 1).copied();
         let key = (candidate.segment, candidate.start);
-        if let Some(part) = reading.read(candidate, next)? {
-            parts.push((key, part));
+        if let Some(part) = reading.read(candidate, next) {
+            parts.insert(key, part);
         }
     }
     let (log_ms, is_disbelieved) = match reading.newest {
@@ -253,7 +253,7 @@ impl<D: Disk> Reading<'_, D> {
         &mut self,
         candidate: Candidate<D::File>,
         next: Option<(u32, u32)>,
-    ) -> io::Result<Option<Part<D::File>>> {
+    ) -> Option<Part<D::File>> {
         let Candidate {
             name,
             segment,
@@ -280,7 +280,9 @@ impl<D: Disk> Reading<'_, D> {
         };
         let body = &body[..limit.min(body.len())];
         let (each, newest) = (&mut self.each, &mut self.newest);
-        let scanned = scan(self.salt, begin, body, self.last, |placed, record| {
+        // A block that cannot be read any more is no gap: it was written, and what follows counts.
+        let last = self.last.filter(|_| unreadable == 0);
+        let scanned = scan(self.salt, begin, body, last, |placed, record| {
             if let Record::Clock(clock) = record {
                 *newest = Some(clock);
             }
@@ -289,7 +291,7 @@ impl<D: Disk> Reading<'_, D> {
         let is_ours = matches!(header, Found::Header(h, _) if h.salt == self.salt);
         if scanned.end == 0 && !is_ours {
             self.put_aside(&name, segment);
-            return Ok(None);
+            return None;
         }
         let is_whole = is_ours && matches!(header, Found::Header(_, false));
         self.has_gap |= scanned.has_gap;
@@ -320,7 +322,7 @@ impl<D: Disk> Reading<'_, D> {
         }
         let used = begin.offset() + scanned.end as u32;
         self.note_segment(segment, used, bytes.len() as u32);
-        Ok(Some(Part::found(name, file, bytes.len() as u64)))
+        Some(Part::found(name, file, bytes.len() as u64))
     }
 
     fn note_damage(&mut self, segment: u32, damaged: u64) {

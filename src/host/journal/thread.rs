@@ -297,7 +297,7 @@ impl<D: Disk> Hand<D> {
         let now = Instant::now();
         let is_due = self.sync_at(self.mode()).is_some_and(|at| at <= now);
         let is_asked = std::mem::take(&mut self.shared.lock().must_sync);
-        if !is_due && !(is_asked && self.unsynced_since.is_some()) {
+        if !(is_due || is_asked && self.unsynced_since.is_some()) {
             return;
         }
         let synced = self.files.sync();

@@ -311,3 +311,23 @@ fn a_failed_write_does_not_keep_what_came_before_from_being_synced() {
     assert!(!files.is_dirty());
     after_cuts(&disk, |log, _, _| assert_eq!(log, known.log));
 }
+
+#[test]
+fn another_mode_syncs_what_was_written_before_a_batch_that_says_so() {
+    let disk = Fake::seeded(11);
+    let (mut files, mut known) = fresh(disk.clone());
+    known.append(b"written only");
+    files
+        .perform(&known.batch(), Sync::Never)
+        .expect("it works");
+    known.writer.set_marking(true);
+    known.append(b"behind a mark");
+    let batch = known.batch();
+    let before = disk.state().done.len();
+    files.perform(&batch, Sync::Always).expect("it works");
+    let done: Vec<Op> = disk.state().done[before..]
+        .iter()
+        .map(|(op, _)| *op)
+        .collect();
+    assert_eq!(done, [Op::Sync, Op::SyncFolder, Op::Write, Op::Sync]);
+}

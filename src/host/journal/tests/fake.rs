@@ -337,7 +337,10 @@ impl Disk for Fake {
 
     fn sync(&mut self, file: &FakeFile) -> io::Result<()> {
         let mut state = self.state();
-        let may = state.step(Op::Sync, "");
+        let mut names = state.names.iter();
+        let name = names.find(|(_, inode)| **inode == file.inode);
+        let name = name.map(|(name, _)| name.clone()).unwrap_or_default();
+        let may = state.step(Op::Sync, &name);
         let mut rng = state.rng.clone().unwrap_or_else(|| Rng::with_seed(1));
         let inode = &mut state.inodes[file.inode];
         if may.is_ok() {

@@ -92,6 +92,9 @@ pub fn open_all<D: Disk>(disk: D) -> io::Result<(Files<D>, Opened, Log)> {
             "records are told in the order of the log"
         );
         last = placed.place;
+        if record == Record::Mark {
+            return;
+        }
         log.insert(placed.place, encoded(&record));
     })?;
     Ok((files, opened, log))

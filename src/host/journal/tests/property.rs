@@ -67,16 +67,23 @@ fn random_batch(known: &mut Known, model: &mut Model, rng: &mut Rng) -> Batch {
     known.batch()
 }
 
-/// One life: batches until the power goes.
-fn live(disk: &Fake, files: &mut Files<Fake>, known: &mut Known, model: &mut Model, rng: &mut Rng) {
-    disk.state().fault_rate = [0, 10, 40][rng.usize(..3)];
+/// One life: batches until the power goes; whether there were errors before.
+fn live(
+    disk: &Fake,
+    files: &mut Files<Fake>,
+    known: &mut Known,
+    model: &mut Model,
+    rng: &mut Rng,
+) -> bool {
+    let fault_rate = [0, 10, 40][rng.usize(..3)];
+    disk.state().fault_rate = fault_rate;
     disk.state().power_left = Some(rng.u64(1..150));
-    'life: loop {
+    loop {
         let batch = random_batch(known, model, rng);
         model.appended.append(&mut known.log);
         while files.perform(&batch, Sync::Always).is_err() {
             if disk.state().power_left == Some(0) {
-                break 'life;
+                return fault_rate > 0;
             }
         }
         model.durable = batch.end;
@@ -91,14 +98,21 @@ fn run(seed: u64) {
     let mut rng = Rng::with_seed(seed);
     let mut disk = Fake::seeded(seed);
     let mut model = Model::default();
+    let is_marking = seed % 2 == 0;
+    let mut had_faults = true;
     for _ in 0..4 {
         let (mut files, opened, found) = match open_all(disk.clone()) {
             Ok(opened) => opened,
             Err(error) => panic!("seed {seed}: what is left does not open: {error}"),
         };
         model.check(&found, &opened, seed);
+        if is_marking && !had_faults {
+            // The power going is no damage.
+            assert_eq!(opened.damaged, 0, "seed {seed}");
+        }
         let mut known = Known::new(&opened);
-        live(&disk, &mut files, &mut known, &mut model, &mut rng);
+        known.writer.set_marking(is_marking);
+        had_faults = live(&disk, &mut files, &mut known, &mut model, &mut rng);
         drop(files);
         disk = disk.cut(&mut rng);
     }

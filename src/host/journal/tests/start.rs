@@ -359,3 +359,19 @@ fn the_log_clock_goes_on_where_it_was() {
     };
     assert_eq!(offset(before), 69_990);
 }
+
+#[test]
+fn a_block_that_cannot_be_read_is_no_gap_in_the_last_batch() {
+    let disk = Fake::seeded(1);
+    let (mut files, mut known) = fresh(disk.clone());
+    known.writer.set_marking(true);
+    let places: Vec<Place> = (0..4u8).map(|n| known.append(&[n; 3000]).place).collect();
+    files
+        .perform(&known.batch(), Sync::Always)
+        .expect("it works");
+    disk.spoil_block(&name(1), places[1].offset() as usize / 512 + 2);
+    let (_, opened, found) = open_all(disk).expect("it opens");
+    assert!(found.contains_key(&places[3]), "{:?}", found.keys());
+    assert!(!found.contains_key(&places[1]));
+    assert!(opened.damaged > 0);
+}

@@ -80,7 +80,7 @@ impl Rig {
         let end = batch.end;
         assert!(self.journal.is_idle());
         self.journal.submit(&mut batch);
-        assert!(batch.is_empty() && !self.journal.is_idle());
+        assert!(!self.journal.is_idle());
         end
     }
 
@@ -108,7 +108,7 @@ fn spares(disk: &Fake) -> usize {
         .count()
 }
 
-/// How often files were synced since the last write of records.
+/// How often segments were synced since the last write to one.
 fn syncs_since_write(disk: &Fake) -> usize {
     let state = disk.state();
     let since = state
@@ -116,7 +116,9 @@ fn syncs_since_write(disk: &Fake) -> usize {
         .iter()
         .rev()
         .take_while(|(op, _)| *op != Op::Write);
-    since.filter(|(op, _)| *op == Op::Sync).count()
+    since
+        .filter(|(op, name)| *op == Op::Sync && name.starts_with('0'))
+        .count()
 }
 
 #[test]
@@ -137,12 +139,11 @@ fn always_syncs_before_it_reports() {
 #[test]
 fn a_delay_reports_at_once_and_syncs_later() {
     let mut rig = Rig::new(Sync::Every(300));
-    let before = rig.wait("spares", |_, _| true).syncs;
     let began = Instant::now();
     let end = rig.submit(b"soon");
     rig.wait_until_durable(end);
-    rig.wait("a sync after the delay", |report, disk| {
-        report.syncs > before && syncs_since_write(disk) > 0
+    rig.wait("a sync after the delay", |_, disk| {
+        syncs_since_write(disk) > 0
     });
     assert!(began.elapsed() >= Duration::from_millis(300), "too early");
     assert!(Rig::is_safe(&rig.disk, &rig.known.log));
