@@ -2,14 +2,19 @@
 
 CARGO ?= cargo
 PORT ?= 1883
+SECONDS ?= 600
+SEED ?=
+FIRST ?= 1
 
-.PHONY: help run build check test bench clean
+.PHONY: help run build check test sim bench clean
 
 help:
 	@echo 'make run     build the release and start the broker on localhost, port $(PORT)'
 	@echo 'make build   build the release: target/release/midge'
 	@echo 'make check   formatting, clippy, the tidy and README tests: quick, before every commit'
 	@echo 'make test    everything: brings what the tests need (see tests/setup.sh), then cargo test'
+	@echo 'make sim     worlds with power cuts and failing disks: SECONDS=600 of them from FIRST=1 on;'
+	@echo '             SEED=7 is one of them again'
 	@echo 'make bench   Midge beside mosquitto, as a table; SCENARIO=, BROKERS=, RUNS=, FULL=1'
 	@echo '             pick what runs, HELP=1 lists what there is'
 	@echo 'make clean   remove target/'
@@ -34,6 +39,11 @@ check:
 test:
 	@bash tests/setup.sh
 	$(CARGO) test --locked
+
+# The worlds of tests/sim, as long as asked; a failure names the seed that shows it again.
+sim:
+	SIM_SECONDS='$(SECONDS)' SIM_FIRST='$(FIRST)' SIM_SEED='$(SEED)' \
+		$(CARGO) test --locked --test sim what_was_acknowledged -- --nocapture
 
 # The bench is a crate of its own, with the brokers' files below target/bench/data.
 bench: build
