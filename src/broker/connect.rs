@@ -296,6 +296,8 @@ impl Broker {
             self.refuse(id, connect, &refusal(ReasonCode::QUOTA_EXCEEDED, what));
             return;
         }
+        // A session that is resumed must not be lost any more.
+        let known = existing.map_or(Place::START, |id| self.sessions.get(id).placed.end());
         self.journal.promise = Place::START;
         let resumed = existing.and_then(|session| self.take_over(session, connect, peer.listener));
         let discarded = self.journal.promise;
@@ -304,7 +306,7 @@ impl Broker {
         self.open_session(id, session_id, connect);
         if lasted_s == Some(self.sessions.get(session_id).expiry_s) {
             // Nothing is promised that was not before.
-            self.journal.promise = discarded;
+            self.journal.promise = discarded.max(known);
         } else if !self.sessions.get(session_id).is_recorded() && existing.is_none() {
             self.journal.promise = Place::START;
         }

@@ -41,9 +41,12 @@ pub(super) struct Journal {
     boot: u64,
     clock_offset_ms: i64,
     clock_due_ms: u64,
+    /// The newest record of clocks.
+    pub(super) clock_placed: Placed,
+    /// There are retained messages of QoS 0 for which there was no room.
+    pub(super) owes_retained: bool,
     pub(super) damaged: u64,
     pub(super) refused: u64,
-    was_told_full: bool,
 }
 
 /// How old the newest record of clocks may get while records are written.
@@ -51,6 +54,9 @@ const CLOCK_INTERVAL_MS: u64 = 60_000;
 
 /// Segments below the limit at which the policy for a full disk begins to work.
 const LOW_MARK_BYTES: u64 = 4 * SEGMENT_BYTES as u64;
+
+/// With so much room on the disk, spare files that are still to be made are as good as made.
+const PLENTY_BYTES: u64 = 16 * SEGMENT_BYTES as u64;
 
 impl Journal {
     /// Appends a record, if there is a journal.
@@ -129,7 +135,13 @@ impl Journal {
             return false;
         };
         let is_near_limit = max_bytes != 0 && writer.disk_bytes() + LOW_MARK_BYTES > max_bytes;
-        is_near_limit || self.report.spares < 2
+        is_near_limit || !self.has_spares()
+    }
+
+    /// Whether the next segments have room on the disk: set aside already, or soon to be.
+    fn has_spares(&self) -> bool {
+        let is_plenty = self.report.state == State::Fine && self.report.free_bytes >= PLENTY_BYTES;
+        self.report.spares >= 2 || is_plenty
     }
 
     /// Whether a record of so many bytes that is no cleaning and no acknowledgement has room. One
@@ -146,7 +158,7 @@ impl Journal {
         }
         let needed = (len as u64 + 1024).max(u64::from(SEGMENT_BYTES));
         let is_large = needed > u64::from(SEGMENT_BYTES);
-        let has_disk = self.report.spares >= 2
+        let has_disk = self.has_spares()
             && (!is_large || self.report.free_bytes > needed + u64::from(SEGMENT_BYTES));
         has_disk && (max_bytes == 0 || writer.disk_bytes() + needed <= max_bytes)
     }
@@ -186,7 +198,7 @@ impl Broker {
         )
     }
 
-    fn record_clock(&mut self) {
+    pub(super) fn record_clock(&mut self) {
         self.journal.clock_due_ms = self.now.mono_ms + CLOCK_INTERVAL_MS;
         let clock = Clock {
             boot: self.journal.boot,
@@ -194,7 +206,8 @@ impl Broker {
             wall_ms: self.now.wall_ms,
             log_ms: self.now.mono_ms,
         };
-        self.journal.append(&Record::Clock(clock));
+        let placed = self.journal.append(&Record::Clock(clock));
+        self.journal.clock_placed = placed.unwrap_or_default();
     }
 
     /// Hands out what the journal is to do next; `false` if there is nothing.
@@ -230,7 +243,6 @@ impl Broker {
     /// The journal says how far it is.
     pub fn durable(&mut self, report: Report, now: Now) {
         self.now = now;
-        self.tell_state(report);
         // What was found at the start is there before anything was written.
         let written = report.written.max(self.journal.report.written);
         self.journal.report = Report { written, ..report };
@@ -249,18 +261,10 @@ impl Broker {
         self.messages
             .evict(self.settings.memory_cache, report.written);
         self.continue_cleaning();
-        self.resume_paused();
-    }
-
-    fn tell_state(&mut self, report: Report) {
-        let is_full = report.state != State::Fine;
-        if is_full == self.journal.was_told_full {
-            return;
-        }
-        self.journal.was_told_full = is_full;
-        if !is_full {
+        if self.journal.owes_retained {
             self.refresh_unrecorded();
         }
+        self.resume_paused();
     }
 
     fn resume_paused(&mut self) {
@@ -268,6 +272,9 @@ impl Broker {
             return;
         }
         for id in std::mem::take(&mut self.journal.paused) {
+            if let Some(conn) = self.conn(id) {
+                conn.waits_for_journal = false;
+            }
             self.resume_if_drained(id);
         }
     }
@@ -276,7 +283,9 @@ impl Broker {
     pub(super) fn wait_for_journal(&mut self, id: ConnId) {
         if let Some(conn) = self.conn(id) {
             conn.is_paused = true;
-            self.journal.paused.push(id);
+            if !std::mem::replace(&mut conn.waits_for_journal, true) {
+                self.journal.paused.push(id);
+            }
         }
     }
 

@@ -41,6 +41,11 @@ impl Partial {
     pub(super) fn is_reply(self) -> bool {
         self.source == Some(Source::Reply)
     }
+
+    /// A message was begun: nothing but its rest may come next.
+    fn is_message(self) -> bool {
+        self.taken > 0 && matches!(self.source, Some(Source::Window | Source::QoS0))
+    }
 }
 
 /// What the last [`Broker::transmit`] put into the buffer.
@@ -74,6 +79,9 @@ struct Progress {
     sent_count: u16,
     qos0: Option<DeliveryId>,
 }
+
+/// How far the deliveries in a window may lie apart, so that their identifiers tell them apart.
+pub(super) const IDS_IN_USE_MAX: u64 = 65_534;
 
 /// How far packet identifiers may spread beyond a window whose first one is not acknowledged.
 const SPAN_PER_WINDOW: usize = 4;
@@ -173,10 +181,9 @@ impl Broker {
             // It is not read from, so its packets cannot show that it is alive; its reading does.
             conn.last_seen_ms = now.mono_ms;
         }
-        let front = conn.replies.front();
-        let has_reply = front.is_some_and(|reply| self.journal.is_durable(reply.gate));
-        let conn = self.conn(id);
-        let has_more = rest.is_some() || has_reply || conn.is_some_and(|c| c.replies.pings > 0);
+        // The rest of a message that is on its way from the disk must come first.
+        let is_stuck = conn.is_fetching && conn.partial.is_message();
+        let has_more = !is_stuck && (rest.is_some() || self.has_reply(id));
         self.resume_if_drained(id);
         if let Some(session) = session {
             self.pump_replays(session);
@@ -187,6 +194,18 @@ impl Broker {
         }
         if has_more || session.is_some_and(|session| self.has_output(session)) {
             self.mark_writable(id);
+        }
+    }
+
+    /// Whether a reply can be sent now.
+    fn has_reply(&self, id: ConnId) -> bool {
+        let Some(conn) = self.connections.get(id.index as usize) else {
+            return false;
+        };
+        match conn.replies.front() {
+            Some(reply) if self.journal.is_durable(reply.gate) => true,
+            Some(reply) if reply.packet == PacketType::ConnAck => false,
+            _ => conn.replies.pings > 0,
         }
     }
 
@@ -272,7 +291,11 @@ impl Broker {
         let reply = conn.replies.get(progress.replies, progress.encoded_replies);
         match reply {
             Some((reply, _)) if self.journal.is_durable(reply.gate) => return Some(Source::Reply),
-            Some((reply, _)) if reply.holds_back_messages() => return None,
+            // Not even a PINGRESP comes before CONNACK.
+            Some((reply, _)) if reply.packet == PacketType::ConnAck => return None,
+            Some((reply, _)) if reply.holds_back_messages() => {
+                return (progress.pings < conn.replies.pings).then_some(Source::Ping);
+            }
             _ => {}
         }
         if progress.pings < conn.replies.pings {
@@ -559,6 +582,17 @@ impl Broker {
         session.window.in_flight() < limit
             && session.window.span(&self.deliveries) < span_max
             && has_bytes
+            && self.has_free_id(session)
+    }
+
+    /// Whether the next message in the queue does not have the packet identifier of one in the
+    /// window: very many may have been dropped between them.
+    fn has_free_id(&self, session: &Session) -> bool {
+        let front = session.queue.front().map(|id| self.deliveries.get(id));
+        front.is_none_or(|front| {
+            let ordinal = session.ordinal_of_queued(front.number);
+            session.window.in_flight() == 0 || ordinal - session.base < IDS_IN_USE_MAX
+        })
     }
 
     /// How many QoS 1 and 2 messages may be under way to a client; while it is away, how many may
