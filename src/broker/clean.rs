@@ -6,8 +6,8 @@
 
 use super::Broker;
 use super::fetch::longer_read;
+use super::fill::IDS_IN_USE_MAX;
 use super::session::{Session, SessionId};
-use super::transmit::IDS_IN_USE_MAX;
 use crate::store::MessageId;
 use crate::store::Stage;
 use crate::store::journal::record::{self, Recipient, Recipients};
