@@ -284,14 +284,13 @@ fn measure(running: &Running, is_lasting: bool, rounds: [&[(u16, u16)]; 2]) {
     }
 }
 
+/// One after the other: there is one counter.
 #[test]
 fn a_message_in_steady_state_allocates_nothing() {
     let running = Running::start(None);
     measure(&running, false, [&[(200, 20)], &[(2000, 1), (2000, 10)]]);
-}
+    drop(running);
 
-#[test]
-fn nor_does_one_that_is_kept_on_a_disk() {
     let name = format!("midge-allocations-{}", std::process::id());
     let folder = std::env::temp_dir().join(name);
     std::fs::create_dir(&folder).expect("a folder of its own");
