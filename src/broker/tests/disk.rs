@@ -73,7 +73,7 @@ impl Disk {
         };
         for (&number, bytes) in &self.segments {
             let start = Place::new(number, HEADER_LEN);
-            let scanned = scan(SALT, start, &bytes[HEADER_LEN as usize..], &mut each);
+            let scanned = scan(SALT, start, &bytes[HEADER_LEN as usize..], None, &mut each);
             opened.segments.push_back(Segment {
                 number,
                 bytes: bytes.len() as u32,
