@@ -296,6 +296,8 @@ impl Broker {
             self.refuse(id, connect, &refusal(ReasonCode::QUOTA_EXCEEDED, what));
             return;
         }
+        // A session that is resumed must not be lost any more.
+        let known = existing.map_or(Place::START, |id| self.sessions.get(id).placed.end());
         self.journal.promise = Place::START;
         let resumed = existing.and_then(|session| self.take_over(session, connect, peer.listener));
         let discarded = self.journal.promise;
@@ -303,9 +305,8 @@ impl Broker {
         let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
         self.open_session(id, session_id, connect);
         if lasted_s == Some(self.sessions.get(session_id).expiry_s) {
-            // Nothing is promised that was not before, if that has come as far as the disk.
-            let described = self.sessions.get(session_id).placed.end();
-            self.journal.promise = discarded.max(described);
+            // Nothing is promised that was not before.
+            self.journal.promise = discarded.max(known);
         } else if !self.sessions.get(session_id).is_recorded() && existing.is_none() {
             self.journal.promise = Place::START;
         }

@@ -19,6 +19,7 @@ mod connack;
 mod connect;
 mod connection;
 mod fetch;
+mod fill;
 mod full;
 mod import;
 mod journal;

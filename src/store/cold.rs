@@ -180,6 +180,9 @@ impl Messages {
         self.slots.get_mut(id.0).set_hot(body as u32);
         self.evictable += len;
         self.warm.push_back((id, place));
+        if self.warm.len() > 2 * self.bodies.len() + STALE_MAX {
+            self.forget_stale();
+        }
     }
 
     /// Lets bodies leave memory that can be read back (everything before `written` can), until
