@@ -165,7 +165,12 @@ impl Subscriber {
         self.answer(&mut link, scene, ledger);
         if link.is_closed() {
             if !scene.is_dead() {
-                let text = format!("{}: closed by the broker: {:?}", self.name, self.last_words);
+                let log = scene.log_of(&self.name);
+                let text = format!(
+                    "{}: closed by the broker: {:?}
+{log}",
+                    self.name, self.last_words
+                );
                 ledger.fault(Rule::Protocol, text);
             }
             self.closed();
@@ -298,29 +303,36 @@ impl Subscriber {
     /// Holds a PUBLISH against what the connection before has left.
     fn check_again(&mut self, publish: &Publish, key: Key, ledger: &mut Ledger) {
         let packet_id = publish.packet_id;
-        let text = |what: &str| format!("{}: {what} {}.{} {packet_id}", self.name, key.0, key.1);
-        match self.again.remove(&packet_id) {
+        let (rule, what, other) = match self.again.remove(&packet_id) {
             Some(Again::Publish(earlier) | Again::Either(earlier)) if earlier == key => {
-                if !publish.dup {
-                    ledger.fault(Rule::NoDup, text("again"));
+                if publish.dup {
+                    return;
                 }
-                return;
+                (Rule::NoDup, "without DUP", None)
             }
-            Some(Again::Release) => {
-                ledger.fault(Rule::Protocol, text("PUBLISH behind PUBREL"));
+            Some(Again::Release) => (Rule::Protocol, "behind PUBREL", None),
+            // A client that still answers to the earlier one would answer to this.
+            Some(Again::Publish(earlier)) => (Rule::OtherId, "in place of", Some(earlier)),
+            Some(Again::Either(earlier)) => (Rule::OtherId, "too soon behind", Some(earlier)),
+            None => {
+                let is_same = |a: &Again| *a == Again::Publish(key) || *a == Again::Either(key);
+                let other = self.again.iter().find(|(_, again)| is_same(again));
+                let Some((&other, _)) = other else {
+                    return;
+                };
+                self.again.remove(&other);
+                self.held.remove(&other);
+                (Rule::OtherId, "with another identifier", None)
             }
-            Some(Again::Publish(_)) => ledger.fault(Rule::OtherId, text("in place of another")),
-            // The broker has had PUBREC and PUBCOMP could not come: it cannot be free.
-            Some(Again::Either(_)) => ledger.fault(Rule::OtherId, text("too soon")),
-            None => {}
+        };
+        let mut text = format!(
+            "{packet_id} came {what}: {}",
+            ledger.story(self.reader, key)
+        );
+        if let Some(other) = other {
+            text = format!("{text}\n{}", ledger.story(self.reader, other));
         }
-        let is_same = |again: &Again| *again == Again::Publish(key) || *again == Again::Either(key);
-        let other = self.again.iter().find(|(_, again)| is_same(again));
-        if let Some((&other, _)) = other {
-            ledger.fault(Rule::OtherId, text(&format!("{other} became")));
-            self.again.remove(&other);
-            self.held.remove(&other);
-        }
+        ledger.fault(rule, text);
     }
 
     fn released(&mut self, packet_id: u16, ledger: &mut Ledger) {
