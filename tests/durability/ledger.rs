@@ -224,8 +224,9 @@ impl Ledger {
         });
     }
 
-    pub fn is_acknowledged(&self, key: Key) -> bool {
-        self.messages[key.0][key.1].is_acknowledged
+    /// Nothing is left to do for its publisher, who would not send it again.
+    pub fn is_settled(&self, key: Key) -> bool {
+        self.messages[key.0][key.1].is_settled
     }
 
     /// The broker ended, by this signal.

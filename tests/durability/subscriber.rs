@@ -174,7 +174,7 @@ impl Subscriber {
                 ledger.fault(Rule::Protocol, text);
             }
             self.closed();
-            self.forget_the_unowed(ledger);
+            self.forget_the_unsettled(ledger);
             return;
         }
         let is_over = self.manner == Manner::Flapping && Instant::now() > self.until;
@@ -216,10 +216,10 @@ impl Subscriber {
         }
     }
 
-    /// What was not acknowledged to its publisher need not come again: it may be published anew.
-    fn forget_the_unowed(&mut self, ledger: &Ledger) {
+    /// What its publisher is not done with may be published anew, and come as another delivery.
+    fn forget_the_unsettled(&mut self, ledger: &Ledger) {
         self.again.retain(|_, again| match again {
-            Again::Publish(key) | Again::Either(key) => ledger.is_acknowledged(*key),
+            Again::Publish(key) | Again::Either(key) => ledger.is_settled(*key),
             Again::Release => true,
         });
     }
