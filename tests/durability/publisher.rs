@@ -130,8 +130,7 @@ impl Publisher {
         if !scene.is_dead() {
             let log = scene.log_of(&self.name);
             let text = format!(
-                "{}: closed by the broker: {:?}
-{log}",
+                "{}: closed by the broker: {:?}\n{log}",
                 self.name, self.last_words
             );
             ledger.fault(Rule::Protocol, text);

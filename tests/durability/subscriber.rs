@@ -72,6 +72,11 @@ pub struct Subscriber {
     /// QoS 2 messages that the application has, by identifiers that PUBREL has not freed.
     held: BTreeMap<u16, Key>,
     again: BTreeMap<u16, Again>,
+    /// Those of them that a whole life of the broker did not send: what it knows of the life
+    /// before that is not more than that they are owed.
+    old: BTreeSet<u16>,
+    /// Packet identifiers of what came in this life of the broker.
+    seen: BTreeSet<u16>,
     /// A flapping subscriber stays until then.
     until: Instant,
     /// Publishers whose last message of the round has come.
@@ -95,6 +100,8 @@ impl Subscriber {
             answers: VecDeque::new(),
             held: BTreeMap::new(),
             again: BTreeMap::new(),
+            old: BTreeSet::new(),
+            seen: BTreeSet::new(),
             until: Instant::now(),
             last: BTreeSet::new(),
             last_words: None,
@@ -167,14 +174,12 @@ impl Subscriber {
             if !scene.is_dead() {
                 let log = scene.log_of(&self.name);
                 let text = format!(
-                    "{}: closed by the broker: {:?}
-{log}",
+                    "{}: closed by the broker: {:?}\n{log}",
                     self.name, self.last_words
                 );
                 ledger.fault(Rule::Protocol, text);
             }
             self.closed();
-            self.forget_the_unsettled(ledger);
             return;
         }
         let is_over = self.manner == Manner::Flapping && Instant::now() > self.until;
@@ -216,12 +221,16 @@ impl Subscriber {
         }
     }
 
-    /// What its publisher is not done with may be published anew, and come as another delivery.
-    fn forget_the_unsettled(&mut self, ledger: &Ledger) {
+    /// The broker has ended. What its publisher is not done with may be published anew, and come as
+    /// another delivery.
+    pub fn outlive(&mut self, ledger: &Ledger) {
         self.again.retain(|_, again| match again {
             Again::Publish(key) | Again::Either(key) => ledger.is_settled(*key),
             Again::Release => true,
         });
+        let seen = std::mem::take(&mut self.seen);
+        let ids = self.again.keys().copied();
+        self.old = ids.filter(|id| !seen.contains(id)).collect();
     }
 
     fn hear(
@@ -278,6 +287,7 @@ impl Subscriber {
         };
         self.check_again(publish, key, ledger);
         let packet_id = publish.packet_id;
+        self.seen.insert(packet_id);
         match self.held.get(&packet_id) {
             Some(&held) if publish.qos == 2 => {
                 if held != key {
@@ -305,7 +315,7 @@ impl Subscriber {
         let packet_id = publish.packet_id;
         let (rule, what, other) = match self.again.remove(&packet_id) {
             Some(Again::Publish(earlier) | Again::Either(earlier)) if earlier == key => {
-                if publish.dup {
+                if publish.dup || self.old.contains(&packet_id) {
                     return;
                 }
                 (Rule::NoDup, "without DUP", None)
@@ -314,6 +324,8 @@ impl Subscriber {
             // A client that still answers to the earlier one would answer to this.
             Some(Again::Publish(earlier)) => (Rule::OtherId, "in place of", Some(earlier)),
             Some(Again::Either(earlier)) => (Rule::OtherId, "too soon behind", Some(earlier)),
+            // Its publisher may have sent it twice: it is owed twice then.
+            None if publish.qos == 1 => return,
             None => {
                 let is_same = |a: &Again| *a == Again::Publish(key) || *a == Again::Either(key);
                 let other = self.again.iter().find(|(_, again)| is_same(again));

@@ -227,6 +227,9 @@ impl World {
         self.ledger.ended(signal.as_str());
         self.broker.gone();
         self.hang_up(&mut bell);
+        for subscriber in &mut self.subscribers {
+            subscriber.outlive(&self.ledger);
+        }
     }
 
     /// Sometimes it is killed while it starts, too.
