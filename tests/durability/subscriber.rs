@@ -39,6 +39,9 @@ impl Manner {
     ];
 }
 
+/// Session taken over: a reason code of 5.0.
+const TAKEN_OVER: u8 = 0x8E;
+
 /// What a resumed session has to begin with, for one packet identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
@@ -171,7 +174,8 @@ impl Subscriber {
         }
         self.answer(&mut link, scene, ledger);
         if link.is_closed() {
-            if !scene.is_dead() {
+            // Of two connections that came at once the broker may hear the older one last.
+            if !scene.is_dead() && self.manner != Manner::Flapping {
                 let log = scene.log_of(&self.name);
                 let text = format!(
                     "{}: closed by the broker: {:?}\n{log}",
@@ -259,6 +263,8 @@ impl Subscriber {
             }
             // Only where it ends in good order, and in 5.0.
             Packet::Disconnect(_) if scene.is_dead() => {}
+            Packet::Disconnect(end)
+                if end.code == TAKEN_OVER && self.manner == Manner::Flapping => {}
             other => {
                 self.last_words = Some(format!("{other:?}"));
                 let text = format!("{}: {other:?}", self.name);
