@@ -12,7 +12,7 @@ use crate::store::Stage;
 use crate::store::journal::record::{self, Recipient, Recipients};
 use crate::store::journal::scan::{RECORD_HEADER, check, next_candidate};
 use crate::store::journal::segment::HEADER_LEN;
-use crate::store::journal::writer::{SEGMENT_BYTES, Segment};
+use crate::store::journal::writer::Segment;
 use crate::store::journal::{Place, Placed, Read, Record, State, packet_id_of};
 use crate::topic::Filter;
 
@@ -75,11 +75,14 @@ impl Broker {
         let oldest = writer.oldest()?;
         let is_forced = (self.journal.cleaning.forced).is_some_and(|until| oldest.number <= until);
         let is_low = self.journal.is_low(self.settings.persistence_max_bytes);
-        let slack = u64::from(2 * SEGMENT_BYTES);
+        let slack = u64::from(2 * writer.segment_bytes());
         let allowed = if is_low { live } else { 2 * live } + slack;
         let is_stuck = self.journal.report.state == State::Failing;
         let is_written = Place::new(oldest.number, oldest.used) <= self.journal.report.written;
-        let is_due = (writer.disk_bytes() > allowed || is_forced) && !is_stuck && is_written;
+        // Each start begins a segment: many short ones are many files for nothing.
+        let is_scattered = writer.segment_count() as u64 > writer.disk_bytes() / slack * 4 + 16;
+        let is_wanted = writer.disk_bytes() > allowed || is_scattered || is_forced;
+        let is_due = is_wanted && !is_stuck && is_written;
         is_due.then(|| (oldest, Place::new(oldest.number, HEADER_LEN)))
     }
 

@@ -4,6 +4,7 @@
 //! answer and sends it again when it connects anew. Messages that nobody would miss after a crash
 //! go their way, QoS 0 always. With `persistence_full drop_oldest` the longest queue makes room.
 
+use super::publish::Held;
 use super::session::SessionId;
 use super::{Broker, ConnId};
 use crate::wire::{PacketType, Publish, QoS, ReasonCode, Version};
@@ -24,6 +25,12 @@ impl Broker {
     /// Whether a QoS 1 or 2 message can be kept if it has to be.
     pub(super) fn can_keep(&mut self, session: SessionId, publish: &Publish<'_>) -> bool {
         if !self.journal.is_on() {
+            return true;
+        }
+        let held = &self.sessions.get(session).held;
+        let is_here = |held: &Held| held.packet_id == publish.packet_id;
+        if publish.qos == QoS::ExactlyOnce && held.iter().any(is_here) {
+            // It was taken already: to refuse it now would free an identifier that is in use.
             return true;
         }
         let len = publish.topic.len() + publish.properties.raw().len() + publish.payload.len();

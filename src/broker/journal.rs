@@ -14,6 +14,7 @@ use super::{Broker, ConnId, Now};
 use crate::store::journal::record::Clock;
 use crate::store::journal::writer::{BACKLOG_MAX, SEGMENT_BYTES};
 use crate::store::journal::{Batch, Opened, Place, Placed, Record, Report, State, Writer};
+use crate::wire::PacketType;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
@@ -50,7 +51,7 @@ pub(super) struct Journal {
 const CLOCK_INTERVAL_MS: u64 = 60_000;
 
 /// Segments below the limit at which the policy for a full disk begins to work.
-const LOW_MARK_BYTES: u64 = 4 * SEGMENT_BYTES as u64;
+const LOW_MARK: u64 = 4;
 
 impl Journal {
     /// Appends a record, if there is a journal.
@@ -128,7 +129,8 @@ impl Journal {
         let Some(writer) = &self.writer else {
             return false;
         };
-        let is_near_limit = max_bytes != 0 && writer.disk_bytes() + LOW_MARK_BYTES > max_bytes;
+        let is_near_limit = max_bytes != 0
+            && writer.disk_bytes() + LOW_MARK * u64::from(writer.segment_bytes()) > max_bytes;
         is_near_limit || self.report.spares < 2
     }
 
@@ -144,10 +146,11 @@ impl Journal {
         if writer.remaining() as usize > len {
             return true;
         }
-        let needed = (len as u64 + 1024).max(u64::from(SEGMENT_BYTES));
-        let is_large = needed > u64::from(SEGMENT_BYTES);
+        let segment_bytes = u64::from(writer.segment_bytes());
+        let needed = (len as u64 + 1024).max(segment_bytes);
+        let is_large = needed > segment_bytes;
         let has_disk = self.report.spares >= 2
-            && (!is_large || self.report.free_bytes > needed + u64::from(SEGMENT_BYTES));
+            && (!is_large || self.report.free_bytes > needed + segment_bytes);
         has_disk && (max_bytes == 0 || writer.disk_bytes() + needed <= max_bytes)
     }
 }
@@ -164,7 +167,11 @@ impl Broker {
         self.journal.clock_offset_ms = opened.clock_offset_ms;
         self.journal.report.spares = 2;
         self.journal.cleaning.force_through(opened.damaged_through);
-        let writer = Writer::new(opened.salt, opened.segments);
+        let segment_bytes = match opened.segment_bytes {
+            0 => SEGMENT_BYTES,
+            bytes => bytes,
+        };
+        let writer = Writer::new(opened.salt, opened.segments).with_segments_of(segment_bytes);
         self.journal.report.written = writer.end();
         self.journal.writer = Some(writer);
         self.record_clock();
@@ -220,6 +227,13 @@ impl Broker {
     /// Whether everything that was recorded is durable.
     pub fn is_all_durable(&self) -> bool {
         !self.journal.is_on() || self.journal.is_durable(self.journal.end())
+    }
+
+    /// Says whether each batch is synced before the next one is written.
+    pub fn note_sync(&mut self, is_each_batch: bool) {
+        if let Some(writer) = &mut self.journal.writer {
+            writer.set_marking(is_each_batch);
+        }
     }
 
     /// Everything before this place is durable, as far as the broker was told.
@@ -282,7 +296,10 @@ impl Broker {
 
     /// Makes a promise of the reply that is queued next: it leaves when everything is durable that
     /// the packet at hand changed, and what the session's earlier connections changed.
-    pub(super) fn gate(&mut self, id: ConnId) -> Place {
+    pub(super) fn gate(&mut self, id: ConnId, packet: PacketType) -> Place {
+        if self.settings.ungated == Some(packet) {
+            return Place::START;
+        }
         let promise = self.journal.promise;
         let Some(conn) = self.conn(id) else {
             return Place::START;

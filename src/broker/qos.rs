@@ -24,7 +24,7 @@ impl Broker {
                 reason.0
             );
         }
-        let gate = self.gate(id);
+        let gate = self.gate(id, packet);
         let reply = Reply {
             packet,
             reason,
@@ -55,7 +55,7 @@ impl Broker {
         if raw.is_empty() || !self.fits(id, bytes.len()) {
             return self.acknowledge(id, packet, packet_id, reason);
         }
-        let gate = self.gate(id);
+        let gate = self.gate(id, packet);
         self.reply_encoded_at(id, packet, bytes, gate);
     }
 

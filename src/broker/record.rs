@@ -10,7 +10,7 @@ use crate::store::journal::{Placed, Record};
 use crate::store::message::NEVER;
 use crate::store::{Delivery, MessageId};
 use crate::topic::NodeId;
-use crate::wire::QoS;
+use crate::wire::{PacketType, QoS};
 
 impl Session {
     /// Whether it outlives its connection, and the journal knows it.
@@ -273,7 +273,9 @@ impl Broker {
         session.sent_before = session.windowed;
         let (key, through) = (session.key, session.windowed - 1);
         if let Some(placed) = self.journal.append(&Record::Sent { key, through }) {
-            session.send_gate = placed.end();
+            if self.settings.ungated != Some(PacketType::Publish) {
+                session.send_gate = placed.end();
+            }
         }
     }
 

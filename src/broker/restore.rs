@@ -80,7 +80,7 @@ impl Broker {
     pub fn restore(&mut self, placed: Placed, record: Record<'_>) {
         self.begin_restore();
         match record {
-            Record::Clock(_) => {}
+            Record::Clock(_) | Record::Mark => {}
             Record::Session(session) => self.restore_session(placed, &session),
             Record::SessionEnd { key } => {
                 *self.draft(key) = Draft {

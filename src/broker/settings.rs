@@ -3,7 +3,7 @@
 //! Limits are bounds on what peers can make the broker hold; each has a default here.
 
 use crate::auth::Acl;
-use crate::wire::QoS;
+use crate::wire::{PacketType, QoS};
 use std::sync::Arc;
 
 /// Settings of the whole broker.
@@ -67,6 +67,10 @@ pub struct Settings {
     pub persistence_max_bytes: u64,
     /// When the disk is full, the oldest messages of the longest queue make room for new ones.
     pub drops_oldest: bool,
+    /// This packet does not wait for its gate: for the test that shows what the gates are for. No
+    /// directive sets it.
+    #[doc(hidden)]
+    pub ungated: Option<PacketType>,
 }
 
 impl Default for Settings {
@@ -101,6 +105,7 @@ impl Default for Settings {
             memory_cache: 8_000_000,
             persistence_max_bytes: 1_000_000_000,
             drops_oldest: false,
+            ungated: None,
         }
     }
 }

@@ -125,7 +125,7 @@ impl Broker {
             return self.close(id, ReasonCode::PACKET_TOO_LARGE, what);
         }
         log::debug!("Sending {} to {}", packet.name(), self.client_name(id));
-        let gate = self.gate(id);
+        let gate = self.gate(id, packet);
         self.reply_encoded_at(id, packet, bytes, gate);
     }
 

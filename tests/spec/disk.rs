@@ -41,6 +41,7 @@ impl Disk {
                 SALT,
                 start,
                 &bytes[HEADER_LEN as usize..],
+                None,
                 |placed, record| {
                     broker.restore(placed, record);
                 },

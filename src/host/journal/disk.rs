@@ -102,7 +102,13 @@ impl Disk for Folder {
 
     fn allocate(&mut self, file: &File, bytes: u64) -> io::Result<()> {
         use nix::errno::Errno;
-        match fallocate(file, FallocateFlags::empty(), 0, bytes as i64) {
+        let allocated = loop {
+            match fallocate(file, FallocateFlags::empty(), 0, bytes as i64) {
+                Err(Errno::EINTR) => {}
+                result => break result,
+            }
+        };
+        match allocated {
             Ok(()) => Ok(()),
             // The file system cannot; zeros that are written set room aside, too.
             Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => {

@@ -4,12 +4,18 @@
 //! what it did not make durable goes to a *continuation*, another file of the same segment that
 //! begins there. Places do not change by that, so nobody else notices. Spare files are made ahead,
 //! so that a full disk shows before a promise depends on it.
+//!
+//! Order is what a power cut must not change. A segment begins when all before it is durable, so
+//! that only the end of the log can be torn; its records come when its header and name are durable,
+//! so that they are found. A segment goes when what it was copied to is durable, and for good
+//! before the next one goes, so that what a later segment ended cannot come back.
 
 use super::disk::Disk;
+use crate::conf::Sync;
 use crate::store::journal::segment::{HEADER_LEN, Header};
 use crate::store::journal::writer::SEGMENT_BYTES;
 use crate::store::journal::{Batch, Place, Read, Report, State, Step};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -17,16 +23,28 @@ use std::time::Instant;
 /// Spare files that are kept.
 pub const SPARES: usize = 2;
 
+/// Segments with higher numbers are none of ours: no log gets that far.
+const SEGMENT_MAX: u32 = 0xf000_0000;
+
+/// No file is longer: a record has at most a packet of 256 MiB and the words around it.
+pub(super) const FILE_MAX: u32 = 300 * 1024 * 1024;
+
 /// A file of a segment.
 pub(super) struct Part<F> {
     pub(super) name: String,
     pub(super) file: Arc<F>,
     /// Bytes on the disk.
     pub(super) bytes: u64,
-    /// Something was written that was not synced.
-    is_dirty: bool,
     /// A write or sync failed on it: it is read from only.
     is_given_up: bool,
+}
+
+/// A file with something that was written and not synced.
+struct Dirty<F> {
+    key: (u32, u32),
+    file: Arc<F>,
+    /// Whoever wrote it was told that it is done, and does not have it any more.
+    is_reported: bool,
 }
 
 /// All files, by segment and by where in the segment they begin.
@@ -46,13 +64,26 @@ impl<F> Clone for Shelf<F> {
 }
 
 /// The files of one journal.
+///
+/// Invariants: a part that is not in `dirty` was synced or given up; names in `doomed` are of no
+/// part.
 pub struct Files<D: Disk> {
     disk: D,
     salt: u64,
     shelf: Shelf<D::File>,
     spares: Vec<String>,
+    segment_bytes: u32,
+    /// The last spare file could not be made.
+    lacks_room: bool,
+    dirty: Vec<Dirty<D::File>>,
     /// Names changed that the folder has not made durable.
     has_new_names: bool,
+    /// Files to remove, in this order.
+    doomed: VecDeque<String>,
+    /// The log has been told that removing does not work.
+    was_told_doomed: bool,
+    /// Something that was reported may be lost: what it was copied from is kept.
+    has_lost: bool,
     counts: Report,
 }
 
@@ -72,7 +103,9 @@ pub(super) fn parse_name(name: &str) -> Option<(u32, u32)> {
         Some((segment, start)) => (segment, u32::from_str_radix(start, 16).ok()?),
     };
     let segment: u32 = segment.parse().ok()?;
-    (name_of(segment, start) == name).then_some((segment, start))
+    let is_ours = (1..=SEGMENT_MAX).contains(&segment)
+        && (start == 0 || (HEADER_LEN..=FILE_MAX).contains(&start));
+    (is_ours && name_of(segment, start) == name).then_some((segment, start))
 }
 
 /// Where in its file a byte of a segment is.
@@ -83,7 +116,7 @@ fn offset_in_file(start: u32, offset: u32) -> u64 {
     }
 }
 
-impl<F: Send + Sync + 'static> Shelf<F> {
+impl<F: Send + std::marker::Sync + 'static> Shelf<F> {
     pub(super) fn parts(&self) -> MutexGuard<'_, Parts<F>> {
         // Nothing is left half done by a panic while the lock is held.
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
@@ -119,9 +152,20 @@ impl<D: Disk> Files<D> {
             salt,
             shelf: Shelf { parts },
             spares: Vec::new(),
+            segment_bytes: SEGMENT_BYTES,
+            lacks_room: false,
+            dirty: Vec::new(),
             has_new_names: false,
+            doomed: VecDeque::new(),
+            was_told_doomed: false,
+            has_lost: false,
             counts: Report::default(),
         }
+    }
+
+    /// Makes spare files of another size from now on.
+    pub fn set_segment_bytes(&mut self, bytes: u32) {
+        self.segment_bytes = bytes;
     }
 
     /// The files, to read from.
@@ -136,22 +180,34 @@ impl<D: Disk> Files<D> {
 
     /// What there is to say, but for how far it is.
     pub fn report(&mut self) -> Report {
+        // One that is used is made anew at once: until that fails there is room for it.
+        let spares = match self.lacks_room {
+            true => self.spares.len(),
+            false => SPARES,
+        };
         Report {
-            spares: self.spares.len() as u32,
+            spares: spares as u32,
             free_bytes: self.disk.free_bytes(),
             ..self.counts
         }
     }
 
-    /// Does what a batch says, with a sync at the end if that is wanted.
+    /// Does what a batch says; `Sync::Always` has it all durable at the end.
     ///
     /// After an error the same batch can be tried again: what failed is given up, and goes elsewhere
     /// then.
-    pub fn perform(&mut self, batch: &Batch, is_synced: bool) -> io::Result<()> {
+    pub fn perform(&mut self, batch: &Batch, sync: Sync) -> io::Result<()> {
+        // First: this may be what makes room for the rest.
+        for step in &batch.steps {
+            if let Step::Unlink { segment } = *step {
+                self.doom(segment);
+            }
+        }
+        self.remove_doomed();
         let mut at = 0;
         for step in &batch.steps {
             match *step {
-                Step::Open { segment, capacity } => self.open_segment(segment, capacity)?,
+                Step::Open { segment, capacity } => self.open_segment(segment, capacity, sync)?,
                 Step::Write {
                     segment,
                     offset,
@@ -159,34 +215,41 @@ impl<D: Disk> Files<D> {
                 } => {
                     let bytes = &batch.bytes[at..at + len as usize];
                     at += len as usize;
-                    self.write(Place::new(segment, offset), bytes)?;
+                    self.write(Place::new(segment, offset), bytes, sync)?;
                 }
-                Step::Unlink { segment } => self.unlink(segment),
+                Step::Unlink { .. } => {}
             }
         }
-        if is_synced {
-            self.sync()?;
+        if sync == Sync::Always {
+            return self.sync();
         }
+        self.dirty.iter_mut().for_each(|d| d.is_reported = true);
         Ok(())
     }
 
-    /// Makes everything durable that was written; what cannot be is given up.
+    /// Makes everything durable that was written; what cannot be is given up, and the first error
+    /// returned.
     pub fn sync(&mut self) -> io::Result<()> {
-        let dirty: Vec<_> = (self.shelf.parts().iter())
-            .filter(|(_, part)| part.is_dirty && !part.is_given_up)
-            .map(|(&key, part)| (key, Arc::clone(&part.file)))
-            .collect();
-        for (key, file) in dirty {
+        let mut result = Ok(());
+        for dirty in std::mem::take(&mut self.dirty) {
             let began = Instant::now();
-            let synced = self.disk.sync(&file);
+            let synced = self.disk.sync(&dirty.file);
             self.counts.syncs += 1;
             self.counts.last_sync_us = began.elapsed().as_micros() as u64;
-            if let Some(part) = self.shelf.parts().get_mut(&key) {
-                part.is_dirty = false;
-                part.is_given_up = synced.is_err();
+            if let Err(error) = synced {
+                self.give_up(dirty.key);
+                self.has_lost |= dirty.is_reported;
+                if dirty.is_reported {
+                    log::error!(
+                        "Error: the disk did not take what was written to {}: {error}. What was \
+                         acknowledged since the last sync may be lost if the power goes.",
+                        name_of(dirty.key.0, dirty.key.1)
+                    );
+                }
+                result = result.and(Err(error));
             }
-            synced?;
         }
+        result?;
         if self.has_new_names {
             self.disk.sync_folder()?;
             self.has_new_names = false;
@@ -196,28 +259,26 @@ impl<D: Disk> Files<D> {
 
     /// Whether something was written that is not durable.
     pub fn is_dirty(&self) -> bool {
-        self.has_new_names || self.shelf.parts().values().any(|part| part.is_dirty)
+        self.has_new_names || !self.dirty.is_empty()
     }
 
     /// Makes a spare file if there are too few; whether there are enough now.
     pub fn make_spare(&mut self) -> io::Result<bool> {
-        if self.spares.len() >= SPARES {
-            return Ok(true);
-        }
         let names = (1..).map(|number| format!("spare-{number}.log"));
         let is_free = |name: &String| !self.spares.contains(name);
-        let Some(name) = names.take(SPARES + 1).find(is_free) else {
-            return Ok(true);
-        };
-        match self.create(&name, u64::from(SEGMENT_BYTES)) {
-            Ok(_) => self.spares.push(name),
-            Err(error) => {
+        let missing = (self.spares.len() < SPARES).then(|| names.take(SPARES).find(is_free));
+        if let Some(name) = missing.flatten() {
+            if let Err(error) = self.create(&name, u64::from(self.segment_bytes)) {
                 // A file that is no use must not take room.
                 let _ = self.disk.remove(&name);
+                self.lacks_room = true;
                 return Err(error);
             }
+            self.spares.push(name);
         }
-        Ok(self.spares.len() >= SPARES)
+        let is_enough = self.spares.len() >= SPARES;
+        self.lacks_room &= !is_enough;
+        Ok(is_enough)
     }
 
     pub(super) fn take_spare(&mut self, name: String) {
@@ -230,127 +291,160 @@ impl<D: Disk> Files<D> {
         let _ = self.disk.remove(name);
         let file = self.disk.create(name)?;
         self.disk.allocate(&file, bytes)?;
-        self.disk.sync(&file)?;
         self.counts.syncs += 1;
+        self.disk.sync(&file)?;
         Ok(file)
     }
 
-    fn open_segment(&mut self, segment: u32, capacity: u32) -> io::Result<()> {
+    fn open_segment(&mut self, segment: u32, capacity: u32, sync: Sync) -> io::Result<()> {
         if self.shelf.parts().contains_key(&(segment, 0)) {
             return Ok(());
         }
+        if sync != Sync::Never {
+            // What lies before is whole then: only the end of the log can be torn.
+            self.sync()?;
+        }
         let name = name_of(segment, 0);
-        let spare = (capacity == SEGMENT_BYTES)
-            .then(|| self.spares.pop())
-            .flatten();
-        let file = match spare {
+        let spare = (capacity == self.segment_bytes).then(|| self.spares.pop());
+        let file = match spare.flatten() {
             Some(spare) => {
                 self.disk.rename(&spare, &name)?;
                 self.disk.open(&name)?
             }
             None => self.create(&name, capacity.into())?,
         };
-        self.add(segment, 0, capacity, name, file)
+        self.add((segment, 0), capacity, name, file, sync)
     }
 
     /// Writes the header of a new file and takes it in.
     fn add(
         &mut self,
-        segment: u32,
-        start: u32,
+        key: (u32, u32),
         capacity: u32,
         name: String,
         file: D::File,
+        sync: Sync,
     ) -> io::Result<()> {
         self.has_new_names = true;
         let header = Header {
-            segment,
-            start,
+            segment: key.0,
+            start: key.1,
             capacity,
             salt: self.salt,
         };
         self.disk.write(&file, 0, &header.encode())?;
         self.counts.bytes_written += u64::from(HEADER_LEN);
-        let part = Part {
-            name,
-            file: Arc::new(file),
-            bytes: offset_in_file(start, capacity),
-            is_dirty: true,
-            is_given_up: false,
-        };
-        self.shelf.parts().insert((segment, start), part);
+        let part = Part::found(name, file, offset_in_file(key.1, capacity));
+        self.note_dirty(key, &part.file);
+        self.shelf.parts().insert(key, part);
+        if sync != Sync::Never {
+            self.sync()?;
+        }
         Ok(())
     }
 
-    fn write(&mut self, place: Place, bytes: &[u8]) -> io::Result<()> {
-        let (segment, offset) = (place.segment(), place.offset());
-        let known = {
-            let parts = self.shelf.parts();
-            let last = parts.range((segment, 0)..=(segment, offset)).next_back();
-            last.filter(|(_, part)| !part.is_given_up)
-                .map(|(&key, part)| (key, Arc::clone(&part.file)))
-        };
-        let (key, file) = match known {
-            Some(known) => known,
-            None => self.continue_segment(place, bytes.len() as u32)?,
-        };
-        let written = self.disk.write(&file, offset_in_file(key.1, offset), bytes);
+    fn note_dirty(&mut self, key: (u32, u32), file: &Arc<D::File>) {
+        if self.dirty.iter().all(|dirty| dirty.key != key) {
+            self.dirty.push(Dirty {
+                key,
+                file: Arc::clone(file),
+                is_reported: false,
+            });
+        }
+    }
+
+    /// Never writes to a file again.
+    fn give_up(&mut self, key: (u32, u32)) {
         if let Some(part) = self.shelf.parts().get_mut(&key) {
-            part.is_dirty = true;
-            part.is_given_up = written.is_err();
+            part.is_given_up = true;
+        }
+    }
+
+    fn write(&mut self, place: Place, bytes: &[u8], sync: Sync) -> io::Result<()> {
+        let (key, file) = match self.writable(place) {
+            Some(known) => known,
+            None => {
+                self.continue_segment(place, bytes.len() as u32, sync)?;
+                let made = self.writable(place);
+                made.ok_or_else(|| io::Error::other("the new file gave errors at once"))?
+            }
+        };
+        self.note_dirty(key, &file);
+        let at = offset_in_file(key.1, place.offset());
+        if let Err(error) = self.disk.write(&file, at, bytes) {
+            self.give_up(key);
+            return Err(error);
         }
         self.counts.bytes_written += bytes.len() as u64;
-        written
+        Ok(())
+    }
+
+    /// The file to write to at a place, unless it was given up.
+    #[allow(clippy::type_complexity)] // a key and its file
+    fn writable(&self, place: Place) -> Option<((u32, u32), Arc<D::File>)> {
+        let (segment, offset) = (place.segment(), place.offset());
+        let parts = self.shelf.parts();
+        let last = parts.range((segment, 0)..=(segment, offset)).next_back();
+        last.filter(|(_, part)| !part.is_given_up)
+            .map(|(&key, part)| (key, Arc::clone(&part.file)))
     }
 
     /// Makes a file for the rest of a segment whose file was given up.
-    fn continue_segment(
-        &mut self,
-        place: Place,
-        len: u32,
-    ) -> io::Result<((u32, u32), Arc<D::File>)> {
+    fn continue_segment(&mut self, place: Place, len: u32, sync: Sync) -> io::Result<()> {
         let key = (place.segment(), place.offset());
+        // An earlier attempt at the same has nothing that the batch at hand has not.
         self.shelf.parts().remove(&key);
-        let capacity = SEGMENT_BYTES.max(key.1 + len);
+        self.dirty.retain(|dirty| dirty.key != key);
+        let capacity = self.segment_bytes.max(key.1 + len);
         let name = name_of(key.0, key.1);
         let file = self.create(&name, offset_in_file(key.1, capacity))?;
-        self.add(key.0, key.1, capacity, name, file)?;
-        let parts = self.shelf.parts();
-        let part = parts.get(&key).map(|part| Arc::clone(&part.file));
-        part.map(|file| (key, file))
-            .ok_or_else(|| io::Error::other("the new file is not there"))
+        self.add(key, capacity, name, file, sync)
     }
 
-    fn unlink(&mut self, segment: u32) {
-        let names: Vec<_> = {
-            let mut parts = self.shelf.parts();
-            let keys: Vec<_> = parts
-                .range((segment, 0)..=(segment, u32::MAX))
-                .map(|(&key, _)| key)
-                .collect();
-            keys.iter()
-                .filter_map(|key| parts.remove(key))
-                .map(|part| part.name)
-                .collect()
-        };
-        for name in names {
-            self.has_new_names = true;
-            if let Err(error) = self.disk.remove(&name) {
-                // It stays and takes room until the next start finds nothing live in it.
-                log::warn!("Warning: {name} of the journal cannot be removed: {error}");
+    /// Nothing in a segment is needed: its files are to be removed.
+    fn doom(&mut self, segment: u32) {
+        let mut parts = self.shelf.parts();
+        let keys = parts.range((segment, 0)..=(segment, u32::MAX));
+        let keys: Vec<_> = keys.map(|(&key, _)| key).collect();
+        let names = keys.iter().filter_map(|key| parts.remove(key));
+        self.doomed.extend(names.map(|part| part.name));
+        drop(parts);
+        self.dirty.retain(|dirty| dirty.key.0 != segment);
+    }
+
+    /// Removes what nobody needs; what cannot be removed now keeps all behind it, too.
+    pub fn remove_doomed(&mut self) {
+        while !self.doomed.is_empty() && !self.has_lost {
+            // Where promises come before the sync, this is when the copies become durable. If
+            // they do not, the next start finds what they were made of.
+            if self.is_dirty() && self.sync().is_err() {
+                return;
             }
+            let Some(name) = self.doomed.front() else {
+                return;
+            };
+            match self.disk.remove(name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    if !std::mem::replace(&mut self.was_told_doomed, true) {
+                        log::warn!("Warning: {name} of the journal cannot be removed yet: {error}");
+                    }
+                    return;
+                }
+                _ => self.has_new_names = true,
+            }
+            self.was_told_doomed = false;
+            self.doomed.pop_front();
         }
     }
 }
 
 impl<F> Part<F> {
-    /// A file that was found.
+    /// A file that can be trusted.
     pub(super) fn found(name: String, file: F, bytes: u64) -> Part<F> {
         Part {
             name,
             file: Arc::new(file),
             bytes,
-            is_dirty: false,
             is_given_up: false,
         }
     }

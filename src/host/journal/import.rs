@@ -6,6 +6,7 @@
 use super::disk::Disk;
 use super::files::{Files, parse_name};
 use crate::broker::{Broker, Now};
+use crate::conf::Sync;
 use crate::store::journal::{Batch, Report};
 use crate::store::mosquitto_db;
 use std::io;
@@ -94,7 +95,7 @@ fn finish<D: Disk>(disk: &mut D) -> io::Result<()> {
 fn write<D: Disk>(broker: &mut Broker, files: &mut Files<D>, now: Now) -> io::Result<()> {
     let mut batch = Batch::default();
     while broker.poll_journal(&mut batch) {
-        files.perform(&batch, true)?;
+        files.perform(&batch, Sync::Always)?;
         let report = Report {
             durable: batch.end,
             written: batch.end,

@@ -1,7 +1,7 @@
 //! One broker for each folder: a lock that goes with the process, however it ends.
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -19,6 +19,8 @@ pub struct Lock {
 pub fn take(folder: &Path) -> io::Result<Lock> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).mode(0o600);
+    // Whoever may write to the folder must not have another file emptied.
+    options.custom_flags(OFlag::O_NOFOLLOW.bits());
     let file = options.open(folder.join("midge.lock"))?;
     let mut file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(file, errno)| {
         if errno != Errno::EWOULDBLOCK {

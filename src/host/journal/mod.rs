@@ -19,3 +19,6 @@ pub use disk::{Disk, Folder};
 pub use files::Files;
 pub use open::open;
 pub use thread::Journal;
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,16 @@
 //! The start: finding the files, telling what is in them, and making sure of it.
 //!
 //! Damage never keeps the broker down: what is good is told, what is not is counted, and a file with
-//! damage stays beside the others under another name. Only a format that is newer than this program
-//! is refused, since to go on would be to lose it.
+//! damage stays beside the others under another name. That goes for files that cannot be read, too,
+//! and for those that only look like ours: nothing is cut unless good records of this log are in
+//! it. Only a format that is newer than this program is refused, since to go on would be to lose it.
+//! Bounds: one file at a time is in memory, of at most [`FILE_MAX`] bytes.
 
 use super::disk::Disk;
-use super::files::{Files, Part, parse_name};
+use super::files::{FILE_MAX, Files, Part, SPARES, parse_name};
 use crate::store::journal::record::Clock;
 use crate::store::journal::report::continued;
-use crate::store::journal::segment::{Found, HEADER_LEN, Header};
+use crate::store::journal::segment::{Found, HEADER_LEN, Header, VERSION};
 use crate::store::journal::writer::{SEGMENT_BYTES, Segment};
 use crate::store::journal::{Opened, Place, Placed, Record, scan};
 use std::collections::{BTreeMap, VecDeque};
@@ -16,6 +18,8 @@ use std::io;
 
 /// Files with damage that are kept.
 const BAD_MAX: usize = 8;
+/// What is given up together where a file cannot be read.
+const READ_BLOCK: usize = 4096;
 
 /// A file of the journal, before it is read.
 struct Candidate<F> {
@@ -27,10 +31,31 @@ struct Candidate<F> {
     header: Found,
 }
 
+/// What the folder has of the journal.
+struct Finds<F> {
+    /// In their order.
+    candidates: Vec<Candidate<F>>,
+    /// Spare files that can be used.
+    spares: Vec<String>,
+    /// Files with nothing in them.
+    empty: Vec<String>,
+}
+
+/// What one file turned out to hold.
+struct Contents {
+    bytes: Vec<u8>,
+    /// Blocks that gave errors.
+    unreadable: u64,
+}
+
 /// What is gathered on the way.
 struct Reading<'a, D: Disk> {
     disk: D,
     salt: u64,
+    /// Where the last batch begins: everything before that was durable.
+    last: Option<Place>,
+    /// The last batch was not written to its end: nothing more counts.
+    has_gap: bool,
     opened: Opened,
     newest: Option<Clock>,
     each: &'a mut dyn FnMut(Placed, Record<'_>),
@@ -47,11 +72,21 @@ pub fn open<D: Disk>(
     fresh: u64,
     each: &mut dyn FnMut(Placed, Record<'_>),
 ) -> io::Result<(Files<D>, Opened)> {
-    let (candidates, spares) = find(&mut disk)?;
+    let Finds {
+        candidates,
+        spares,
+        empty,
+    } = find(&mut disk)?;
+    for name in empty {
+        // Where it cannot be removed it does no harm either.
+        let _ = disk.remove(&name);
+    }
     let salt = common_salt(&candidates).unwrap_or(fresh);
     let mut reading = Reading {
         disk,
         salt,
+        last: last_mark::<D>(&candidates, salt),
+        has_gap: false,
         opened: Opened {
             salt,
             boot: now.boot,
@@ -89,32 +124,64 @@ pub fn open<D: Disk>(
     Ok((files, opened))
 }
 
-/// All files of the journal in their order, and the spare ones.
-fn find<D: Disk>(disk: &mut D) -> io::Result<(Vec<Candidate<D::File>>, Vec<String>)> {
+/// Where the last batch begins, if that can be told.
+fn last_mark<D: Disk>(candidates: &[Candidate<D::File>], salt: u64) -> Option<Place> {
+    for candidate in candidates.iter().rev() {
+        let Contents { bytes, .. } = contents::<D>(&candidate.file, candidate.len);
+        let begin = Place::new(candidate.segment, candidate.start.max(HEADER_LEN));
+        let body = bytes.get(HEADER_LEN as usize..).unwrap_or_default();
+        let mut last = None;
+        scan(salt, begin, body, None, |placed, record| {
+            if record == Record::Mark {
+                last = Some(placed.place);
+            }
+        });
+        if last.is_some() {
+            return last;
+        }
+    }
+    None
+}
+
+/// Looks at all names, and changes nothing.
+fn find<D: Disk>(disk: &mut D) -> io::Result<Finds<D::File>> {
     let mut found = BTreeMap::new();
-    let mut spares = Vec::new();
+    let mut finds = Finds {
+        candidates: Vec::new(),
+        spares: Vec::new(),
+        empty: Vec::new(),
+    };
     for (name, len) in disk.list()? {
-        if name.starts_with("spare-") {
-            if len == u64::from(SEGMENT_BYTES) && spares.len() < super::files::SPARES {
-                spares.push(name);
-            } else {
-                disk.remove(&name)?;
+        if is_spare(&name) {
+            // The power can go between the first records and the file's new name. What is in it was
+            // promised to nobody then, and must not be found later at the same place.
+            let is_good = len == u64::from(SEGMENT_BYTES)
+                && finds.spares.len() < SPARES
+                && disk.open(&name).is_ok_and(|file| is_zero::<D>(&file, len));
+            match is_good {
+                true => finds.spares.push(name),
+                false => finds.empty.push(name),
             }
             continue;
         }
         let Some((segment, start)) = parse_name(&name) else {
             continue;
         };
-        let file = disk.open(&name)?;
+        let file = (disk.open(&name))
+            .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
         let mut bytes = [0; HEADER_LEN as usize];
-        let got = D::read(&file, 0, &mut bytes)?;
+        // What cannot be read is damage.
+        let got = D::read(&file, 0, &mut bytes).unwrap_or(0);
         let header = Header::find(&bytes[..got]);
         if let Found::Newer(version) = header {
             return Err(io::Error::other(format!(
                 "{name} has format {version}, which a newer Midge wrote; this one knows formats up \
-                 to {}. Start the newer one, or give another persistence_location",
-                crate::store::journal::segment::VERSION
+                 to {VERSION}. Start the newer one, or give another persistence_location"
             )));
+        }
+        if header == Found::Damaged && is_zero::<D>(&file, len) {
+            finds.empty.push(name);
+            continue;
         }
         let candidate = Candidate {
             name,
@@ -126,7 +193,45 @@ fn find<D: Disk>(disk: &mut D) -> io::Result<(Vec<Candidate<D::File>>, Vec<Strin
         };
         found.insert((segment, start), candidate);
     }
-    Ok((found.into_values().collect(), spares))
+    finds.candidates = found.into_values().collect();
+    Ok(finds)
+}
+
+/// Whether a name is one that spare files get.
+fn is_spare(name: &str) -> bool {
+    (1..=SPARES).any(|number| name == format!("spare-{number}.log"))
+}
+
+/// Whether a file reads as zeros from end to end.
+fn is_zero<D: Disk>(file: &D::File, len: u64) -> bool {
+    let mut bytes = vec![0; 64 * 1024];
+    let mut at = 0;
+    while at < len.min(u64::from(FILE_MAX)) {
+        match D::read(file, at, &mut bytes) {
+            Ok(0) => break,
+            Ok(got) if bytes[..got].iter().all(|&byte| byte == 0) => at += got as u64,
+            _ => return false,
+        }
+    }
+    at >= len
+}
+
+/// Reads a file; a block that gives errors is zeros.
+fn contents<D: Disk>(file: &D::File, len: u64) -> Contents {
+    let mut bytes = vec![0; len.min(u64::from(FILE_MAX)) as usize];
+    let mut unreadable = 0;
+    match D::read(file, 0, &mut bytes) {
+        Ok(got) => bytes.truncate(got),
+        Err(_) => {
+            for (number, block) in bytes.chunks_mut(READ_BLOCK).enumerate() {
+                if D::read(file, (number * READ_BLOCK) as u64, block).is_err() {
+                    block.fill(0);
+                    unreadable += 1;
+                }
+            }
+        }
+    }
+    Contents { bytes, unreadable }
 }
 
 /// The secret that most headers have.
@@ -142,8 +247,8 @@ fn common_salt<F>(candidates: &[Candidate<F>]) -> Option<u64> {
 }
 
 impl<D: Disk> Reading<'_, D> {
-    /// Tells what is in a file; `next` is where the one behind it begins. `None` for a file that
-    /// never got as far as a header.
+    /// Tells what is in a file; `next` is where the one behind it begins. `None` for a file that is
+    /// of no use, which has another name then.
     fn read(
         &mut self,
         candidate: Candidate<D::File>,
@@ -157,66 +262,78 @@ impl<D: Disk> Reading<'_, D> {
             len,
             header,
         } = candidate;
-        let mut bytes = vec![0; len as usize];
-        let got = D::read(&file, 0, &mut bytes)?;
-        bytes.truncate(got);
-        if header == Found::Damaged && bytes.iter().all(|&byte| byte == 0) {
-            self.disk.remove(&name)?;
-            return Ok(None);
+        let Contents {
+            mut bytes,
+            unreadable,
+        } = contents::<D>(&file, len);
+        if self.has_gap {
+            // It comes behind what is lost, in a batch of which nobody was promised anything.
+            bytes.truncate(HEADER_LEN as usize);
+            tell_torn(&name, len as usize);
         }
         let begin = Place::new(segment, start.max(HEADER_LEN));
         let body = bytes.get(HEADER_LEN as usize..).unwrap_or_default();
         // What lies behind the beginning of a continuation was given up.
-        let is_continued = next.is_some_and(|next| next.0 == segment);
         let limit = match next {
-            Some(next) if is_continued => (next.1 - begin.offset()) as usize,
+            Some(next) if next.0 == segment => next.1.saturating_sub(begin.offset()) as usize,
             _ => body.len(),
         };
         let body = &body[..limit.min(body.len())];
         let (each, newest) = (&mut self.each, &mut self.newest);
-        let scanned = scan(self.salt, begin, body, |placed, record| {
+        let scanned = scan(self.salt, begin, body, self.last, |placed, record| {
             if let Record::Clock(clock) = record {
                 *newest = Some(clock);
             }
             each(placed, record);
         });
-        let is_newest = next.is_none();
-        let has_bad_header = !matches!(header, Found::Header(_, false));
-        let mut damaged = scanned.damaged + u64::from(has_bad_header);
-        if scanned.has_torn_tail && !is_newest {
-            damaged += 1;
+        let is_ours = matches!(header, Found::Header(h, _) if h.salt == self.salt);
+        if scanned.end == 0 && !is_ours {
+            self.put_aside(&name, segment);
+            return Ok(None);
         }
+        let is_whole = is_ours && matches!(header, Found::Header(_, false));
+        self.has_gap |= scanned.has_gap;
+        let is_newest = next.is_none() || self.has_gap;
+        let is_cut = is_newest && ((HEADER_LEN as usize + scanned.end) as u64) < len;
+        let is_torn = scanned.has_torn_tail && !is_newest;
+        let damaged = scanned.damaged + unreadable + u64::from(!is_whole) + u64::from(is_torn);
         if damaged > 0 {
-            self.keep_aside(&name, segment, damaged, scanned.records);
+            let copy = (is_cut && scanned.has_torn_tail).then_some(&bytes[..]);
+            self.keep_aside(&name, copy, damaged, scanned.records);
+            self.note_damage(segment, damaged);
         }
-        let used = HEADER_LEN as usize + scanned.end;
-        if is_newest && used < bytes.len() {
+        if is_cut {
+            let used = HEADER_LEN as usize + scanned.end;
             if scanned.has_torn_tail {
-                let torn = bytes.len() - used;
-                log::info!(
-                    target: "notice",
-                    "{name}: the last {torn} bytes were not written to the end when the power went \
-                     or the broker was killed; none of it was promised to anybody."
-                );
+                tell_torn(&name, bytes.len() - used);
             }
-            self.disk.truncate(&file, used as u64)?;
-            bytes.truncate(used);
+            match self.disk.truncate(&file, used as u64) {
+                Ok(()) => bytes.truncate(used),
+                // Nothing is appended to this file: what stays is only in the way.
+                Err(error) => log::warn!("Warning: {name} cannot be cut: {error}"),
+            }
         }
-        self.disk.sync(&file)?;
-        self.note_segment(
-            segment,
-            begin.offset() + scanned.end as u32,
-            bytes.len() as u32,
-        );
+        if let Err(error) = self.disk.sync(&file) {
+            // What it holds is told, and soon it is written anew elsewhere.
+            log::warn!("Warning: {name} cannot be synced: {error}");
+            self.note_damage(segment, 0);
+        }
+        let used = begin.offset() + scanned.end as u32;
+        self.note_segment(segment, used, bytes.len() as u32);
         Ok(Some(Part::found(name, file, bytes.len() as u64)))
+    }
+
+    fn note_damage(&mut self, segment: u32, damaged: u64) {
+        self.opened.damaged += damaged;
+        self.opened.damaged_through = self.opened.damaged_through.max(Some(segment));
     }
 
     fn note_segment(&mut self, number: u32, used: u32, bytes: u32) {
         let segments: &mut VecDeque<Segment> = &mut self.opened.segments;
         match segments.back_mut().filter(|last| last.number == number) {
             Some(last) => {
-                last.bytes += bytes;
-                last.used = used;
+                last.bytes = last.bytes.saturating_add(bytes);
+                last.used = last.used.max(used);
             }
             None => segments.push_back(Segment {
                 number,
@@ -226,23 +343,50 @@ impl<D: Disk> Reading<'_, D> {
         }
     }
 
-    /// Keeps a file with damage under a second name, so that somebody can look at it.
-    fn keep_aside(&mut self, name: &str, segment: u32, damaged: u64, records: u64) {
-        self.opened.damaged += damaged;
-        self.opened.damaged_through = self.opened.damaged_through.max(Some(segment));
+    /// Gives a file another name that has nothing of this log: it may be all damage, or of another
+    /// log, or none of ours at all. Its number is never used again.
+    fn put_aside(&mut self, name: &str, segment: u32) {
+        let bad = self.room_for_bad(name);
+        match self.disk.rename(name, &bad) {
+            Ok(()) => log::warn!(
+                "Warning: {name} has no header and no records of this journal; it is kept as {bad}."
+            ),
+            Err(error) => log::warn!(
+                "Warning: {name} has no header and no records of this journal, and cannot be \
+                 renamed to {bad}: {error}."
+            ),
+        }
+        self.note_damage(segment, 1);
+        self.note_segment(segment, HEADER_LEN, 0);
+    }
+
+    /// The name for a file with damage; of those that have such names only the newest stay.
+    fn room_for_bad(&mut self, name: &str) -> String {
         let bad = format!("{name}.bad");
+        let is_ours = |other: &str| other.strip_suffix(".bad").and_then(parse_name).is_some();
         let kept = self.disk.list().unwrap_or_default();
         let mut others: Vec<String> = kept
             .into_iter()
             .map(|(name, _)| name)
-            .filter(|name| name.ends_with(".log.bad") && *name != bad)
+            .filter(|name| is_ours(name) && *name != bad)
             .collect();
         others.sort_unstable();
         for oldest in others.iter().rev().skip(BAD_MAX - 1) {
             let _ = self.disk.remove(oldest);
         }
         let _ = self.disk.remove(&bad);
-        let aside = match self.disk.link(name, &bad) {
+        bad
+    }
+
+    /// Keeps a file with damage under a second name, so that somebody can look at it; as a copy
+    /// where the file itself is about to be cut.
+    fn keep_aside(&mut self, name: &str, copy: Option<&[u8]>, damaged: u64, records: u64) {
+        let bad = self.room_for_bad(name);
+        let kept = match copy {
+            None => self.disk.link(name, &bad),
+            Some(bytes) => self.write_whole(&bad, bytes),
+        };
+        let aside = match kept {
             Ok(()) => format!("the file is kept as {bad}"),
             Err(error) => format!("the file cannot be kept as {bad}: {error}"),
         };
@@ -251,4 +395,22 @@ impl<D: Disk> Reading<'_, D> {
              {aside}."
         );
     }
+
+    fn write_whole(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let file = self.disk.create(name)?;
+        let written = (self.disk.write(&file, 0, bytes)).and_then(|()| self.disk.sync(&file));
+        if written.is_err() {
+            // Part of it would take room and tell nothing.
+            let _ = self.disk.remove(name);
+        }
+        written
+    }
+}
+
+fn tell_torn(name: &str, bytes: usize) {
+    log::info!(
+        target: "notice",
+        "{name}: the last {bytes} bytes were not written to the end when the power went or the \
+         broker was killed; none of it was promised to anybody."
+    );
 }

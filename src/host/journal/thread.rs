@@ -2,8 +2,8 @@
 //!
 //! Two batches change hands: while the thread writes one, the broker fills the other, so that a
 //! batch grows with the time the disk takes (group commit without a timer). A batch that cannot be
-//! written stays, and is tried again every second, so that everything goes on by itself when the
-//! disk does. Bodies are read back by a thread of their own, which no sync holds up.
+//! written stays, and is tried again, at once and then every second, so that everything goes on by
+//! itself when the disk does. Bodies are read back by a thread of their own, which no sync holds up.
 
 use super::disk::Disk;
 use super::files::{Files, Shelf, state_of};
@@ -46,7 +46,8 @@ struct Inner {
     is_news: bool,
     sync: Option<Sync>,
     must_sync: bool,
-    is_ending: bool,
+    /// The broker ends, and waits so long.
+    ends_at: Option<Instant>,
     has_ended: bool,
 }
 
@@ -82,6 +83,7 @@ impl Journal {
             written: durable,
             state: State::Fine,
             unsynced_since: None,
+            was_told_sync: false,
         };
         let thread = thread::Builder::new()
             .name("journal".to_owned())
@@ -140,10 +142,10 @@ impl Journal {
     /// Ends the thread after the batch at hand, with everything synced; waits for it, but not for
     /// ever.
     pub fn finish(&mut self) {
-        self.shared.lock().is_ending = true;
-        self.shared.bell.notify_all();
         let until = Instant::now() + FINISH_MAX;
         let mut inner = self.shared.lock();
+        inner.ends_at = Some(until);
+        self.shared.bell.notify_all();
         while !inner.has_ended {
             let Some(left) = until.checked_duration_since(Instant::now()) else {
                 log::error!("Error: the disk takes no more: what was not acknowledged is lost.");
@@ -169,6 +171,8 @@ struct Hand<D: Disk> {
     written: Place,
     state: State,
     unsynced_since: Option<Instant>,
+    /// The log has been told that the last sync failed.
+    was_told_sync: bool,
 }
 
 /// What wakes the thread.
@@ -184,9 +188,9 @@ impl<D: Disk> Hand<D> {
         self.keep_spares();
         loop {
             match self.wait() {
-                Call::Batch => self.do_batch(),
+                Call::Batch if self.do_batch() => {}
                 Call::Chore => {}
-                Call::End => break,
+                Call::Batch | Call::End => break,
             }
             self.sync_if_due();
             self.keep_spares();
@@ -204,20 +208,22 @@ impl<D: Disk> Hand<D> {
 
     /// Waits until there is something to do.
     fn wait(&mut self) -> Call {
-        let until = self.next_chore();
+        let again = (self.state != State::Fine).then(|| Instant::now() + AGAIN);
         let mut inner = self.shared.lock();
         loop {
             if inner.has_work {
                 return Call::Batch;
             }
-            if inner.is_ending {
+            if inner.ends_at.is_some() {
                 return Call::End;
             }
             if inner.must_sync {
                 return Call::Chore;
             }
+            // Looked at each time: the mode may have changed.
+            let sync_at = self.sync_at(inner.sync.unwrap_or(Sync::Always));
             let now = Instant::now();
-            inner = match until {
+            inner = match sync_at.into_iter().chain(again).min() {
                 None => (self.shared.bell.wait(inner)).unwrap_or_else(PoisonError::into_inner),
                 Some(until) if until <= now => return Call::Chore,
                 Some(until) => {
@@ -228,79 +234,104 @@ impl<D: Disk> Hand<D> {
         }
     }
 
-    fn next_chore(&self) -> Option<Instant> {
-        let sync = match (self.mode(), self.unsynced_since) {
-            (Sync::Every(ms), Some(since)) => Some(since + Duration::from_millis(ms.into())),
-            _ => None,
-        };
-        let spare = (self.state != State::Fine).then(|| Instant::now() + AGAIN);
-        sync.into_iter().chain(spare).min()
+    /// When what was written is to be synced at the latest.
+    fn sync_at(&self, mode: Sync) -> Option<Instant> {
+        let since = self.unsynced_since?;
+        match mode {
+            Sync::Always => Some(since),
+            Sync::Every(ms) => Some(since + Duration::from_millis(ms.into())),
+            Sync::Never => None,
+        }
     }
 
-    /// Does a batch, however long it takes; only the end of the broker comes before.
-    fn do_batch(&mut self) {
+    /// Does a batch, however long it takes; `false` if the broker ends before it is done.
+    fn do_batch(&mut self) -> bool {
         let batch = std::mem::take(&mut self.shared.lock().batch);
-        let is_synced = self.mode() == Sync::Always;
-        while let Err(error) = self.files.perform(&batch, is_synced) {
+        let mut sync = self.mode();
+        let mut is_first = true;
+        while let Err(error) = self.files.perform(&batch, sync) {
+            // What failed is given up now: another file may do.
+            if std::mem::take(&mut is_first) {
+                log::warn!("Warning: the journal goes on in another file after an error: {error}");
+                continue;
+            }
             self.tell(state_of(&error), &error);
             self.publish(None);
-            let inner = self.shared.lock();
-            if inner.is_ending {
-                return;
+            if !self.wait_to_try_again() {
+                log::error!(
+                    "Error: the journal cannot be written at the end, what was not acknowledged is \
+                     lost: {error}"
+                );
+                return false;
             }
-            let waited = self.shared.bell.wait_timeout(inner, AGAIN);
-            drop(waited.map_or_else(|error| error.into_inner().0, |(inner, _)| inner));
+            sync = self.mode();
         }
         self.written = batch.end;
-        if is_synced {
+        self.durable = batch.end;
+        if sync == Sync::Always {
             self.unsynced_since = None;
         } else if self.unsynced_since.is_none() {
             self.unsynced_since = Some(Instant::now());
         }
-        self.durable = batch.end;
         self.publish(Some(batch));
+        true
+    }
+
+    /// Waits a while; `false` if the broker does not wait for another attempt.
+    fn wait_to_try_again(&self) -> bool {
+        let until = Instant::now() + AGAIN;
+        let mut inner = self.shared.lock();
+        loop {
+            if inner.ends_at.is_some_and(|end| end <= until) {
+                return false;
+            }
+            let Some(left) = until.checked_duration_since(Instant::now()) else {
+                return true;
+            };
+            let waited = self.shared.bell.wait_timeout(inner, left);
+            inner = waited.map_or_else(|error| error.into_inner().0, |(inner, _)| inner);
+        }
     }
 
     fn sync_if_due(&mut self) {
-        let is_due = match (self.mode(), self.unsynced_since) {
-            (_, None) => false,
-            (Sync::Always, Some(_)) => true,
-            (Sync::Every(ms), Some(since)) => since.elapsed() >= Duration::from_millis(ms.into()),
-            (Sync::Never, Some(_)) => false,
-        };
+        let now = Instant::now();
+        let is_due = self.sync_at(self.mode()).is_some_and(|at| at <= now);
         let is_asked = std::mem::take(&mut self.shared.lock().must_sync);
         if !is_due && !(is_asked && self.unsynced_since.is_some()) {
             return;
         }
-        self.unsynced_since = None;
-        if let Err(error) = self.files.sync() {
-            log::error!(
-                "Error: the disk did not take what was written: {error}. What was acknowledged in \
-                 the last moments may be lost if the power goes now (persistence_sync is not \
-                 always)."
-            );
+        let synced = self.files.sync();
+        // What could not be synced now may be later, as names can.
+        self.unsynced_since = self.files.is_dirty().then_some(now);
+        match synced {
+            Ok(()) => self.was_told_sync = false,
+            Err(error) => {
+                if !std::mem::replace(&mut self.was_told_sync, true) {
+                    log::error!("Error: the journal could not be synced: {error}");
+                }
+            }
         }
         self.publish(None);
     }
 
-    /// Makes spare files while there is nothing else to do.
+    /// Makes spare files: one after each batch, so that they never run out while much is written,
+    /// and more while there is nothing else to do.
     fn keep_spares(&mut self) {
         loop {
-            if self.shared.lock().has_work {
-                return;
-            }
             match self.files.make_spare() {
                 Ok(true) => break,
+                Ok(false) if self.shared.lock().has_work => return,
                 Ok(false) => {}
                 Err(error) => {
-                    self.tell(state_of(&error), &error);
+                    // What was begun can go on as far as there is room.
+                    self.tell(State::Full, &error);
                     return self.publish(None);
                 }
             }
         }
         if self.state != State::Fine {
             self.state = State::Fine;
-            log::info!(target: "notice", "There is room for the journal again: everything is kept.");
+            log::info!(target: "notice", "The journal can be written again: everything is kept.");
         }
         self.publish(None);
     }
@@ -308,8 +339,9 @@ impl<D: Disk> Hand<D> {
     fn tell(&mut self, state: State, error: &io::Error) {
         if self.state != state {
             log::error!(
-                "Error: the journal cannot be written: {error}. Messages of QoS 1 and 2 that would \
-                 have to be kept are not acknowledged until it can be."
+                "Error: there is no room or no way to write the journal: {error}. Messages of QoS 1 \
+                 and 2 that would have to be kept are refused or not acknowledged until there is; \
+                 it is tried again every second."
             );
         }
         self.state = state;

@@ -56,6 +56,7 @@ impl Loop {
         if segments == 0 {
             import::import(&mut self.broker, &mut files, &folder.join(old), now)?;
         }
+        self.broker.note_sync(sync == Sync::Always);
         let durable = self.broker.durable_place();
         self.keeping.journal = Some(Journal::start(files, sync, durable, &self.waker)?);
         if segments > 0 {
@@ -130,6 +131,7 @@ impl Loop {
     pub(super) fn set_sync(&mut self, sync: Sync) {
         if let Some(journal) = &mut self.keeping.journal {
             journal.set_sync(sync);
+            self.broker.note_sync(sync == Sync::Always);
         }
     }
 

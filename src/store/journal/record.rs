@@ -85,6 +85,8 @@ pub enum Record<'a> {
         /// All deliveries with smaller ordinals are done, too.
         first: u64,
     },
+    /// A batch begins: everything before it was durable when it was written.
+    Mark,
     /// A topic has no retained message any more.
     Cleared {
         /// The topic.
@@ -306,6 +308,7 @@ const SENT: u8 = 11;
 const RECEIVED: u8 = 12;
 const DONE: u8 = 13;
 const CLEARED: u8 = 14;
+const MARK: u8 = 15;
 
 impl<'a> Record<'a> {
     /// The number that says what it is.
@@ -325,6 +328,7 @@ impl<'a> Record<'a> {
             Record::Received { .. } => RECEIVED,
             Record::Done { .. } => DONE,
             Record::Cleared { .. } => CLEARED,
+            Record::Mark => MARK,
         }
     }
 
@@ -365,6 +369,7 @@ impl<'a> Record<'a> {
                 first,
             } => numbers(&[key, ordinal, ordinal - first.min(ordinal)]),
             Record::Cleared { topic } => out.extend_from_slice(topic),
+            Record::Mark => {}
         }
     }
 
@@ -416,6 +421,7 @@ impl<'a> Record<'a> {
                 }
             }
             CLEARED => Record::Cleared { topic: body },
+            MARK => Record::Mark,
             _ => return None,
         })
     }

@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 pub struct Opened {
     /// The secret of the log's CRCs: that of the segments found, or a new one.
     pub salt: u64,
+    /// Bytes of an ordinary segment; 0 for [`SEGMENT_BYTES`](super::writer::SEGMENT_BYTES).
+    pub segment_bytes: u32,
     /// The segments found, in the order of their numbers.
     pub segments: VecDeque<Segment>,
     /// Which run of the machine this is; see [`Clock::boot`].

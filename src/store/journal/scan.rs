@@ -3,6 +3,11 @@
 //! Reading goes on behind damage: the next record whose magic, length and CRC fit is the next
 //! record, so that damage costs the records it hit and no others. What was never written is zeros;
 //! a stretch of zeros at the end is no damage.
+//!
+//! The last batch is another matter. If the power went while it was written, any of its sectors may
+//! be missing, and a record behind a gap tells of something that came after what is lost: such a
+//! batch counts up to the gap. A gap can be told from damage: what was not written is zeros up to
+//! the end of a sector.
 
 use super::place::{Place, Placed};
 use super::record::Record;
@@ -23,6 +28,8 @@ pub struct Scanned {
     pub end: usize,
     /// Whether something that is not zero lies behind it.
     pub has_torn_tail: bool,
+    /// The reading ended at a gap: nothing behind it counts.
+    pub has_gap: bool,
 }
 
 /// The CRC of a record.
@@ -51,6 +58,22 @@ pub fn check(salt: u64, place: Place, bytes: &[u8]) -> Option<(u8, &[u8])> {
     (crc(salt, place, kind, body) == expected).then_some((kind, body))
 }
 
+/// Whether a part of the bytes ends a sector with zeros.
+fn has_gap(bytes: &[u8], from: usize, to: usize) -> bool {
+    const SECTOR: usize = 512;
+    let header = super::segment::HEADER_LEN as usize;
+    let first = (from + header) / SECTOR + 1;
+    let ends = (first..).map(|sector| sector * SECTOR - header);
+    ends.take_while(|&end| end <= to).any(|end| {
+        bytes[end - GAP_MIN.min(end)..end]
+            .iter()
+            .all(|&byte| byte == 0)
+    })
+}
+
+/// Zeros at the end of a sector that make a gap.
+const GAP_MIN: usize = 16;
+
 /// How far it is to the next byte that a record may begin with, when none begins with the first.
 pub fn next_candidate(bytes: &[u8]) -> usize {
     let rest = bytes.get(1..).unwrap_or_default();
@@ -59,11 +82,14 @@ pub fn next_candidate(bytes: &[u8]) -> usize {
 
 /// Goes through the records of a run of bytes that lies at `start`; `each` gets every good one.
 ///
-/// A record that is good but says nothing that this program knows counts as damaged.
+/// A record that is good but says nothing that this program knows counts as damaged. Behind `last`,
+/// where the last batch begins, a gap ends the reading; the first of the bytes is
+/// [`HEADER_LEN`](super::segment::HEADER_LEN) bytes into its file.
 pub fn scan<'a>(
     salt: u64,
     start: Place,
     bytes: &'a [u8],
+    last: Option<Place>,
     mut each: impl FnMut(Placed, Record<'a>),
 ) -> Scanned {
     let mut scanned = Scanned::default();
@@ -74,7 +100,14 @@ pub fn scan<'a>(
             at += next_candidate(&bytes[at..]);
             continue;
         };
-        scanned.damaged += u64::from(at > scanned.end);
+        if at > scanned.end {
+            let is_last = last.is_some_and(|last| start.after(scanned.end as u32) >= last);
+            if is_last && has_gap(bytes, scanned.end, at) {
+                scanned.has_gap = true;
+                break;
+            }
+            scanned.damaged += 1;
+        }
         let len = RECORD_HEADER + body.len();
         match Record::decode(kind, body) {
             Some(record) => {

@@ -116,6 +116,7 @@ fn one_of_each(recipients: &[u8]) -> Vec<Record<'_>> {
             first: 6,
         },
         Record::Cleared { topic: b"a/b" },
+        Record::Mark,
     ]
 }
 
@@ -159,7 +160,7 @@ fn image(records: &[Record<'_>]) -> (Vec<u8>, Vec<Placed>) {
 fn read(bytes: &[u8]) -> (Vec<(Placed, Record<'_>)>, Scanned) {
     let mut found = Vec::new();
     let start = Place::new(1, HEADER_LEN);
-    let scanned = scan(SALT, start, bytes, |placed, record| {
+    let scanned = scan(SALT, start, bytes, None, |placed, record| {
         found.push((placed, record));
     });
     (found, scanned)
@@ -177,7 +178,13 @@ fn every_record_comes_back_from_its_bytes_and_place() {
     assert_eq!(found, expected);
     assert_eq!((scanned.damaged, scanned.has_torn_tail), (0, false));
     // The same bytes in another place are no records.
-    let elsewhere = scan(SALT, Place::new(2, HEADER_LEN), &bytes, |_, _| panic!());
+    let elsewhere = scan(
+        SALT,
+        Place::new(2, HEADER_LEN),
+        &bytes,
+        None,
+        |_, _| panic!(),
+    );
     assert_eq!((elsewhere.records, elsewhere.has_torn_tail), (0, true));
 }
 

@@ -97,6 +97,8 @@ pub struct Writer {
     disk_bytes: u64,
     live_bytes: u64,
     appended_bytes: u64,
+    segment_bytes: u32,
+    is_marking: bool,
 }
 
 impl Writer {
@@ -117,11 +119,40 @@ impl Writer {
             disk_bytes,
             live_bytes: 0,
             appended_bytes: 0,
+            segment_bytes: SEGMENT_BYTES,
+            is_marking: false,
         }
+    }
+
+    /// Makes segments of another size from now on.
+    #[must_use]
+    pub fn with_segments_of(self, segment_bytes: u32) -> Writer {
+        Writer {
+            segment_bytes,
+            ..self
+        }
+    }
+
+    /// Bytes of an ordinary segment.
+    pub fn segment_bytes(&self) -> u32 {
+        self.segment_bytes
+    }
+
+    /// From now on every batch begins with a mark, or none does: a mark says that everything before
+    /// it is durable, so each batch must be synced before the next is written.
+    pub fn set_marking(&mut self, is_marking: bool) {
+        self.is_marking = is_marking;
     }
 
     /// Appends a record.
     pub fn append(&mut self, record: &Record<'_>) -> Placed {
+        if self.is_marking && self.batch.bytes.is_empty() {
+            self.put(&Record::Mark);
+        }
+        self.put(record)
+    }
+
+    fn put(&mut self, record: &Record<'_>) -> Placed {
         let start = self.batch.bytes.len();
         self.batch.bytes.resize(start + RECORD_HEADER, 0);
         record.encode(&mut self.batch.bytes);
@@ -165,7 +196,7 @@ impl Writer {
             0 => self.next.segment(),
             _ => self.next.segment() + 1,
         };
-        self.capacity = SEGMENT_BYTES.max(HEADER_LEN + len);
+        self.capacity = self.segment_bytes.max(HEADER_LEN + len);
         self.next = Place::new(segment, HEADER_LEN);
         self.segments.push_back(Segment {
             number: segment,

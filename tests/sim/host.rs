@@ -1,0 +1,277 @@
+//! The host's part: a broker, its sockets, and the journal's files on the disk that crashes, all
+//! moved on by the dice.
+
+use fastrand::Rng;
+use midge::broker::{Broker, ConnId, Now, Peer, Settings};
+use midge::conf::Sync;
+use midge::host::journal::{Files, open};
+use midge::store::journal::record::Clock;
+use midge::store::journal::{Batch, Place, Read, Report, State};
+
+use crate::disk::SimDisk;
+
+/// One broker with its disk and its sockets; numbers stand for connections.
+pub struct Host {
+    pub disk: SimDisk,
+    settings: Settings,
+    broker: Broker,
+    files: Files<SimDisk>,
+    batch: Batch,
+    /// The batch is not done yet.
+    is_busy: bool,
+    durable: Place,
+    state: State,
+    reads: Vec<Read>,
+    pub now: Now,
+    boot: u64,
+    offset_ms: i64,
+    sockets: Vec<Socket>,
+}
+
+struct Socket {
+    id: ConnId,
+    unconsumed: Vec<u8>,
+    output: Vec<u8>,
+    is_closed: bool,
+}
+
+impl Host {
+    pub fn new(settings: Settings, seed: u64) -> Host {
+        let disk = SimDisk::new(seed);
+        let now = Now {
+            mono_ms: 1_000_000,
+            wall_ms: 1_700_000_000_000,
+        };
+        let (broker, files, offset_ms) = start(&disk, &settings, now, 1);
+        Host {
+            disk,
+            settings,
+            broker,
+            files,
+            batch: Batch::default(),
+            is_busy: false,
+            durable: Place::START,
+            state: State::Fine,
+            reads: Vec::new(),
+            now,
+            boot: 1,
+            offset_ms,
+            sockets: Vec::new(),
+        }
+    }
+
+    /// The power goes and comes back; the calendar may say anything afterwards.
+    pub fn crash(&mut self, wall_ms: u64) {
+        self.disk.crash();
+        self.boot += 1;
+        self.now.wall_ms = wall_ms;
+        let (broker, files, offset_ms) = start(&self.disk, &self.settings, self.now, self.boot);
+        (self.broker, self.files, self.offset_ms) = (broker, files, offset_ms);
+        self.batch = Batch::default();
+        self.is_busy = false;
+        (self.durable, self.state) = (Place::START, State::Fine);
+        self.reads.clear();
+        for socket in &mut self.sockets {
+            socket.is_closed = true;
+        }
+    }
+
+    /// The time on the broker's clock.
+    fn time(&self) -> Now {
+        Now {
+            mono_ms: self.now.mono_ms.saturating_add_signed(self.offset_ms),
+            ..self.now
+        }
+    }
+
+    pub fn advance(&mut self, ms: u64) {
+        self.now.mono_ms += ms;
+        self.now.wall_ms = self.now.wall_ms.wrapping_add(ms);
+        let now = self.time();
+        self.broker.timeout(now);
+    }
+
+    pub fn connect(&mut self) -> usize {
+        let peer = Peer {
+            address: "192.0.2.1:1".to_owned(),
+            listener: 0,
+        };
+        let now = self.time();
+        let id = self.broker.accept(peer, now).expect("there is no limit");
+        self.sockets.push(Socket {
+            id,
+            unconsumed: Vec::new(),
+            output: Vec::new(),
+            is_closed: false,
+        });
+        self.sockets.len() - 1
+    }
+
+    pub fn send(&mut self, socket: usize, bytes: &[u8]) {
+        self.sockets[socket].unconsumed.extend_from_slice(bytes);
+        self.present(socket);
+    }
+
+    pub fn hang_up(&mut self, socket: usize) {
+        if !std::mem::replace(&mut self.sockets[socket].is_closed, true) {
+            let now = self.time();
+            self.broker.gone(self.sockets[socket].id, None, now);
+        }
+    }
+
+    pub fn output(&mut self, socket: usize) -> Vec<u8> {
+        std::mem::take(&mut self.sockets[socket].output)
+    }
+
+    pub fn is_closed(&self, socket: usize) -> bool {
+        self.sockets[socket].is_closed
+    }
+
+    fn present(&mut self, at: usize) {
+        let now = self.time();
+        let socket = &mut self.sockets[at];
+        if !socket.is_closed {
+            let consumed = self.broker.receive(socket.id, &socket.unconsumed, now);
+            socket.unconsumed.drain(..consumed);
+        }
+    }
+
+    fn socket_of(&self, id: ConnId) -> Option<usize> {
+        let is_it = |socket: &Socket| socket.id == id && !socket.is_closed;
+        self.sockets.iter().position(is_it)
+    }
+
+    /// Lets the broker say what it has to say.
+    pub fn serve(&mut self) {
+        for _ in 0..10_000 {
+            if !self.serve_one() {
+                return;
+            }
+        }
+        panic!("the broker never rests");
+    }
+
+    fn serve_one(&mut self) -> bool {
+        let now = self.time();
+        if let Some(id) = self.broker.poll_writable() {
+            let Some(at) = self.socket_of(id) else {
+                return true;
+            };
+            let mut buffer = [0; 2048];
+            let n = self.broker.transmit(id, &mut buffer, now);
+            self.broker.sent(id, n, now);
+            self.sockets[at].output.extend_from_slice(&buffer[..n]);
+            return true;
+        }
+        if let Some(id) = self.broker.poll_resume() {
+            if let Some(at) = self.socket_of(id) {
+                self.present(at);
+            }
+            return true;
+        }
+        if let Some(id) = self.broker.poll_close() {
+            if let Some(at) = self.socket_of(id) {
+                self.sockets[at].is_closed = true;
+            }
+            self.broker.gone(id, None, now);
+            return true;
+        }
+        false
+    }
+
+    /// The journal thread does what it has to do, if the disk lets it.
+    pub fn write(&mut self) {
+        if !self.is_busy {
+            self.is_busy = self.broker.poll_journal(&mut self.batch);
+        }
+        if self.is_busy {
+            match self.files.perform(&self.batch, Sync::Always) {
+                Ok(()) => {
+                    self.is_busy = false;
+                    self.durable = self.batch.end;
+                    self.state = State::Fine;
+                }
+                Err(error) => self.state = midge::host::journal::files::state_of(&error),
+            }
+        }
+        while !self.disk.is_off() {
+            match self.files.make_spare() {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => {
+                    self.state = midge::host::journal::files::state_of(&error);
+                    break;
+                }
+            }
+        }
+        if self.disk.is_off() {
+            return;
+        }
+        let report = Report {
+            durable: self.durable,
+            written: self.durable,
+            state: self.state,
+            ..self.files.report()
+        };
+        let now = self.time();
+        self.broker.durable(report, now);
+    }
+
+    /// The reader reads something that was asked for.
+    pub fn read(&mut self, rng: &mut Rng) {
+        while let Some(read) = self.broker.poll_fetch() {
+            self.reads.push(read);
+        }
+        if self.reads.is_empty() {
+            return;
+        }
+        let read = self.reads.swap_remove(rng.usize(..self.reads.len()));
+        let bytes = self.files.shelf().read::<SimDisk>(read);
+        let now = self.time();
+        self.broker.fetched(read, bytes.as_deref(), now);
+    }
+
+    /// The number of the segment that is written to.
+    pub fn newest_segment(&self) -> u64 {
+        self.durable.segment().into()
+    }
+
+    /// How many segments there are.
+    pub fn segments(&self) -> u64 {
+        self.disk.segments()
+    }
+
+    /// Whether nothing is under way any more.
+    pub fn is_quiet(&mut self) -> bool {
+        !self.is_busy && !self.broker.has_journal() && self.reads.is_empty()
+    }
+}
+
+/// Small, so that segments come and go all the time.
+const SEGMENT_BYTES: u32 = 8 * 1024;
+
+fn start(
+    disk: &SimDisk,
+    settings: &Settings,
+    now: Now,
+    boot: u64,
+) -> (Broker, Files<SimDisk>, i64) {
+    let mut broker = Broker::new(settings.clone(), 1, now);
+    let clock = Clock {
+        boot,
+        boot_ms: now.mono_ms,
+        wall_ms: now.wall_ms,
+        log_ms: 0,
+    };
+    let (mut files, mut opened) = open(disk.clone(), clock, 77, &mut |placed, record| {
+        broker.restore(placed, record);
+    })
+    .expect("the start never fails");
+    files.set_segment_bytes(SEGMENT_BYTES);
+    opened.segment_bytes = SEGMENT_BYTES;
+    let offset_ms = opened.clock_offset_ms;
+    let mono_ms = now.mono_ms.saturating_add_signed(offset_ms);
+    broker.start_journal(opened, Now { mono_ms, ..now });
+    broker.note_sync(true);
+    (broker, files, offset_ms)
+}
