@@ -126,8 +126,14 @@ impl Broker {
             }
         };
         self.journal.cleaning.state = Some(Step::Paused(segment, end));
-        if end.offset() >= segment.used {
-            self.read_piece(segment, end, PIECE_BYTES);
+        // With nothing to write, no report would come that sets it going again.
+        let writer = self.journal.writer.as_ref();
+        if writer.is_some_and(|writer| !writer.has_steps()) || end.offset() >= segment.used {
+            self.continue_cleaning();
+        }
+        if matches!(self.journal.cleaning.state, Some(Step::Waiting(_, end)) if self.journal.is_durable(end))
+        {
+            self.continue_cleaning();
         }
         true
     }
@@ -170,6 +176,7 @@ impl Broker {
     /// A record of the oldest segment: if it is live, its object is described anew.
     fn clean_record(&mut self, placed: Placed, record: Record<'_>) {
         match record {
+            Record::Clock(_) if placed.place == self.journal.clock_place => self.record_clock(),
             Record::Session(session) => {
                 let id = self.journal.sessions.get(&session.key).copied();
                 if let Some(id) = id.filter(|&id| self.sessions.get(id).placed == placed) {

@@ -42,6 +42,8 @@ pub(super) struct Journal {
     boot: u64,
     clock_offset_ms: i64,
     clock_due_ms: u64,
+    /// The newest record of clocks.
+    pub(super) clock_place: Place,
     pub(super) damaged: u64,
     pub(super) refused: u64,
     was_told_full: bool,
@@ -193,7 +195,7 @@ impl Broker {
         )
     }
 
-    fn record_clock(&mut self) {
+    pub(super) fn record_clock(&mut self) {
         self.journal.clock_due_ms = self.now.mono_ms + CLOCK_INTERVAL_MS;
         let clock = Clock {
             boot: self.journal.boot,
@@ -201,7 +203,8 @@ impl Broker {
             wall_ms: self.now.wall_ms,
             log_ms: self.now.mono_ms,
         };
-        self.journal.append(&Record::Clock(clock));
+        let placed = self.journal.append(&Record::Clock(clock));
+        self.journal.clock_place = placed.unwrap_or_default().place;
     }
 
     /// Hands out what the journal is to do next; `false` if there is nothing.

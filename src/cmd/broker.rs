@@ -87,7 +87,7 @@ fn parse(program: &str, args: &[String]) -> Result<Flags, u8> {
     let usage = || {
         let brief = format!(
             "midge version {}\n\nUsage: {program} [-c FILE] [-d] [-p PORT]... [-q | -v]\n       \
-             midge pub|sub|rr|passwd --help",
+             midge pub|sub|rr|passwd|log --help",
             env!("CARGO_PKG_VERSION")
         );
         options().usage(&brief)

@@ -2,6 +2,7 @@
 
 pub mod broker;
 pub mod client;
+pub mod log;
 pub mod passwd;
 pub mod publish;
 pub mod request;
@@ -40,13 +41,16 @@ pub fn run(argv: &[String]) -> u8 {
 }
 
 fn is_command(word: &str) -> bool {
-    LINK_NAMES
-        .iter()
-        .any(|(_, command)| *command == word && word != "broker")
+    // Mosquitto has no such program.
+    word == "log"
+        || LINK_NAMES
+            .iter()
+            .any(|(_, command)| *command == word && word != "broker")
 }
 
 fn run_command(command: &str, program: &str, args: &[String]) -> u8 {
     match command {
+        "log" => log::run(program, args),
         "passwd" => passwd::run(program, args),
         "pub" => publish::run(program, args),
         "sub" => subscribe::run(program, args),

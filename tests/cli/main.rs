@@ -13,6 +13,7 @@ mod common;
 mod conf_errors;
 mod format;
 mod harness;
+mod journal_tool;
 mod limits;
 mod listeners;
 mod log_words;

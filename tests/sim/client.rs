@@ -216,6 +216,8 @@ pub struct Subscriber {
     owing: VecDeque<Packet>,
     /// What was heard, by publisher.
     pub heard: BTreeMap<String, Vec<u64>>,
+    /// The last that was heard, by publisher and topic.
+    last: BTreeMap<String, u64>,
     pub had_session: bool,
     /// The disk was full: what 3.x got no answer for comes later than what followed it.
     pub pardons_order: bool,
@@ -235,6 +237,7 @@ impl Subscriber {
             holding: BTreeSet::new(),
             owing: VecDeque::new(),
             heard: BTreeMap::new(),
+            last: BTreeMap::new(),
             had_session: false,
             pardons_order: false,
         }
@@ -328,7 +331,13 @@ impl Subscriber {
             return Err(format!("{} got {name}:{number} twice at QoS 2", self.name));
         }
         let is_again = heard.contains(&number);
-        let is_early = heard.iter().max().is_some_and(|&last| number < last);
+        // Each topic has an order of its own: a filter may have been granted in between.
+        let last = self
+            .last
+            .entry(format!("{name}{}{}", publish.qos, publish.topic));
+        let last = last.or_insert(number);
+        let is_early = number < *last;
+        *last = number.max(*last);
         if is_early && !is_again && !self.pardons_order {
             return Err(format!(
                 "{} got {name}:{number} out of order: {heard:?}",
