@@ -171,6 +171,11 @@ impl Broker {
             session.window_bytes += len as u64;
             return self.restore_windowed(id, ordinal, delivery);
         }
+        // QoS 1 does not wait for the record that it was sent. To a client that was here it may
+        // have been: this may be a second attempt, and has to say so [MQTT-3.3.1-1].
+        if session.left_ms.is_none() {
+            delivery.set_doubtful();
+        }
         if session.queue.is_empty() {
             session.windowed = ordinal;
             session.base = session.base.min(ordinal);

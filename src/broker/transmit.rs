@@ -607,7 +607,7 @@ fn publish_of(
         // [MQTT-3.3.2-6]: what is left, of a message already begun at least 0.
         .then(|| (message.expires_ms.saturating_sub(mono_ms).div_ceil(1000)) as u32);
     Publish {
-        dup: delivery.was_sent() && qos != QoS::AtMostOnce,
+        dup: delivery.is_again() && qos != QoS::AtMostOnce,
         qos,
         retain: delivery.retain(),
         topic: message.topic(),

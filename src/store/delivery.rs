@@ -40,6 +40,8 @@ const _: () = assert!(size_of::<Delivery>() == 16);
 
 const SUBSCRIPTION_ID: u32 = (1 << 28) - 1;
 const QOS_SHIFT: u32 = 28;
+/// In place of QoS 1: the same, and the message may have been sent in an earlier life.
+const DOUBTFUL: u32 = 3;
 const RETAIN: u32 = 1 << 30;
 const SENT: u32 = 1 << 31;
 
@@ -61,8 +63,8 @@ impl Delivery {
     pub fn qos(&self) -> QoS {
         match self.meta >> QOS_SHIFT & 3 {
             0 => QoS::AtMostOnce,
-            1 => QoS::AtLeastOnce,
-            _ => QoS::ExactlyOnce,
+            2 => QoS::ExactlyOnce,
+            _ => QoS::AtLeastOnce,
         }
     }
 
@@ -76,9 +78,21 @@ impl Delivery {
         Some(self.meta & SUBSCRIPTION_ID).filter(|&id| id != 0)
     }
 
-    /// Whether the PUBLISH was sent before, so that it carries DUP now.
+    /// Whether the PUBLISH was sent before.
     pub fn was_sent(&self) -> bool {
         self.meta & SENT != 0
+    }
+
+    /// Whether the PUBLISH was or may have been sent before, so that it carries DUP now.
+    pub fn is_again(&self) -> bool {
+        self.was_sent() || self.meta >> QOS_SHIFT & 3 == DOUBTFUL
+    }
+
+    /// Remembers that nobody knows whether the PUBLISH was sent, if it is one of QoS 1.
+    pub fn set_doubtful(&mut self) {
+        if self.qos() == QoS::AtLeastOnce {
+            self.meta |= DOUBTFUL << QOS_SHIFT;
+        }
     }
 
     /// Remembers that the PUBLISH was sent.

@@ -224,6 +224,10 @@ impl Ledger {
         });
     }
 
+    pub fn is_acknowledged(&self, key: Key) -> bool {
+        self.messages[key.0][key.1].is_acknowledged
+    }
+
     pub fn killed(&mut self) {
         self.kills_us.push(self.start.elapsed().as_micros());
     }

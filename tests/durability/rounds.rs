@@ -25,6 +25,7 @@ fn play(half: u64) {
         let report = world::round(Plan::random(seed));
         println!("seed {seed}: {}", report.summary());
         if !report.is_clean() {
+            println!("seed {seed} fails: {report}");
             bad.push((seed, report));
         }
     }

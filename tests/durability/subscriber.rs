@@ -169,6 +169,7 @@ impl Subscriber {
                 ledger.fault(Rule::Protocol, text);
             }
             self.closed();
+            self.forget_the_unowed(ledger);
             return;
         }
         let is_over = self.manner == Manner::Flapping && Instant::now() > self.until;
@@ -208,6 +209,14 @@ impl Subscriber {
                 }
             }
         }
+    }
+
+    /// What was not acknowledged to its publisher need not come again: it may be published anew.
+    fn forget_the_unowed(&mut self, ledger: &Ledger) {
+        self.again.retain(|_, again| match again {
+            Again::Publish(key) | Again::Either(key) => ledger.is_acknowledged(*key),
+            Again::Release => true,
+        });
     }
 
     fn hear(

@@ -91,6 +91,8 @@ fn check_that_the_dead_rest(mut broker: Broker, watcher: Client, back: [Client; 
     watcher.leave();
     back.into_iter().for_each(Client::leave);
     let (last, _) = broker.connect(Version::V5, mortal(Version::V5, "last", 3));
+    // Its promise stands behind that will in the journal.
+    broker.lasting(Version::V5, "second promise");
     broker.kill();
     drop(last);
     broker.start_again();
