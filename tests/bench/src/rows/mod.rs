@@ -53,7 +53,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "online",
-        about: "QoS 1 of 100 bytes from 20 publishers, window 20, to a lasting session that is there",
+        about: "QoS 1 of 100 bytes from 20 publishers, window 20, to a lasting session at hand",
         brokers: LASTING,
         runs: (1, 3),
         run: queue::online,
