@@ -63,7 +63,7 @@ impl Cleaning {
 impl Broker {
     /// Bytes of records that something still hangs on.
     pub(super) fn live_bytes(&self) -> u64 {
-        let others = self.journal.writer.as_ref().map_or(0, |w| w.live_bytes());
+        let others = self.journal.writer.as_ref().map_or(0, Writer::live_bytes);
         others + self.messages.recorded_bytes()
     }
 
@@ -194,10 +194,6 @@ impl Broker {
         if writer.is_some_and(|writer| !writer.has_steps()) || end.offset() >= segment.used {
             self.continue_cleaning();
         }
-        if matches!(self.journal.cleaning.state, Some(Step::Waiting(_, end)) if self.journal.is_durable(end))
-        {
-            self.continue_cleaning();
-        }
         if self.is_all_durable() {
             self.go_on();
         }
@@ -220,7 +216,7 @@ impl Broker {
 
     /// Writes the live records of a piece anew; returns where the next piece begins.
     fn clean_piece(&mut self, start: Place, bytes: &[u8], segment: Segment) -> Place {
-        let Some(salt) = self.journal.writer.as_ref().map(|writer| writer.salt()) else {
+        let Some(salt) = self.journal.writer.as_ref().map(Writer::salt) else {
             return start;
         };
         let before = self.appended_bytes();

@@ -1,13 +1,14 @@
 //! Bodies that are on the disk only and are needed now.
 //!
-//! Who needs a cold message asks for it and is looked at again when it is there. A read brings
-//! what lies behind the message, too: the next ones of the same queue, as a rule. Bounds: one read
-//! for each connection, which wakes nobody else; a read warms no more than [`READ_BYTES`] besides the message asked for.
+//! Who needs a cold message asks for it and is looked at again when it is there. A read brings what
+//! lies behind the message, too: the next ones of the same queue, as a rule. Bounds: one read for
+//! each connection, which wakes nobody else; a read warms no more than [`READ_BYTES`] besides the
+//! message asked for.
 
 use super::{Broker, ConnId, Now};
 use crate::store::MessageId;
 use crate::store::journal::scan::{MAGIC, RECORD_HEADER, check};
-use crate::store::journal::{Place, Read, Record};
+use crate::store::journal::{Place, Read, Record, Writer};
 use crate::wire::{Ack, Properties, ReasonCode};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -95,7 +96,7 @@ impl Broker {
 
     /// Puts the bodies of the messages back that these bytes have.
     fn warm_from(&mut self, mut place: Place, mut bytes: &[u8]) {
-        let Some(salt) = self.journal.writer.as_ref().map(|writer| writer.salt()) else {
+        let Some(salt) = self.journal.writer.as_ref().map(Writer::salt) else {
             return;
         };
         let most = self.messages.evictable_bytes() + READ_BYTES as usize;

@@ -13,13 +13,15 @@ use crate::store::journal::{Place, Placed, Record};
 use crate::wire::{QoS, SubscriptionOptions, Version};
 use std::collections::BTreeMap;
 
+/// A filter behind the mount point, and its Share Name.
+type FilterName = (Box<str>, Option<Box<str>>);
+
 /// What the records said of one session so far.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) session: Option<(Owned, Placed)>,
     pub(super) is_over: bool,
-    pub(super) subscriptions:
-        BTreeMap<(Box<str>, Option<Box<str>>), (SubscriptionOptions, u32, Placed)>,
+    pub(super) subscriptions: BTreeMap<FilterName, (SubscriptionOptions, u32, Placed)>,
     pub(super) waiting: Vec<Waiting>,
     pub(super) done: Vec<u64>,
     /// How many of them are looked through next.

@@ -124,6 +124,23 @@ struct Model {
     record: Option<(Placed, u32)>,
 }
 
+/// Records a message, with its body in a record of its own or not.
+fn record(messages: &mut Messages, model: &mut Model, next: &mut Place, rng: &mut fastrand::Rng) {
+    let mut put = |len: usize| {
+        let (place, len) = (*next, len as u32);
+        *next = next.after(len);
+        Placed { place, len }
+    };
+    let body = put(model.len + rng.usize(11..200));
+    let apart = rng.bool().then(|| put(rng.usize(20..100)));
+    let (says, body) = apart.map_or((body, None), |says| (says, Some(body)));
+    messages.set_record(model.id, says, body, rng.bool());
+    let len = says.len + body.map_or(0, |body| body.len);
+    model.record = Some((says, len));
+    let read = body.unwrap_or(says).place;
+    assert_eq!(messages.body_place(model.id).map(|b| b.0), Some(read));
+}
+
 /// Bodies that come and go, their records and the counters, against a plain list.
 #[test]
 fn what_is_counted_is_what_there_is() {
@@ -165,19 +182,7 @@ fn what_is_counted_is_what_there_is() {
                 }
                 // Nobody records a message that was lost.
                 13..16 if messages.len_of(model.id) == model.payload.len() + 3 => {
-                    let mut put = |len: usize| {
-                        let (place, len) = (next, len as u32);
-                        next = next.after(len);
-                        Placed { place, len }
-                    };
-                    let body = put(model.len + rng.usize(11..200));
-                    let apart = rng.bool().then(|| put(rng.usize(20..100)));
-                    let (says, body) = apart.map_or((body, None), |says| (says, Some(body)));
-                    messages.set_record(model.id, says, body, rng.bool());
-                    let len = says.len + body.map_or(0, |body| body.len);
-                    model.record = Some((says, len));
-                    let read = body.unwrap_or(says).place;
-                    assert_eq!(messages.body_place(model.id).map(|b| b.0), Some(read));
+                    record(&mut messages, model, &mut next, &mut rng);
                 }
                 16 if !is_hot => messages.warm(model.id, b"m/t", b"", &model.payload),
                 17 if is_hot => {

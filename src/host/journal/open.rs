@@ -1,10 +1,10 @@
 //! The start: finding the files, telling what is in them, and making sure of it.
 //!
-//! Damage never keeps the broker down: what is good is told, what is not is counted, and a file with
-//! damage stays beside the others under another name. That goes for files that cannot be read, too,
-//! and for those that only look like ours: nothing is cut unless good records of this log are in
-//! it. Only a format that is newer than this program is refused, since to go on would be to lose it.
-//! Bounds: one file at a time is in memory, of at most [`FILE_MAX`] bytes.
+//! Damage never keeps the broker down: what is good is told, what is not is counted, and a file
+//! with damage stays beside the others under another name. That goes for files that cannot be read,
+//! too, and for those that only look like ours: nothing is cut unless good records of this log are
+//! in it. Only a format that is newer than this program is refused, since to go on would be to lose
+//! it. Bounds: one file at a time is in memory, of at most [`FILE_MAX`] bytes.
 
 use super::disk::Disk;
 use super::files::{FILE_MAX, Files, Part, Parts, SPARES, parse_name};
@@ -309,20 +309,32 @@ impl<D: Disk> Reading<'_, D> {
             if scanned.has_torn_tail {
                 tell_torn(&name, bytes.len() - used);
             }
-            match self.disk.truncate(&file, used as u64) {
-                Ok(()) => bytes.truncate(used),
-                // Nothing is appended to this file: what stays is only in the way.
-                Err(error) => log::warn!("Warning: {name} cannot be cut: {error}"),
+            if self.cut(&file, &name, used as u64) {
+                bytes.truncate(used);
             }
         }
-        if let Err(error) = self.disk.sync(&file) {
+        self.secure(&file, &name, segment);
+        let used = begin.offset() + scanned.end as u32;
+        self.note_segment(segment, used, bytes.len() as u32);
+        Some(Part::found(name, file, bytes.len() as u64))
+    }
+
+    fn cut(&mut self, file: &D::File, name: &str, len: u64) -> bool {
+        let cut = self.disk.truncate(file, len);
+        if let Err(error) = &cut {
+            // Nothing is appended to this file: what stays is only in the way.
+            log::warn!("Warning: {name} cannot be cut: {error}");
+        }
+        cut.is_ok()
+    }
+
+    /// Makes a file durable as it was found.
+    fn secure(&mut self, file: &D::File, name: &str, segment: u32) {
+        if let Err(error) = self.disk.sync(file) {
             // What it holds is told, and soon it is written anew elsewhere.
             log::warn!("Warning: {name} cannot be synced: {error}");
             self.note_damage(segment, 0);
         }
-        let used = begin.offset() + scanned.end as u32;
-        self.note_segment(segment, used, bytes.len() as u32);
-        Some(Part::found(name, file, bytes.len() as u64))
     }
 
     fn note_damage(&mut self, segment: u32, damaged: u64) {
@@ -393,8 +405,8 @@ impl<D: Disk> Reading<'_, D> {
             Err(error) => format!("the file cannot be kept as {bad}: {error}"),
         };
         log::warn!(
-            "Warning: {name} is damaged: {damaged} places could not be read, {records} records could; \
-             {aside}."
+            "Warning: {name} is damaged: {damaged} places could not be read, {records} records \
+             could; {aside}."
         );
     }
 
