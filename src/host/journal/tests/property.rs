@@ -33,9 +33,12 @@ impl Model {
                 "seed {seed}: {place:?} was never written"
             );
         }
-        // What was given up may come back only with all that came after.
-        let numbers: Vec<u32> = opened.segments.iter().map(|s| s.number).collect();
-        // One that held nothing but what an error left of it has another name by now.
+        // What was given up may come back only with all that came after. Behind what is durable a
+        // batch that is tried again may leave later segments without earlier ones.
+        let numbers: Vec<u32> = (opened.segments.iter())
+            .map(|segment| segment.number)
+            .filter(|&number| number <= self.durable.segment())
+            .collect();
         let is_aside = |number: u32| names.contains(&format!("{}.bad", name_of(number, 0)));
         for pair in numbers.windows(2) {
             let is_gapless = (pair[0] + 1..pair[1]).all(is_aside);
