@@ -248,7 +248,7 @@ fn common_salt<F>(candidates: &[Candidate<F>]) -> Option<u64> {
 
 impl<D: Disk> Reading<'_, D> {
     /// Tells what is in a file; `next` is where the one behind it begins. `None` for a file that is
-    /// of no use, which has another name then.
+    /// of no use, which has another name then or none.
     fn read(
         &mut self,
         candidate: Candidate<D::File>,
@@ -296,6 +296,12 @@ impl<D: Disk> Reading<'_, D> {
         let is_whole = is_ours && matches!(header, Found::Header(_, false));
         self.has_gap |= scanned.has_gap;
         let is_newest = next.is_none() || self.has_gap;
+        let has_nothing = scanned.end == 0 && !scanned.has_torn_tail && unreadable == 0;
+        if is_newest && has_nothing && !is_whole {
+            // The power went while the header was written: records come only when it is durable.
+            let _ = self.disk.remove(&name);
+            return None;
+        }
         let is_cut = is_newest && ((HEADER_LEN as usize + scanned.end) as u64) < len;
         let is_torn = scanned.has_torn_tail && !is_newest;
         let damaged = scanned.damaged + unreadable + u64::from(!is_whole) + u64::from(is_torn);

@@ -378,3 +378,14 @@ fn a_block_that_cannot_be_read_is_no_gap_in_the_last_batch() {
     assert!(!found.contains_key(&places[1]));
     assert!(opened.damaged > 0);
 }
+
+#[test]
+fn a_segment_whose_header_was_not_written_to_the_end_is_no_damage() {
+    let (disk, log) = written(3);
+    let mut bytes = vec![0; SEGMENT_BYTES as usize];
+    bytes[..64].copy_from_slice(&disk.bytes_of(&name(3))[..64]);
+    disk.put(&name(4), &bytes);
+    let (_, opened, found) = open_all(disk.clone()).expect("it opens");
+    assert_eq!((found, opened.damaged), (log, 0));
+    assert_eq!(logs(&disk.names()), [name(1), name(2), name(3)]);
+}
