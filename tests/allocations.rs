@@ -1,5 +1,5 @@
 //! A message in steady state allocates nothing: counted on the thread of the real loop, with real
-//! sockets, for QoS 0, 1 and 2, in 3.1.1 and 5.0.
+//! sockets, for QoS 0, 1 and 2, in 3.1.1 and 5.0, also where all of it is kept on a real disk.
 //!
 //! The allocator counts on threads that ask for it only. The loop runs on one; clients on another
 //! keep it busy, first until everything has its working size, then while it is counted.
@@ -11,6 +11,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -77,7 +78,8 @@ struct Running {
 }
 
 impl Running {
-    fn start() -> Running {
+    /// With a folder, what must survive is kept there.
+    fn start(folder: Option<&Path>) -> Running {
         let bind = Bind::Tcp {
             host: Some("127.0.0.1".to_string()),
             port: 0,
@@ -106,6 +108,12 @@ impl Running {
         let stopped = Arc::clone(&stop);
         let listening = listening.into_iter().map(|l| (0, l)).collect();
         let mut event_loop = Loop::new(setup, listening, None, 1).expect("a poll");
+        if let Some(folder) = folder {
+            let sync = midge::conf::Sync::Always;
+            event_loop
+                .keep(folder, "mosquitto.db", sync)
+                .expect("a folder of its own");
+        }
         let waker = event_loop.waker();
         let thread = std::thread::spawn(move || {
             IS_COUNTED.with(|counted| counted.set(true));
@@ -122,15 +130,20 @@ impl Running {
         }
     }
 
-    fn client(&self, level: u8, id: &str) -> TcpStream {
+    /// A client, whose session stays if it `is_lasting`.
+    fn client(&self, level: u8, id: &str, is_lasting: bool) -> TcpStream {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the loop listens");
         stream.set_nodelay(true).expect("a socket option");
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
             .expect("a socket option");
         let mut body = b"\0\x04MQTT".to_vec();
-        body.extend_from_slice(&[level, 0x02, 0, 0]);
-        body.extend_from_slice(if level == 5 { &[0] } else { &[] });
+        body.extend_from_slice(&[level, if is_lasting { 0 } else { 2 }, 0, 0]);
+        body.extend_from_slice(match (level, is_lasting) {
+            (5, true) => &[5, 0x11, 0xff, 0xff, 0xff, 0xff],
+            (5, false) => &[0],
+            _ => &[],
+        });
         body.extend_from_slice(&[0, id.len() as u8]);
         body.extend_from_slice(id.as_bytes());
         send(&mut stream, 0x10, &[&body]);
@@ -228,41 +241,62 @@ fn messages(
     }
 }
 
-#[test]
-fn a_message_in_steady_state_allocates_nothing() {
-    let running = Running::start();
+/// Keeps a broker busy with messages of each kind; `rounds` are how many messages come, and how
+/// many at once, first until everything has its working size, then while it is counted.
+fn measure(running: &Running, is_lasting: bool, rounds: [&[(u16, u16)]; 2]) {
     let before = ALLOCATIONS.load(Ordering::Relaxed);
-    drop(running.client(4, "anybody"));
+    drop(running.client(4, "anybody", false));
     assert!(
         ALLOCATIONS.load(Ordering::Relaxed) > before,
         "a connection is not free: it counts"
     );
     for level in [4, 5] {
         for qos in 0..=2 {
-            let mut publisher = running.client(level, "publisher");
-            let mut subscriber = running.client(level, "subscriber");
-            let mut body = vec![0, 1];
-            body.extend_from_slice(if level == 5 { &[0] } else { &[] });
-            body.extend_from_slice(b"\0\x09sensors/+");
-            body.push(qos);
-            send(&mut subscriber, 0x82, &[&body]);
+            let name = |name: &str| format!("{name}-{level}-{qos}");
+            let mut publisher = running.client(level, &name("publisher"), is_lasting);
+            let mut subscriber = running.client(level, &name("subscriber"), is_lasting);
+            let filter = [&[0, 1][..], b"\0\x09sensors/+", &[qos]];
+            let filter5 = [&[0, 1, 0][..], b"\0\x09sensors/+", &[qos]];
+            let subscription = if level == 5 { filter5 } else { filter }.concat();
+            send(&mut subscriber, 0x82, &[&subscription]);
             assert_eq!(packet(&mut subscriber).0, 0x90);
-            let mut run = |count: u16, at_once: u16| {
-                for first in (1..=count).step_by(usize::from(at_once)) {
-                    let ids = first..=first + at_once - 1;
-                    messages(&mut publisher, &mut subscriber, level, qos, ids);
+            let mut run = |rounds: &[(u16, u16)]| {
+                for &(count, at_once) in rounds {
+                    for first in (1..=count).step_by(usize::from(at_once)) {
+                        let ids = first..=first + at_once - 1;
+                        messages(&mut publisher, &mut subscriber, level, qos, ids);
+                    }
                 }
             };
             // Queues and windows grow to the most that is under way here, and stay like that.
-            run(200, 20);
+            run(rounds[0]);
             let before = ALLOCATIONS.load(Ordering::Relaxed);
-            run(2000, 1);
-            run(2000, 10);
+            run(rounds[1]);
             let allocations = ALLOCATIONS.load(Ordering::Relaxed) - before;
-            assert_eq!(
-                allocations, 0,
-                "MQTT level {level}, QoS {qos}, 4000 messages"
-            );
+            assert_eq!(allocations, 0, "MQTT level {level}, QoS {qos}");
+            // The session goes on without a connection: nobody else's messages are to wait for it.
+            let filter = [&[0, 2][..], b"\0\x09sensors/+"];
+            let filter5 = [&[0, 2, 0][..], b"\0\x09sensors/+"];
+            let subscription = if level == 5 { filter5 } else { filter }.concat();
+            send(&mut subscriber, 0xa2, &[&subscription]);
+            while packet(&mut subscriber).0 != 0xb0 {}
         }
     }
+}
+
+/// One after the other: there is one counter.
+#[test]
+fn a_message_in_steady_state_allocates_nothing() {
+    let running = Running::start(None);
+    measure(&running, false, [&[(200, 20)], &[(2000, 1), (2000, 10)]]);
+    drop(running);
+
+    let name = format!("midge-allocations-{}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir(&folder).expect("a folder of its own");
+    let running = Running::start(Some(&folder));
+    // Enough of them that the lists of what may leave memory were tidied once.
+    measure(&running, true, [&[(4000, 20)], &[(100, 1), (2000, 20)]]);
+    drop(running);
+    std::fs::remove_dir_all(&folder).expect("it was made above");
 }

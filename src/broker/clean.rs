@@ -6,6 +6,7 @@
 
 use super::Broker;
 use super::fetch::longer_read;
+use super::fill::IDS_IN_USE_MAX;
 use super::session::{Session, SessionId};
 use crate::store::MessageId;
 use crate::store::Stage;
@@ -13,7 +14,7 @@ use crate::store::journal::record::{self, Recipient, Recipients};
 use crate::store::journal::scan::{RECORD_HEADER, check, next_candidate};
 use crate::store::journal::segment::HEADER_LEN;
 use crate::store::journal::writer::Segment;
-use crate::store::journal::{Place, Placed, Read, Record, State, packet_id_of};
+use crate::store::journal::{Place, Placed, Read, Record, State, Writer, packet_id_of};
 use crate::topic::Filter;
 
 /// What one turn reads and writes anew at most, but for a record that is larger.
@@ -26,6 +27,21 @@ pub(super) struct Cleaning {
     /// Segments up to this one are cleaned whatever they hold: some are damaged.
     forced: Option<u32>,
     is_damaged: bool,
+    pass: Option<Pass>,
+    /// What a pass that gained nothing left besides what is live: ends of segments, for the most.
+    waste: u64,
+    /// Bytes written anew since the start.
+    rewritten: u64,
+}
+
+/// A pass over all segments there are.
+#[derive(Clone, Copy)]
+struct Pass {
+    /// The last of them.
+    through: u32,
+    /// What was on the disk when it began, and what had been written but for cleaning.
+    disk_bytes: u64,
+    others: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -47,7 +63,7 @@ impl Cleaning {
 impl Broker {
     /// Bytes of records that something still hangs on.
     pub(super) fn live_bytes(&self) -> u64 {
-        let others = self.journal.writer.as_ref().map_or(0, |w| w.live_bytes());
+        let others = self.journal.writer.as_ref().map_or(0, Writer::live_bytes);
         others + self.messages.recorded_bytes()
     }
 
@@ -67,16 +83,63 @@ impl Broker {
         }
     }
 
+    /// What may be on the disk before cleaning begins. Where room is short that is little more
+    /// than what is live; but a pass that gained nothing is not begun again for nothing.
+    pub(super) fn allowed_bytes(&self) -> u64 {
+        let live = self.live_bytes();
+        let segment_bytes = self
+            .journal
+            .writer
+            .as_ref()
+            .map_or(0, Writer::segment_bytes);
+        let slack = u64::from(2 * segment_bytes);
+        let is_low = self.journal.is_low(self.settings.persistence_max_bytes);
+        let allowed = if is_low { live } else { 2 * live } + slack;
+        match self.journal.cleaning.waste {
+            0 => allowed,
+            waste => allowed.max(live + waste + slack.max(self.journal.disk_bytes() / 16)),
+        }
+    }
+
+    /// Looks back at a pass when it is over, and begins the next.
+    fn note_pass(&mut self, oldest: u32) {
+        let live = self.live_bytes();
+        let cleaning = &self.journal.cleaning;
+        let Some(writer) = &self.journal.writer else {
+            return;
+        };
+        if cleaning.pass.is_some_and(|pass| oldest <= pass.through) {
+            return;
+        }
+        let disk_bytes = writer.disk_bytes();
+        let others = writer.appended_bytes() - cleaning.rewritten;
+        let through = writer.end().segment();
+        let is_vain = cleaning.pass.is_some_and(|pass| {
+            let gain = (pass.disk_bytes + (others - pass.others)).saturating_sub(disk_bytes);
+            gain < disk_bytes / 16
+        });
+        let cleaning = &mut self.journal.cleaning;
+        cleaning.waste = if is_vain {
+            disk_bytes.saturating_sub(live)
+        } else {
+            0
+        };
+        cleaning.pass = Some(Pass {
+            through,
+            disk_bytes,
+            others,
+        });
+    }
+
     /// The segment to clean now, if one is to be.
     fn next_segment(&mut self) -> Option<(Segment, Place)> {
         self.journal.cleaning.state = None;
-        let live = self.live_bytes();
+        let oldest = self.journal.writer.as_ref()?.oldest()?;
+        self.note_pass(oldest.number);
+        let allowed = self.allowed_bytes();
         let writer = self.journal.writer.as_ref()?;
-        let oldest = writer.oldest()?;
         let is_forced = (self.journal.cleaning.forced).is_some_and(|until| oldest.number <= until);
-        let is_low = self.journal.is_low(self.settings.persistence_max_bytes);
         let slack = u64::from(2 * writer.segment_bytes());
-        let allowed = if is_low { live } else { 2 * live } + slack;
         let is_stuck = self.journal.report.state == State::Failing;
         let is_written = Place::new(oldest.number, oldest.used) <= self.journal.report.written;
         // Each start begins a segment: many short ones are many files for nothing.
@@ -131,18 +194,32 @@ impl Broker {
         if writer.is_some_and(|writer| !writer.has_steps()) || end.offset() >= segment.used {
             self.continue_cleaning();
         }
-        if matches!(self.journal.cleaning.state, Some(Step::Waiting(_, end)) if self.journal.is_durable(end))
-        {
-            self.continue_cleaning();
+        if self.is_all_durable() {
+            self.go_on();
         }
         true
     }
 
+    /// The next step where nothing is being written, so that no report will come to go on at.
+    fn go_on(&mut self) {
+        match self.journal.cleaning.state {
+            Some(Step::Paused(segment, place)) => self.read_piece(segment, place, PIECE_BYTES),
+            Some(Step::Waiting(segment, _)) => {
+                // A report will tell that it is gone. Not before that comes the next one's turn:
+                // a segment must not outlive a younger one.
+                self.finish_segment(segment);
+                self.journal.cleaning.state = None;
+            }
+            Some(Step::Reading(..)) | None => {}
+        }
+    }
+
     /// Writes the live records of a piece anew; returns where the next piece begins.
     fn clean_piece(&mut self, start: Place, bytes: &[u8], segment: Segment) -> Place {
-        let Some(salt) = self.journal.writer.as_ref().map(|writer| writer.salt()) else {
+        let Some(salt) = self.journal.writer.as_ref().map(Writer::salt) else {
             return start;
         };
+        let before = self.appended_bytes();
         let mut at = 0;
         while at < bytes.len() {
             let place = start.after(at as u32);
@@ -163,7 +240,12 @@ impl Broker {
             self.journal.cleaning.is_damaged = true;
             at += next_candidate(rest);
         }
+        self.journal.cleaning.rewritten += self.appended_bytes() - before;
         start.after(at as u32)
+    }
+
+    fn appended_bytes(&self) -> u64 {
+        (self.journal.writer.as_ref()).map_or(0, Writer::appended_bytes)
     }
 
     /// Nothing in the segment is needed any more.
@@ -176,7 +258,6 @@ impl Broker {
     /// A record of the oldest segment: if it is live, its object is described anew.
     fn clean_record(&mut self, placed: Placed, record: Record<'_>) {
         match record {
-            Record::Clock(_) if placed.place == self.journal.clock_place => self.record_clock(),
             Record::Session(session) => {
                 let id = self.journal.sessions.get(&session.key).copied();
                 if let Some(id) = id.filter(|&id| self.sessions.get(id).placed == placed) {
@@ -200,6 +281,8 @@ impl Broker {
                     self.journal.append(&Record::Received { key, ordinal });
                 }
             }
+            // Without one, the time that passes while the broker is away would be lost.
+            Record::Clock(_) if placed == self.journal.clock_placed => self.record_clock(),
             _ => {}
         }
     }
@@ -221,7 +304,7 @@ impl Broker {
         if ordinal >= session.windowed {
             return (ordinal < session.next_ordinal).then_some(Stage::Publish);
         }
-        if ordinal < session.base {
+        if ordinal < session.base || ordinal - session.base > IDS_IN_USE_MAX {
             return None;
         }
         let packet_id = packet_id_of(ordinal);

@@ -5,7 +5,7 @@
 //! older connection of the same client, finds or makes the session, and answers.
 
 use super::connack::Greeting;
-use super::connection::State;
+use super::connection::{Peer, State};
 use super::session::{EXPIRES_NEVER, SessionId};
 use super::will::StoredWill;
 use super::{Broker, ConnId, Now};
@@ -296,6 +296,8 @@ impl Broker {
             self.refuse(id, connect, &refusal(ReasonCode::QUOTA_EXCEEDED, what));
             return;
         }
+        // A session that is resumed must not be lost any more.
+        let known = existing.map_or(Place::START, |id| self.sessions.get(id).placed.end());
         self.journal.promise = Place::START;
         let resumed = existing.and_then(|session| self.take_over(session, connect, peer.listener));
         let discarded = self.journal.promise;
@@ -303,9 +305,8 @@ impl Broker {
         let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
         self.open_session(id, session_id, connect);
         if lasted_s == Some(self.sessions.get(session_id).expiry_s) {
-            // Nothing is promised that was not before, if that has come as far as the disk.
-            let described = self.sessions.get(session_id).placed.end();
-            self.journal.promise = discarded.max(described);
+            // Nothing is promised that was not before.
+            self.journal.promise = discarded.max(known);
         } else if !self.sessions.get(session_id).is_recorded() && existing.is_none() {
             self.journal.promise = Place::START;
         }
@@ -315,21 +316,7 @@ impl Broker {
         };
         self.greet(id, connect, &greeting);
         if self.settings.connection_messages {
-            let user = connect
-                .username
-                .map(|name| format!(", u'{name}'"))
-                .unwrap_or_default();
-            log::info!(
-                target: "notice",
-                "New client connected from {} as {client_id} (p{}, c{}, k{}{user}).",
-                peer.address,
-                connect.version as u8,
-                u8::from(connect.clean_start),
-                connect.keep_alive_s,
-            );
-            if connect.will.is_none() {
-                log::debug!("No will message specified.");
-            }
+            log_arrival(&peer, &client_id, connect);
         }
         if resumed.is_some() {
             self.mark_writable(id);
@@ -381,14 +368,7 @@ impl Broker {
             return;
         };
         let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
-        let expiry_s = match connect.version {
-            Version::V5 => connect
-                .properties
-                .integer(PropertyId::SessionExpiryInterval)
-                .unwrap_or(0),
-            _ if connect.clean_start => 0,
-            _ => EXPIRES_NEVER,
-        };
+        let expiry_s = expiry_asked(connect);
         let will = connect
             .will
             .map(|will| Box::new(StoredWill::new(&will, &listener.mount_point)));
@@ -475,18 +455,41 @@ impl Broker {
     }
 }
 
+fn log_arrival(peer: &Peer, client_id: &str, connect: &Connect<'_>) {
+    let user = connect
+        .username
+        .map(|name| format!(", u'{name}'"))
+        .unwrap_or_default();
+    log::info!(
+        target: "notice",
+        "New client connected from {} as {client_id} (p{}, c{}, k{}{user}).",
+        peer.address,
+        connect.version as u8,
+        u8::from(connect.clean_start),
+        connect.keep_alive_s,
+    );
+    if connect.will.is_none() {
+        log::debug!("No will message specified.");
+    }
+}
+
+/// Seconds that a session is to outlive its connection.
+fn expiry_asked(connect: &Connect<'_>) -> u32 {
+    match connect.version {
+        Version::V5 => (connect.properties)
+            .integer(PropertyId::SessionExpiryInterval)
+            .unwrap_or(0),
+        _ if connect.clean_start => 0,
+        _ => EXPIRES_NEVER,
+    }
+}
+
 /// What a session takes of the journal, roughly.
 const RECORD_BYTES: usize = 4096;
 
 /// Whether this CONNECT makes a new session that is to be kept.
 fn resumes_nothing(connect: &Connect<'_>, existing: Option<SessionId>) -> bool {
-    let is_lasting = match connect.version {
-        Version::V5 => (connect.properties)
-            .integer(PropertyId::SessionExpiryInterval)
-            .is_some_and(|seconds| seconds != 0),
-        _ => !connect.clean_start,
-    };
-    is_lasting && (existing.is_none() || connect.clean_start)
+    expiry_asked(connect) != 0 && (existing.is_none() || connect.clean_start)
 }
 
 /// A name for a log line in which brackets mean an address: tools ban what stands in them.

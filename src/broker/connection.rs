@@ -62,6 +62,8 @@ pub(super) struct Connection {
     /// The last gate that one of its packets waits at, and whether it is listed for it.
     pub(super) gate: Place,
     pub(super) is_gated: bool,
+    /// It is not read from until the journal has caught up.
+    pub(super) waits_for_journal: bool,
     /// A body that is to be sent next is on its way from the disk.
     pub(super) is_fetching: bool,
     /// A PUBREL whose message is on its way from the disk; nothing is read until it is there.
@@ -197,6 +199,7 @@ impl Connection {
             gate_floor: Place::START,
             gate: Place::START,
             is_gated: false,
+            waits_for_journal: false,
             is_fetching: false,
             waiting_release: None,
         }
@@ -352,8 +355,9 @@ impl Broker {
     pub(super) fn resume_if_drained(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
         let is_drained = conn.is_paused && conn.replies.is_half_empty();
-        let is_waiting =
-            matches!(conn.state, State::Authenticating(_)) || conn.waiting_release.is_some();
+        let is_waiting = matches!(conn.state, State::Authenticating(_))
+            || conn.waiting_release.is_some()
+            || conn.waits_for_journal;
         if is_drained && !is_waiting {
             conn.is_paused = false;
             self.outputs.resume.push_back(id);

@@ -1,13 +1,14 @@
 //! Bodies that are on the disk only and are needed now.
 //!
-//! Who needs a cold message asks for it and is looked at again when it is there. A read brings
-//! what lies behind the message, too: the next ones of the same queue, as a rule. Bounds: one read
-//! for each connection; a read warms no more than [`READ_BYTES`] besides the message asked for.
+//! Who needs a cold message asks for it and is looked at again when it is there. A read brings what
+//! lies behind the message, too: the next ones of the same queue, as a rule. Bounds: one read for
+//! each connection, which wakes nobody else; a read warms no more than [`READ_BYTES`] besides the
+//! message asked for.
 
 use super::{Broker, ConnId, Now};
 use crate::store::MessageId;
 use crate::store::journal::scan::{MAGIC, RECORD_HEADER, check};
-use crate::store::journal::{Place, Read, Record};
+use crate::store::journal::{Place, Read, Record, Writer};
 use crate::wire::{Ack, Properties, ReasonCode};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -20,8 +21,12 @@ const READ_BYTES: u32 = 64 * 1024;
 #[derive(Default)]
 pub(super) struct Fetches {
     wanted: VecDeque<Read>,
-    under_way: HashMap<Place, MessageId, FixedState>,
-    /// Connections that wait for any of them.
+    under_way: HashMap<Place, Fetch, FixedState>,
+}
+
+/// A read under way: the message whose body begins there, and who waits for it.
+struct Fetch {
+    message: MessageId,
     waiting: Vec<ConnId>,
 }
 
@@ -47,16 +52,20 @@ impl Broker {
         let Some((place, len)) = self.messages.body_place(message) else {
             return;
         };
+        let Some(conn) = self.conn(id) else { return };
+        if std::mem::replace(&mut conn.is_fetching, true) {
+            // It asks again when it has what it waits for.
+            return;
+        }
         let fetches = &mut self.journal.fetches;
-        if fetches.under_way.insert(place, message).is_none() {
-            let len = READ_BYTES.max(len + RECORD_HEADER as u32);
-            fetches.ask(Read { place, len });
+        if let Some(fetch) = fetches.under_way.get_mut(&place) {
+            return fetch.waiting.push(id);
         }
-        if let Some(conn) = self.connections.get_mut(id.index as usize) {
-            if !std::mem::replace(&mut conn.is_fetching, true) {
-                fetches.waiting.push(id);
-            }
-        }
+        let waiting = vec![id];
+        let fetch = Fetch { message, waiting };
+        fetches.under_way.insert(place, fetch);
+        let len = READ_BYTES.max(len + RECORD_HEADER as u32);
+        fetches.ask(Read { place, len });
     }
 
     /// What was read; `None` if it could not be.
@@ -65,26 +74,29 @@ impl Broker {
         if self.clean_with(read, bytes) {
             return;
         }
-        let Some(message) = self.journal.fetches.under_way.remove(&read.place) else {
+        let fetches = &mut self.journal.fetches;
+        if !fetches.under_way.contains_key(&read.place) {
+            return;
+        }
+        if let Some(longer) = bytes.and_then(|bytes| longer_read(read, bytes)) {
+            return fetches.ask(longer);
+        }
+        let Some(Fetch { message, waiting }) = fetches.under_way.remove(&read.place) else {
             return;
         };
-        if let Some(longer) = bytes.and_then(|bytes| longer_read(read, bytes)) {
-            self.journal.fetches.under_way.insert(read.place, message);
-            return self.journal.fetches.ask(longer);
-        }
         self.warm_from(read.place, bytes.unwrap_or_default());
         let is_there = self.messages.is_at(message, read.place);
         if is_there && !self.messages.is_hot(message) {
             self.lose(message);
         }
-        for id in std::mem::take(&mut self.journal.fetches.waiting) {
+        for id in waiting {
             self.wake_fetcher(id);
         }
     }
 
     /// Puts the bodies of the messages back that these bytes have.
     fn warm_from(&mut self, mut place: Place, mut bytes: &[u8]) {
-        let Some(salt) = self.journal.writer.as_ref().map(|writer| writer.salt()) else {
+        let Some(salt) = self.journal.writer.as_ref().map(Writer::salt) else {
             return;
         };
         let most = self.messages.evictable_bytes() + READ_BYTES as usize;

@@ -11,15 +11,22 @@ use crate::wire::{PacketType, Publish, QoS, ReasonCode, Version};
 
 /// What one message that is refused room takes from the longest queue.
 const DROP_MAX: usize = 64;
+const DROP_BYTES_MAX: u64 = 256 * 1024;
 
 impl Broker {
     /// Whether the journal has room for records of so many bytes.
     pub(super) fn has_room_for(&mut self, len: usize) -> bool {
         let max_bytes = self.settings.persistence_max_bytes;
-        if self.settings.drops_oldest && self.journal.is_on() && self.journal.is_low(max_bytes) {
+        let may_drop = self.settings.drops_oldest && self.journal.is_on();
+        if may_drop && self.journal.is_low(max_bytes) && !self.has_garbage() {
             self.drop_oldest();
         }
         self.journal.has_room(len, max_bytes)
+    }
+
+    /// Whether cleaning makes room without anything being dropped.
+    fn has_garbage(&self) -> bool {
+        self.journal.disk_bytes() > self.allowed_bytes()
     }
 
     /// Whether a QoS 1 or 2 message can be kept if it has to be.
@@ -88,16 +95,30 @@ impl Broker {
         let Some((index, session)) = longest else {
             return;
         };
-        let count = session.queue.len().min(DROP_MAX);
+        let (count, bytes) = (session.queue.len().min(DROP_MAX), session.queue.bytes());
+        let id = SessionId(index as u32);
         for _ in 0..count {
-            self.drop_front(SessionId(index as u32));
+            self.drop_front(id);
+            if bytes - self.sessions.get(id).queue.bytes() > DROP_BYTES_MAX {
+                break;
+            }
         }
         self.continue_cleaning();
     }
 
-    /// There is room again: retained messages that found none are recorded.
+    /// Records retained messages that found no room, as far as there is room again.
     pub(super) fn refresh_unrecorded(&mut self) {
+        let max_bytes = self.settings.persistence_max_bytes;
+        if !self.journal.has_room(RECORD_BYTES, max_bytes) {
+            return;
+        }
+        self.journal.owes_retained = false;
         for id in self.unrecorded_retained() {
+            let len = self.messages.len_of(id) + RECORD_BYTES;
+            if !self.journal.has_room(len, max_bytes) {
+                self.journal.owes_retained = true;
+                return;
+            }
             self.begin_message();
             let node = self.kept_node(id);
             self.describe_message(id, node, None);

@@ -43,10 +43,11 @@ pub(super) struct Journal {
     clock_offset_ms: i64,
     clock_due_ms: u64,
     /// The newest record of clocks.
-    pub(super) clock_place: Place,
+    pub(super) clock_placed: Placed,
+    /// There are retained messages of QoS 0 for which there was no room.
+    pub(super) owes_retained: bool,
     pub(super) damaged: u64,
     pub(super) refused: u64,
-    was_told_full: bool,
 }
 
 /// How old the newest record of clocks may get while records are written.
@@ -54,6 +55,10 @@ const CLOCK_INTERVAL_MS: u64 = 60_000;
 
 /// Segments below the limit at which the policy for a full disk begins to work.
 const LOW_MARK: u64 = 4;
+
+/// With room for so many segments on the disk, spare files that are still to be made are as good as
+/// made.
+const PLENTY: u64 = 16;
 
 impl Journal {
     /// Appends a record, if there is a journal.
@@ -133,7 +138,14 @@ impl Journal {
         };
         let is_near_limit = max_bytes != 0
             && writer.disk_bytes() + LOW_MARK * u64::from(writer.segment_bytes()) > max_bytes;
-        is_near_limit || self.report.spares < 2
+        is_near_limit || !self.has_spares(writer)
+    }
+
+    /// Whether the next segments have room on the disk: set aside already, or soon to be.
+    fn has_spares(&self, writer: &Writer) -> bool {
+        let plenty = PLENTY * u64::from(writer.segment_bytes());
+        let is_plenty = self.report.state == State::Fine && self.report.free_bytes >= plenty;
+        self.report.spares >= 2 || is_plenty
     }
 
     /// Whether a record of so many bytes that is no cleaning and no acknowledgement has room. One
@@ -151,7 +163,7 @@ impl Journal {
         let segment_bytes = u64::from(writer.segment_bytes());
         let needed = (len as u64 + 1024).max(segment_bytes);
         let is_large = needed > segment_bytes;
-        let has_disk = self.report.spares >= 2
+        let has_disk = self.has_spares(writer)
             && (!is_large || self.report.free_bytes > needed + segment_bytes);
         has_disk && (max_bytes == 0 || writer.disk_bytes() + needed <= max_bytes)
     }
@@ -204,7 +216,7 @@ impl Broker {
             log_ms: self.now.mono_ms,
         };
         let placed = self.journal.append(&Record::Clock(clock));
-        self.journal.clock_place = placed.unwrap_or_default().place;
+        self.journal.clock_placed = placed.unwrap_or_default();
     }
 
     /// Hands out what the journal is to do next; `false` if there is nothing.
@@ -247,7 +259,6 @@ impl Broker {
     /// The journal says how far it is.
     pub fn durable(&mut self, report: Report, now: Now) {
         self.now = now;
-        self.tell_state(report);
         // What was found at the start is there before anything was written.
         let written = report.written.max(self.journal.report.written);
         self.journal.report = Report { written, ..report };
@@ -266,18 +277,10 @@ impl Broker {
         self.messages
             .evict(self.settings.memory_cache, report.written);
         self.continue_cleaning();
-        self.resume_paused();
-    }
-
-    fn tell_state(&mut self, report: Report) {
-        let is_full = report.state != State::Fine;
-        if is_full == self.journal.was_told_full {
-            return;
-        }
-        self.journal.was_told_full = is_full;
-        if !is_full {
+        if self.journal.owes_retained {
             self.refresh_unrecorded();
         }
+        self.resume_paused();
     }
 
     fn resume_paused(&mut self) {
@@ -285,6 +288,9 @@ impl Broker {
             return;
         }
         for id in std::mem::take(&mut self.journal.paused) {
+            if let Some(conn) = self.conn(id) {
+                conn.waits_for_journal = false;
+            }
             self.resume_if_drained(id);
         }
     }
@@ -293,7 +299,9 @@ impl Broker {
     pub(super) fn wait_for_journal(&mut self, id: ConnId) {
         if let Some(conn) = self.conn(id) {
             conn.is_paused = true;
-            self.journal.paused.push(id);
+            if !std::mem::replace(&mut conn.waits_for_journal, true) {
+                self.journal.paused.push(id);
+            }
         }
     }
 

@@ -5,12 +5,12 @@
 //! [`Broker::reload`] and [`Broker::shutdown`] from the owner. Outputs, to be drained after any
 //! input: [`Broker::poll_writable`] with [`Broker::transmit`], [`Broker::poll_resume`],
 //! [`Broker::poll_close`], [`Broker::poll_auth`], [`Broker::poll_journal`], [`Broker::poll_fetch`]
-//! and [`Broker::poll_timeout`]. Inputs return at once; time and randomness come from outside, so the
-//! same sequence of inputs always leads to the same outputs.
+//! and [`Broker::poll_timeout`]. Inputs return at once; time and randomness come from outside, so
+//! the same sequence of inputs always leads to the same outputs.
 //!
-//! Three lifetimes, three slabs: a connection (the socket), a session (what the
-//! specification says), a message (while somebody needs it). They name each other by small numbers.
-//! Each chapter of the specification has a file; all of them are `impl Broker`.
+//! Three lifetimes, three slabs: a connection (the socket), a session (what the specification
+//! says), a message (while somebody needs it). They name each other by small numbers. Each chapter
+//! of the specification has a file; all of them are `impl Broker`.
 
 mod alias;
 mod clean;
@@ -19,6 +19,7 @@ mod connack;
 mod connect;
 mod connection;
 mod fetch;
+mod fill;
 mod full;
 mod import;
 mod journal;

@@ -187,6 +187,7 @@ impl Broker {
                         .has_room(len, self.settings.persistence_max_bytes)
                 {
                     // Retained, and lost if the power goes before there is room again.
+                    self.journal.owes_retained |= kept.is_some();
                     return;
                 }
                 self.describe_message(id, kept, None);

@@ -13,15 +13,19 @@ use crate::store::journal::{Place, Placed, Record};
 use crate::wire::{QoS, SubscriptionOptions, Version};
 use std::collections::BTreeMap;
 
+/// A filter behind the mount point, and its Share Name.
+type FilterName = (Box<str>, Option<Box<str>>);
+
 /// What the records said of one session so far.
 #[derive(Default)]
 pub(super) struct Draft {
     pub(super) session: Option<(Owned, Placed)>,
     pub(super) is_over: bool,
-    pub(super) subscriptions:
-        BTreeMap<(Box<str>, Option<Box<str>>), (SubscriptionOptions, u32, Placed)>,
+    pub(super) subscriptions: BTreeMap<FilterName, (SubscriptionOptions, u32, Placed)>,
     pub(super) waiting: Vec<Waiting>,
     pub(super) done: Vec<u64>,
+    /// How many of them are looked through next.
+    done_max: usize,
     pub(super) received: Vec<u64>,
     /// Deliveries with smaller ordinals are done.
     pub(super) done_before: u64,
@@ -64,13 +68,22 @@ pub(super) type Restoring = BTreeMap<u64, Draft>;
 const DONE_MAX: usize = 4096;
 
 impl Draft {
+    /// The records of the messages may be lost: their ordinals are not given again.
+    fn note_sent(&mut self, through: u64) {
+        let next = through.saturating_add(1);
+        self.sent_before = self.sent_before.max(next);
+        self.next_ordinal = self.next_ordinal.max(next);
+    }
+
     fn note_done(&mut self, ordinal: u64, first: u64) {
         self.done_before = self.done_before.max(first);
         self.next_ordinal = self.next_ordinal.max(ordinal.saturating_add(1));
         self.done.push(ordinal);
-        if self.done.len() > DONE_MAX {
+        if self.done.len() > self.done_max.max(DONE_MAX) {
             let done_before = self.done_before;
             self.done.retain(|&ordinal| ordinal >= done_before);
+            // Very many may lie behind one that is not done.
+            self.done_max = 2 * self.done.len();
         }
     }
 }
@@ -123,11 +136,12 @@ impl Broker {
             Record::Forget { key, packet_id } => {
                 self.draft(key).held.retain(|held| held.0 != packet_id);
             }
-            Record::Sent { key, through } => {
+            Record::Sent { key, through } => self.draft(key).note_sent(through),
+            Record::Received { key, ordinal } => {
                 let draft = self.draft(key);
-                draft.sent_before = draft.sent_before.max(through.saturating_add(1));
+                draft.note_sent(ordinal);
+                draft.received.push(ordinal);
             }
-            Record::Received { key, ordinal } => self.draft(key).received.push(ordinal),
             Record::Done {
                 key,
                 ordinal,

@@ -40,6 +40,8 @@ struct Entry {
     source: Option<Box<Source>>,
     /// The record of the journal that says it is kept; nowhere if the journal does not know it.
     place: Place,
+    /// The journal has a retained message of the topic, this one or an earlier one.
+    is_told: bool,
 }
 
 struct Source {
@@ -153,12 +155,15 @@ impl Broker {
             publisher_hash,
             source,
             place: Place::START,
+            is_told: false,
         };
         if key == NONE {
             let key = self.retained.entries.insert(entry);
             self.retained.table.set_value(node, 0, key as u32);
         } else {
-            let old = std::mem::replace(&mut self.retained.entries[key as usize], entry);
+            let kept = &mut self.retained.entries[key as usize];
+            let is_told = kept.is_told;
+            let old = std::mem::replace(kept, Entry { is_told, ..entry });
             self.messages.release(old.message);
         }
     }
@@ -312,13 +317,6 @@ impl Broker {
             return true;
         };
         let (id, node) = (entry.message, entry.node);
-        let is_wanted = self.sessions.get(session_id).is_recorded() && self.journal.is_on();
-        if is_wanted && replay.options.qos != QoS::AtMostOnce && !self.messages.is_hot(id) {
-            if let Some(conn) = self.sessions.get(session_id).connection {
-                self.fetch(id, conn);
-                return false;
-            }
-        }
         let session = self.sessions.get(session_id);
         let is_own = replay.options.no_local && entry.publisher_hash == session.client_hash();
         if is_own || !self.source_may_write(entry) {
@@ -339,20 +337,31 @@ impl Broker {
             QoS::AtMostOnce => self.has_room_qos0(session_id, len),
             _ => self.has_room(session_id, len),
         };
-        if has_room {
-            // [MQTT-3.3.1-8]
-            self.deliver_retained(session_id, id, qos, replay.identifier);
+        if !has_room {
+            return false;
         }
-        has_room
+        let session = self.sessions.get(session_id);
+        let is_copied = self.is_copied(session_id, qos);
+        if let Some(conn) = (session.connection).filter(|_| is_copied && !self.messages.is_hot(id))
+        {
+            self.fetch(id, conn);
+            return false;
+        }
+        // [MQTT-3.3.1-8]
+        self.deliver_retained(session_id, id, qos, replay.identifier);
+        true
+    }
+
+    /// Whether a retained message becomes a message of its own for a session that is kept.
+    fn is_copied(&self, session: SessionId, qos: QoS) -> bool {
+        let is_recorded = self.journal.is_on() && self.sessions.get(session).is_recorded();
+        is_recorded && qos != QoS::AtMostOnce
     }
 
     /// Queues a retained message. For a session that is kept it is a message of its own, so that
     /// every message has one record with all who get it.
     fn deliver_retained(&mut self, session: SessionId, id: MessageId, qos: QoS, identifier: u32) {
-        let is_recorded = self.journal.is_on()
-            && qos != QoS::AtMostOnce
-            && self.sessions.get(session).is_recorded();
-        if !is_recorded {
+        if !self.is_copied(session, qos) {
             return self.deliver(session, Delivery::new(id, qos, true, identifier));
         }
         let copy = self.messages.copy(id);
@@ -376,7 +385,7 @@ impl Broker {
             return;
         };
         self.messages.release(old.message);
-        if let Some(topic) = topic.filter(|_| old.place != Place::START) {
+        if let Some(topic) = topic.filter(|_| old.is_told) {
             self.record_cleared(&topic);
         }
     }
@@ -404,6 +413,7 @@ impl Broker {
         if let Some(entry) = self.retained.entries.get_mut(key as usize) {
             let place = self.messages.place_of(entry.message);
             entry.place = place.unwrap_or(Place::START);
+            entry.is_told |= place.is_some();
         }
     }
 
@@ -445,6 +455,7 @@ impl Broker {
             publisher_hash: source.hash,
             source: publisher,
             place,
+            is_told: true,
         };
         let key = self.retained.table.value(node, 0);
         if key == NONE {

@@ -27,6 +27,15 @@ const RECORD_BYTES: usize = 4096;
 const LEVELS: usize = 10;
 const BYTES: usize = 1024;
 
+/// Before 5.0 the options byte holds the QoS only, and retained messages come always.
+fn wants_retained(options: SubscriptionOptions, is_new: bool) -> bool {
+    match options.retain_handling {
+        RetainHandling::Always => true,
+        RetainHandling::New => is_new,
+        RetainHandling::Never => false,
+    }
+}
+
 impl Broker {
     pub(super) fn subscribe(
         &mut self,
@@ -190,14 +199,8 @@ impl Broker {
             self.record_subscription(session_id, id);
             id
         };
-        // Before 5.0 the options byte holds the QoS only, and retained messages come always.
-        let wants_retained = match options.retain_handling {
-            RetainHandling::Always => true,
-            RetainHandling::New => existing.is_none(),
-            RetainHandling::Never => false,
-        };
         // Retained messages are not for Shared Subscriptions.
-        if wants_retained && share.is_none() {
+        if wants_retained(options, existing.is_none()) && share.is_none() {
             self.begin_replay(session_id, id, &filter, options, identifier);
         }
         ReasonCode(options.qos as u8)

@@ -3,8 +3,12 @@
 //! [`World`] is a broker with clients that are nothing but bytes: what a client may still take from
 //! the network is a number, so a packet can be cut anywhere.
 
+mod cleaning;
 mod delivery;
+mod disk;
 mod ends;
+mod full;
+mod kept;
 mod limits;
 mod slices;
 mod storm;
@@ -35,6 +39,9 @@ struct World {
     broker: Broker,
     now: Now,
     links: Vec<Link>,
+    settings: Settings,
+    /// Where it keeps what must survive; it does nothing by itself.
+    disk: disk::Disk,
 }
 
 /// How often outputs may be asked for before something came to rest.
@@ -51,9 +58,11 @@ impl World {
             ..settings
         };
         World {
-            broker: Broker::new(settings, 1, now),
+            broker: Broker::new(settings.clone(), 1, now),
             now,
             links: Vec::new(),
+            settings,
+            disk: disk::Disk::default(),
         }
     }
 

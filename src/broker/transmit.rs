@@ -5,8 +5,8 @@
 //! packet that was taken in part is how many of its bytes; it is encoded again for the rest, with
 //! the same clock so that it comes out the same.
 //!
-//! Replies go first, as far as their gate is open. Then come the messages in the order in which they were queued; a full window
-//! holds back QoS 1 and 2 messages, not the others.
+//! Replies go first, as far as their gate is open. Then come the messages in the order in which
+//! they were queued; a full window holds back QoS 1 and 2 messages, not the others.
 
 use super::connection::{Connection, State};
 use super::session::{Session, SessionId};
@@ -41,6 +41,11 @@ impl Partial {
     pub(super) fn is_reply(self) -> bool {
         self.source == Some(Source::Reply)
     }
+
+    /// A message was begun: nothing but its rest may come next.
+    fn is_message(self) -> bool {
+        self.taken > 0 && matches!(self.source, Some(Source::Window | Source::QoS0))
+    }
 }
 
 /// What the last [`Broker::transmit`] put into the buffer.
@@ -74,9 +79,6 @@ struct Progress {
     sent_count: u16,
     qos0: Option<DeliveryId>,
 }
-
-/// How far packet identifiers may spread beyond a window whose first one is not acknowledged.
-const SPAN_PER_WINDOW: usize = 4;
 
 impl Broker {
     /// Encodes what waits for the connection into `out`; returns how many bytes.
@@ -173,10 +175,9 @@ impl Broker {
             // It is not read from, so its packets cannot show that it is alive; its reading does.
             conn.last_seen_ms = now.mono_ms;
         }
-        let front = conn.replies.front();
-        let has_reply = front.is_some_and(|reply| self.journal.is_durable(reply.gate));
-        let conn = self.conn(id);
-        let has_more = rest.is_some() || has_reply || conn.is_some_and(|c| c.replies.pings > 0);
+        // The rest of a message that is on its way from the disk must come first.
+        let is_stuck = conn.is_fetching && conn.partial.is_message();
+        let has_more = !is_stuck && (rest.is_some() || self.has_reply(id));
         self.resume_if_drained(id);
         if let Some(session) = session {
             self.pump_replays(session);
@@ -187,6 +188,18 @@ impl Broker {
         }
         if has_more || session.is_some_and(|session| self.has_output(session)) {
             self.mark_writable(id);
+        }
+    }
+
+    /// Whether a reply can be sent now.
+    fn has_reply(&self, id: ConnId) -> bool {
+        let Some(conn) = self.connections.get(id.index as usize) else {
+            return false;
+        };
+        match conn.replies.front() {
+            Some(reply) if self.journal.is_durable(reply.gate) => true,
+            Some(reply) if reply.packet == PacketType::ConnAck => false,
+            _ => conn.replies.pings > 0,
         }
     }
 
@@ -272,7 +285,11 @@ impl Broker {
         let reply = conn.replies.get(progress.replies, progress.encoded_replies);
         match reply {
             Some((reply, _)) if self.journal.is_durable(reply.gate) => return Some(Source::Reply),
-            Some((reply, _)) if reply.holds_back_messages() => return None,
+            // Not even a PINGRESP comes before CONNACK.
+            Some((reply, _)) if reply.packet == PacketType::ConnAck => return None,
+            Some((reply, _)) if reply.holds_back_messages() => {
+                return (progress.pings < conn.replies.pings).then_some(Source::Ping);
+            }
             _ => {}
         }
         if progress.pings < conn.replies.pings {
@@ -512,65 +529,6 @@ impl Broker {
         if is_dropped {
             // As if it had been sent and acknowledged [MQTT-3.1.2-25].
             self.finish_delivery(session_id, delivery_id);
-        }
-    }
-
-    /// Moves QoS 1 and 2 deliveries from the queue into the window, as far as there is room.
-    fn fill_window(&mut self, id: SessionId) {
-        while self.window_has_room(id) {
-            let session = self.sessions.get_mut(id);
-            let Some(front) = session.queue.front() else {
-                break;
-            };
-            let delivery = self.deliveries.get_mut(front);
-            let len = super::route::queued_len(self.messages.len_of(delivery.message));
-            let ordinal = session.ordinal_of_queued(delivery.number);
-            delivery.stage = Stage::Publish;
-            session.queue.pop(&mut self.deliveries, len);
-            if session.window.in_flight() == 0 {
-                session.base = ordinal;
-            }
-            session.window.push(front);
-            session.windowed = ordinal + 1;
-            session.window_bytes += len as u64;
-        }
-        self.record_sending(id);
-        self.wait_to_send(id);
-    }
-
-    /// Has a connection whose next message waits for its gate looked at when that opens.
-    fn wait_to_send(&mut self, id: SessionId) {
-        let session = self.sessions.get(id);
-        let gate = session.send_gate.max(session.release_gate);
-        if let Some(conn) = session.connection {
-            self.wait_at_gate(conn, gate);
-        }
-    }
-
-    fn window_has_room(&self, id: SessionId) -> bool {
-        let session = self.sessions.get(id);
-        let limit = self.window_limit(id);
-        let max_bytes = self.settings.max_inflight_bytes;
-        let has_bytes =
-            max_bytes == 0 || session.window_bytes < max_bytes || session.window.in_flight() == 0;
-        let span_max = (limit * SPAN_PER_WINDOW)
-            .max(64)
-            .min(usize::from(u16::MAX) - 1);
-        session.window.in_flight() < limit
-            && session.window.span(&self.deliveries) < span_max
-            && has_bytes
-    }
-
-    /// How many QoS 1 and 2 messages may be under way to a client; while it is away, how many may
-    /// be once it is back.
-    pub(super) fn window_limit(&self, id: SessionId) -> usize {
-        let conn = self.sessions.get(id).connection;
-        match conn.and_then(|conn| self.connections.get(conn.index as usize)) {
-            Some(conn) => conn.send_maximum,
-            None => usize::from(match self.settings.max_inflight_messages {
-                0 => u16::MAX,
-                limit => limit,
-            }),
         }
     }
 }

@@ -265,8 +265,8 @@ fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
         failed(
             FAILED,
             format!(
-                "persistence_location {name} cannot be used by user {user}: {error}. To give it the \
-                 folder: mkdir -p {name} && chown {user} {name}"
+                "persistence_location {name} cannot be used by user {user}: {error}. To give it \
+                 the folder: mkdir -p {name} && chown {user} {name}"
             ),
         )
     })

@@ -2,7 +2,8 @@
 //!
 //! A turn has a fixed order: wait; hear the journal; read what is readable, each link once; obey
 //! signals; let the broker's time pass; give verdicts; let each connection with output write once;
-//! feed the journal; close what is to be closed; look for room; free what is gone. Nothing in it calls back into an earlier step.
+//! feed the journal; close what is to be closed; look for room; free what is gone. Nothing in it
+//! calls back into an earlier step.
 
 mod checks;
 mod journal;

@@ -117,7 +117,8 @@ impl Messages {
         is_there && self.body_place(id).is_some_and(|(is, _)| is == place)
     }
 
-    /// The body of a cold message is nowhere any more: an empty one, without a topic, stands for it.
+    /// The body of a cold message is nowhere any more: an empty one, without a topic, stands for
+    /// it.
     pub fn lose(&mut self, id: MessageId) {
         let entry = *self.slots.get(id.0);
         self.recorded_bytes -= u64::from(entry.record_len());
@@ -180,6 +181,9 @@ impl Messages {
         self.slots.get_mut(id.0).set_hot(body as u32);
         self.evictable += len;
         self.warm.push_back((id, place));
+        if self.warm.len() > 2 * self.bodies.len() + STALE_MAX {
+            self.forget_stale();
+        }
     }
 
     /// Lets bodies leave memory that can be read back (everything before `written` can), until
@@ -309,7 +313,7 @@ impl Messages {
         let slots = &self.slots;
         self.expiries.retain(|&slot, _| slots.find(slot).is_some());
         self.apart
-            .retain(|&slot, _| slots.find(slot).is_some_and(|entry| entry.is_apart()));
+            .retain(|&slot, _| slots.find(slot).is_some_and(Entry::is_apart));
         self.expiries.shrink_to_fit();
         self.apart.shrink_to_fit();
     }

@@ -1,5 +1,6 @@
 //! Queue and window against plain collections.
 
+use super::journal::{Place, Placed};
 use super::window::distance;
 use super::*;
 use crate::wire::{Publish, QoS};
@@ -112,4 +113,141 @@ fn a_window_gives_ids_in_order_wraps_and_frees_what_is_done() {
         assert_eq!(deliveries.count(), model.len());
     }
     assert_eq!(window.find_sent(&deliveries, 0), None);
+}
+
+/// A message as it should be.
+struct Model {
+    id: MessageId,
+    holders: usize,
+    payload: Vec<u8>,
+    len: usize,
+    record: Option<(Placed, u32)>,
+}
+
+/// Records a message, with its body in a record of its own or not.
+fn record(messages: &mut Messages, model: &mut Model, next: &mut Place, rng: &mut fastrand::Rng) {
+    let mut put = |len: usize| {
+        let (place, len) = (*next, len as u32);
+        *next = next.after(len);
+        Placed { place, len }
+    };
+    let body = put(model.len + rng.usize(11..200));
+    let apart = rng.bool().then(|| put(rng.usize(20..100)));
+    let (says, body) = apart.map_or((body, None), |says| (says, Some(body)));
+    messages.set_record(model.id, says, body, rng.bool());
+    let len = says.len + body.map_or(0, |body| body.len);
+    model.record = Some((says, len));
+    let read = body.unwrap_or(says).place;
+    assert_eq!(messages.body_place(model.id).map(|b| b.0), Some(read));
+}
+
+/// Bodies that come and go, their records and the counters, against a plain list.
+#[test]
+fn what_is_counted_is_what_there_is() {
+    for seed in 0..40 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut messages = Messages::default();
+        let mut models: Vec<Model> = Vec::new();
+        let mut next = Place::new(1, 128);
+        for _ in 0..4000 {
+            let step = rng.u8(..20);
+            if step < 6 || models.is_empty() {
+                let payload = vec![rng.u8(..); rng.usize(..600)];
+                let id = message(&mut messages, &payload);
+                let len = messages.len_of(id);
+                let (holders, record) = (1, None);
+                models.push(Model {
+                    id,
+                    holders,
+                    payload,
+                    len,
+                    record,
+                });
+                continue;
+            }
+            let at = rng.usize(..models.len());
+            let model = &mut models[at];
+            let is_hot = messages.is_hot(model.id);
+            match step {
+                6..8 => {
+                    messages.retain(model.id);
+                    model.holders += 1;
+                }
+                8..13 => {
+                    messages.release(model.id);
+                    model.holders -= 1;
+                    if model.holders == 0 {
+                        models.swap_remove(at);
+                    }
+                }
+                // Nobody records a message that was lost.
+                13..16 if messages.len_of(model.id) == model.payload.len() + 3 => {
+                    record(&mut messages, model, &mut next, &mut rng);
+                }
+                16 if !is_hot => messages.warm(model.id, b"m/t", b"", &model.payload),
+                17 if is_hot => {
+                    messages.set_unrecorded(model.id);
+                    model.record = None;
+                }
+                18 if !is_hot => {
+                    messages.lose(model.id);
+                    model.record = None;
+                    model.payload = Vec::new();
+                    assert!(messages.get(model.id).is_empty());
+                }
+                19 => {
+                    let written = models[at].record.map_or(Place::START, |r| r.0.place);
+                    for _ in 0..3 {
+                        messages.evict(rng.usize(..2) * 2000, written);
+                    }
+                    messages.evict(0, written);
+                    messages.evict(0, written);
+                    for model in &models {
+                        let is_there = model.record.is_some_and(|r| r.0.place < written);
+                        assert!(!(is_there && messages.is_hot(model.id)));
+                    }
+                }
+                _ => messages.want(model.id),
+            }
+            check(&messages, &models);
+        }
+    }
+}
+
+fn check(messages: &Messages, models: &[Model]) {
+    let (mut bytes, mut evictable, mut recorded) = (0, 0, 0);
+    for model in models {
+        bytes += model.len;
+        let is_hot = messages.is_hot(model.id);
+        if is_hot {
+            assert_eq!(messages.get(model.id).payload(), model.payload);
+        }
+        assert!(is_hot || model.record.is_some(), "a body is nowhere");
+        assert_eq!(messages.place_of(model.id), model.record.map(|r| r.0.place));
+        if let Some((_, len)) = model.record {
+            evictable += if is_hot { model.len } else { 0 };
+            recorded += model.len + (len as usize - model.len).div_ceil(16) * 16;
+        }
+    }
+    assert_eq!((messages.count(), messages.bytes()), (models.len(), bytes));
+    assert_eq!(messages.evictable_bytes(), evictable);
+    assert_eq!(messages.recorded_bytes(), recorded as u64);
+    let most = 2 * messages.bodies.len() + 1025;
+    assert!(messages.warm.len() <= most.max(2000) && messages.leaving.len() <= most.max(2000));
+}
+
+/// A long queue that is read back and sent leaves no candidates behind.
+#[test]
+fn what_was_read_back_and_freed_is_forgotten() {
+    let mut messages = Messages::default();
+    for n in 0..10_000 {
+        let id = message(&mut messages, b"payload");
+        let (place, len) = (Place::new(1, 128 + n), 30);
+        messages.set_record(id, Placed { place, len }, None, true);
+        messages.evict(1 << 20, place.after(1));
+        assert!(!messages.is_hot(id));
+        messages.warm(id, b"m/t", b"", b"payload");
+        messages.release(id);
+    }
+    assert!(messages.warm.len() < 2000);
 }

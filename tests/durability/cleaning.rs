@@ -11,7 +11,8 @@ const VERSION: Version = Version::V5;
 #[track_caller]
 fn fill(broker: &Broker) {
     let oldest = broker.segments().first().cloned().expect("a journal");
-    let (mut taker, _) = broker.lasting(VERSION, "taker");
+    // A new one each time: the last PUBACK may have come too late for the kill.
+    let (mut taker, _) = broker.lasting(VERSION, &format!("taker of {oldest}"));
     taker.subscribe("fill", 1);
     let mut publisher = broker.client(VERSION, "filler");
     let payload = "x".repeat(100_000);

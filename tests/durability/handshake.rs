@@ -222,8 +222,9 @@ fn what_did_not_fit_the_window_waits_its_turn_behind_what_did() {
             subscriber.expect(publish.clone().dup());
             subscriber.say(Packet::PubAck(Ack::new(publish.packet_id)));
         }
+        // Those may have DUP: after a kill the broker may not know what it sent.
         for payload in &payloads[WINDOW..] {
-            assert!(!subscriber.take(payload).dup, "{payload} was never sent");
+            subscriber.take(payload);
         }
         expect_nothing_more(&mut publisher, &mut subscriber);
     }

@@ -143,7 +143,7 @@ pub struct Ledger {
     readers: Vec<Reader>,
     /// Numbers of the messages to each retained topic, in order.
     retained: BTreeMap<String, (usize, Vec<usize>)>,
-    kills_us: Vec<u128>,
+    ends_us: Vec<(u128, &'static str)>,
     report: Report,
 }
 
@@ -154,7 +154,7 @@ impl Ledger {
             messages: (0..publishers).map(|_| Vec::new()).collect(),
             readers: Vec::new(),
             retained: BTreeMap::new(),
-            kills_us: Vec::new(),
+            ends_us: Vec::new(),
             report: Report::default(),
         }
     }
@@ -224,12 +224,15 @@ impl Ledger {
         });
     }
 
-    pub fn is_acknowledged(&self, key: Key) -> bool {
-        self.messages[key.0][key.1].is_acknowledged
+    /// Nothing is left to do for its publisher, who would not send it again.
+    pub fn is_settled(&self, key: Key) -> bool {
+        self.messages[key.0][key.1].is_settled
     }
 
-    pub fn killed(&mut self) {
-        self.kills_us.push(self.start.elapsed().as_micros());
+    /// The broker ended, by this signal.
+    pub fn ended(&mut self, signal: &'static str) {
+        self.ends_us
+            .push((self.start.elapsed().as_micros(), signal));
     }
 
     /// Which message this is; none, and a fault, if it is not as it was published.
@@ -380,7 +383,8 @@ impl Ledger {
         self.report
     }
 
-    fn story(&self, reader: usize, key: Key) -> String {
+    /// What a reader and the publisher of a message know of it.
+    pub fn story(&self, reader: usize, key: Key) -> String {
         let name = &self.readers[reader].name;
         let history = self.history(key, Some(reader));
         format!("{name}, message {}.{}:{history}", key.0, key.1)
@@ -405,8 +409,8 @@ impl Ledger {
                 (e.at_us, format!("{who}: {:?} id {}", e.what, e.packet_id))
             })
             .collect();
-        let kills = self.kills_us.iter();
-        lines.extend(kills.map(|at| (*at, "the broker is killed".to_string())));
+        let ends = self.ends_us.iter();
+        lines.extend(ends.map(|(at, signal)| (*at, format!("the broker gets {signal}"))));
         lines.sort();
         for (at_us, line) in lines {
             let _ = write!(text, "\n{:9.4} s  {line}", at_us as f64 / 1e6);

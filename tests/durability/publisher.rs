@@ -128,7 +128,11 @@ impl Publisher {
     fn closed(&mut self, scene: &Scene<'_>, ledger: &mut Ledger) {
         self.is_open = false;
         if !scene.is_dead() {
-            let text = format!("{}: closed by the broker: {:?}", self.name, self.last_words);
+            let log = scene.log_of(&self.name);
+            let text = format!(
+                "{}: closed by the broker: {:?}\n{log}",
+                self.name, self.last_words
+            );
             ledger.fault(Rule::Protocol, text);
         }
     }

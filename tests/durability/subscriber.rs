@@ -39,6 +39,9 @@ impl Manner {
     ];
 }
 
+/// Session taken over: a reason code of 5.0.
+const TAKEN_OVER: u8 = 0x8E;
+
 /// What a resumed session has to begin with, for one packet identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Again {
@@ -72,6 +75,11 @@ pub struct Subscriber {
     /// QoS 2 messages that the application has, by identifiers that PUBREL has not freed.
     held: BTreeMap<u16, Key>,
     again: BTreeMap<u16, Again>,
+    /// Those of them that a whole life of the broker did not send: what it knows of the life
+    /// before that is not more than that they are owed.
+    old: BTreeSet<u16>,
+    /// Packet identifiers of what came in this life of the broker.
+    seen: BTreeSet<u16>,
     /// A flapping subscriber stays until then.
     until: Instant,
     /// Publishers whose last message of the round has come.
@@ -95,6 +103,8 @@ impl Subscriber {
             answers: VecDeque::new(),
             held: BTreeMap::new(),
             again: BTreeMap::new(),
+            old: BTreeSet::new(),
+            seen: BTreeSet::new(),
             until: Instant::now(),
             last: BTreeSet::new(),
             last_words: None,
@@ -164,12 +174,16 @@ impl Subscriber {
         }
         self.answer(&mut link, scene, ledger);
         if link.is_closed() {
-            if !scene.is_dead() {
-                let text = format!("{}: closed by the broker: {:?}", self.name, self.last_words);
+            // Of two connections that came at once the broker may hear the older one last.
+            if !scene.is_dead() && self.manner != Manner::Flapping {
+                let log = scene.log_of(&self.name);
+                let text = format!(
+                    "{}: closed by the broker: {:?}\n{log}",
+                    self.name, self.last_words
+                );
                 ledger.fault(Rule::Protocol, text);
             }
             self.closed();
-            self.forget_the_unowed(ledger);
             return;
         }
         let is_over = self.manner == Manner::Flapping && Instant::now() > self.until;
@@ -211,12 +225,16 @@ impl Subscriber {
         }
     }
 
-    /// What was not acknowledged to its publisher need not come again: it may be published anew.
-    fn forget_the_unowed(&mut self, ledger: &Ledger) {
+    /// The broker has ended. What its publisher is not done with may be published anew, and come as
+    /// another delivery.
+    pub fn outlive(&mut self, ledger: &Ledger) {
         self.again.retain(|_, again| match again {
-            Again::Publish(key) | Again::Either(key) => ledger.is_acknowledged(*key),
+            Again::Publish(key) | Again::Either(key) => ledger.is_settled(*key),
             Again::Release => true,
         });
+        let seen = std::mem::take(&mut self.seen);
+        let ids = self.again.keys().copied();
+        self.old = ids.filter(|id| !seen.contains(id)).collect();
     }
 
     fn hear(
@@ -245,6 +263,8 @@ impl Subscriber {
             }
             // Only where it ends in good order, and in 5.0.
             Packet::Disconnect(_) if scene.is_dead() => {}
+            Packet::Disconnect(end)
+                if end.code == TAKEN_OVER && self.manner == Manner::Flapping => {}
             other => {
                 self.last_words = Some(format!("{other:?}"));
                 let text = format!("{}: {other:?}", self.name);
@@ -273,6 +293,7 @@ impl Subscriber {
         };
         self.check_again(publish, key, ledger);
         let packet_id = publish.packet_id;
+        self.seen.insert(packet_id);
         match self.held.get(&packet_id) {
             Some(&held) if publish.qos == 2 => {
                 if held != key {
@@ -298,29 +319,38 @@ impl Subscriber {
     /// Holds a PUBLISH against what the connection before has left.
     fn check_again(&mut self, publish: &Publish, key: Key, ledger: &mut Ledger) {
         let packet_id = publish.packet_id;
-        let text = |what: &str| format!("{}: {what} {}.{} {packet_id}", self.name, key.0, key.1);
-        match self.again.remove(&packet_id) {
+        let (rule, what, other) = match self.again.remove(&packet_id) {
             Some(Again::Publish(earlier) | Again::Either(earlier)) if earlier == key => {
-                if !publish.dup {
-                    ledger.fault(Rule::NoDup, text("again"));
+                if publish.dup || self.old.contains(&packet_id) {
+                    return;
                 }
-                return;
+                (Rule::NoDup, "without DUP", None)
             }
-            Some(Again::Release) => {
-                ledger.fault(Rule::Protocol, text("PUBLISH behind PUBREL"));
+            Some(Again::Release) => (Rule::Protocol, "behind PUBREL", None),
+            // A client that still answers to the earlier one would answer to this.
+            Some(Again::Publish(earlier)) => (Rule::OtherId, "in place of", Some(earlier)),
+            Some(Again::Either(earlier)) => (Rule::OtherId, "too soon behind", Some(earlier)),
+            // Its publisher may have sent it twice: it is owed twice then.
+            None if publish.qos == 1 => return,
+            None => {
+                let is_same = |a: &Again| *a == Again::Publish(key) || *a == Again::Either(key);
+                let other = self.again.iter().find(|(_, again)| is_same(again));
+                let Some((&other, _)) = other else {
+                    return;
+                };
+                self.again.remove(&other);
+                self.held.remove(&other);
+                (Rule::OtherId, "with another identifier", None)
             }
-            Some(Again::Publish(_)) => ledger.fault(Rule::OtherId, text("in place of another")),
-            // The broker has had PUBREC and PUBCOMP could not come: it cannot be free.
-            Some(Again::Either(_)) => ledger.fault(Rule::OtherId, text("too soon")),
-            None => {}
+        };
+        let mut text = format!(
+            "{packet_id} came {what}: {}",
+            ledger.story(self.reader, key)
+        );
+        if let Some(other) = other {
+            text = format!("{text}\n{}", ledger.story(self.reader, other));
         }
-        let is_same = |again: &Again| *again == Again::Publish(key) || *again == Again::Either(key);
-        let other = self.again.iter().find(|(_, again)| is_same(again));
-        if let Some((&other, _)) = other {
-            ledger.fault(Rule::OtherId, text(&format!("{other} became")));
-            self.again.remove(&other);
-            self.held.remove(&other);
-        }
+        ledger.fault(rule, text);
     }
 
     fn released(&mut self, packet_id: u16, ledger: &mut Ledger) {

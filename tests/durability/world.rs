@@ -40,6 +40,13 @@ impl Scene<'_> {
         }
     }
 
+    /// What the broker says about a client, for a report.
+    pub fn log_of(&self, name: &str) -> String {
+        let log = self.broker.log();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(name)).collect();
+        lines[lines.len().saturating_sub(5)..].join("\n")
+    }
+
     pub fn is_dead(&self) -> bool {
         self.bell.is_dead()
     }
@@ -217,9 +224,12 @@ impl World {
             last = now;
             self.turn(&mut bell, who, tokens);
         }
-        self.ledger.killed();
+        self.ledger.ended(signal.as_str());
         self.broker.gone();
         self.hang_up(&mut bell);
+        for subscriber in &mut self.subscribers {
+            subscriber.outlive(&self.ledger);
+        }
     }
 
     /// Sometimes it is killed while it starts, too.
@@ -235,7 +245,7 @@ impl World {
             );
             let status = self.broker.gone();
             assert!(bell.is_dead(), "{status}: {}", self.broker.log());
-            self.ledger.killed();
+            self.ledger.ended(Signal::SIGKILL.as_str());
         }
         self.broker.start_again();
     }

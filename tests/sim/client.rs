@@ -1,4 +1,5 @@
-//! Clients as the specification wants them, with a memory that no power cut of the broker's touches.
+//! Clients as the specification wants them, with a memory that no power cut of the broker's
+//! touches.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -116,7 +117,7 @@ impl Publisher {
         self.next_number += 1;
         // The smallest identifier that is free: identifiers are used again as soon as they may be.
         let is_free = |id: &u16| self.under_way.iter().all(|u| u.0 != *id);
-        let id = (1..).find(is_free).expect("the window is small");
+        let id = (1..=u16::MAX).find(is_free).expect("the window is small");
         self.sent_at.insert(number, at);
         self.under_way
             .push_back((id, number, format!("{topic}|{padding}"), false));

@@ -70,7 +70,8 @@ struct Fickle {
     line: Line,
     /// What the CONNECT asks for that is not answered yet.
     is_clean: bool,
-    /// Whether there is a session for sure; `None` while a CONNECT without an answer leaves it open.
+    /// Whether there is a session for sure; `None` while a CONNECT without an answer leaves it
+    /// open.
     has_session: Option<bool>,
     /// What CONNACK has to say about it.
     expected: Option<bool>,

@@ -1,9 +1,9 @@
 //! The files of the journal: which file holds what, and doing what a batch says.
 //!
-//! A segment is one file, as a rule. A file that a write or a sync failed on is never trusted again:
-//! what it did not make durable goes to a *continuation*, another file of the same segment that
-//! begins there. Places do not change by that, so nobody else notices. Spare files are made ahead,
-//! so that a full disk shows before a promise depends on it.
+//! A segment is one file, as a rule. A file that a write or a sync failed on is never trusted
+//! again: what it did not make durable goes to a *continuation*, another file of the same segment
+//! that begins there. Places do not change by that, so nobody else notices. Spare files are made
+//! ahead, so that a full disk shows before a promise depends on it.
 //!
 //! Order is what a power cut must not change. A segment begins when all before it is durable, so
 //! that only the end of the log can be torn; its records come when its header and name are durable,
@@ -194,8 +194,8 @@ impl<D: Disk> Files<D> {
 
     /// Does what a batch says; `Sync::Always` has it all durable at the end.
     ///
-    /// After an error the same batch can be tried again: what failed is given up, and goes elsewhere
-    /// then.
+    /// After an error the same batch can be tried again: what failed is given up, and goes
+    /// elsewhere then.
     pub fn perform(&mut self, batch: &Batch, sync: Sync) -> io::Result<()> {
         // First: this may be what makes room for the rest.
         for step in &batch.steps {

@@ -66,8 +66,8 @@ pub fn import<D: Disk>(
     result.and_then(|()| finish(files.disk()))?;
     log::info!(
         target: "notice",
-        "Taken over from {name} (format {}): {} sessions, {} subscriptions, {} messages for them, {} \
-         retained messages; {} left out. The file stays as it is.",
+        "Taken over from {name} (format {}): {} sessions, {} subscriptions, {} messages for them, \
+         {} retained messages; {} left out. The file stays as it is.",
         db.version,
         imported.sessions,
         imported.subscriptions,

@@ -1,10 +1,10 @@
 //! The start: finding the files, telling what is in them, and making sure of it.
 //!
-//! Damage never keeps the broker down: what is good is told, what is not is counted, and a file with
-//! damage stays beside the others under another name. That goes for files that cannot be read, too,
-//! and for those that only look like ours: nothing is cut unless good records of this log are in
-//! it. Only a format that is newer than this program is refused, since to go on would be to lose it.
-//! Bounds: one file at a time is in memory, of at most [`FILE_MAX`] bytes.
+//! Damage never keeps the broker down: what is good is told, what is not is counted, and a file
+//! with damage stays beside the others under another name. That goes for files that cannot be read,
+//! too, and for those that only look like ours: nothing is cut unless good records of this log are
+//! in it. Only a format that is newer than this program is refused, since to go on would be to lose
+//! it. Bounds: one file at a time is in memory, of at most [`FILE_MAX`] bytes.
 
 use super::disk::Disk;
 use super::files::{FILE_MAX, Files, Part, Parts, SPARES, parse_name};
@@ -248,7 +248,7 @@ fn common_salt<F>(candidates: &[Candidate<F>]) -> Option<u64> {
 
 impl<D: Disk> Reading<'_, D> {
     /// Tells what is in a file; `next` is where the one behind it begins. `None` for a file that is
-    /// of no use, which has another name then.
+    /// of no use, which has another name then or none.
     fn read(
         &mut self,
         candidate: Candidate<D::File>,
@@ -296,6 +296,12 @@ impl<D: Disk> Reading<'_, D> {
         let is_whole = is_ours && matches!(header, Found::Header(_, false));
         self.has_gap |= scanned.has_gap;
         let is_newest = next.is_none() || self.has_gap;
+        let has_nothing = scanned.end == 0 && !scanned.has_torn_tail && unreadable == 0;
+        if is_newest && has_nothing && !is_whole {
+            // The power went while the header was written: records come only when it is durable.
+            let _ = self.disk.remove(&name);
+            return None;
+        }
         let is_cut = is_newest && ((HEADER_LEN as usize + scanned.end) as u64) < len;
         let is_torn = scanned.has_torn_tail && !is_newest;
         let damaged = scanned.damaged + unreadable + u64::from(!is_whole) + u64::from(is_torn);
@@ -309,20 +315,32 @@ impl<D: Disk> Reading<'_, D> {
             if scanned.has_torn_tail {
                 tell_torn(&name, bytes.len() - used);
             }
-            match self.disk.truncate(&file, used as u64) {
-                Ok(()) => bytes.truncate(used),
-                // Nothing is appended to this file: what stays is only in the way.
-                Err(error) => log::warn!("Warning: {name} cannot be cut: {error}"),
+            if self.cut(&file, &name, used as u64) {
+                bytes.truncate(used);
             }
         }
-        if let Err(error) = self.disk.sync(&file) {
+        self.secure(&file, &name, segment);
+        let used = begin.offset() + scanned.end as u32;
+        self.note_segment(segment, used, bytes.len() as u32);
+        Some(Part::found(name, file, bytes.len() as u64))
+    }
+
+    fn cut(&mut self, file: &D::File, name: &str, len: u64) -> bool {
+        let cut = self.disk.truncate(file, len);
+        if let Err(error) = &cut {
+            // Nothing is appended to this file: what stays is only in the way.
+            log::warn!("Warning: {name} cannot be cut: {error}");
+        }
+        cut.is_ok()
+    }
+
+    /// Makes a file durable as it was found.
+    fn secure(&mut self, file: &D::File, name: &str, segment: u32) {
+        if let Err(error) = self.disk.sync(file) {
             // What it holds is told, and soon it is written anew elsewhere.
             log::warn!("Warning: {name} cannot be synced: {error}");
             self.note_damage(segment, 0);
         }
-        let used = begin.offset() + scanned.end as u32;
-        self.note_segment(segment, used, bytes.len() as u32);
-        Some(Part::found(name, file, bytes.len() as u64))
     }
 
     fn note_damage(&mut self, segment: u32, damaged: u64) {
@@ -393,8 +411,8 @@ impl<D: Disk> Reading<'_, D> {
             Err(error) => format!("the file cannot be kept as {bad}: {error}"),
         };
         log::warn!(
-            "Warning: {name} is damaged: {damaged} places could not be read, {records} records could; \
-             {aside}."
+            "Warning: {name} is damaged: {damaged} places could not be read, {records} records \
+             could; {aside}."
         );
     }
 

@@ -3,7 +3,8 @@
 //! Two batches change hands: while the thread writes one, the broker fills the other, so that a
 //! batch grows with the time the disk takes (group commit without a timer). A batch that cannot be
 //! written stays, and is tried again, at once and then every second, so that everything goes on by
-//! itself when the disk does. Bodies are read back by a thread of their own, which no sync holds up.
+//! itself when the disk does. Bodies are read back by a thread of their own, which no sync holds
+//! up.
 
 use super::disk::Disk;
 use super::files::{Files, Shelf, state_of};
@@ -339,8 +340,8 @@ impl<D: Disk> Hand<D> {
     fn tell(&mut self, state: State, error: &io::Error) {
         if self.state != state {
             log::error!(
-                "Error: there is no room or no way to write the journal: {error}. Messages of QoS 1 \
-                 and 2 that would have to be kept are refused or not acknowledged until there is; \
+                "Error: there is no room or no way to write the journal: {error}. Messages of QoS \
+                 1 and 2 that would have to be kept are refused or not acknowledged until there is; \
                  it is tried again every second."
             );
         }

@@ -24,6 +24,7 @@ impl Place {
     }
 
     /// The position `len` bytes further on in the same segment.
+    #[must_use]
     pub fn after(self, len: u32) -> Place {
         Place(self.0 + u64::from(len))
     }

@@ -1,7 +1,8 @@
 //! What the journal can say.
 //!
-//! `decode` borrows from the bytes, like a packet. The bodies are made of [`fields`](super::fields);
-//! what a later version adds goes to the end of a body or into a new kind.
+//! `decode` borrows from the bytes, like a packet. The bodies are made of
+//! [`fields`](super::fields); what a later version adds goes to the end of a body or into a new
+//! kind.
 
 use super::fields::{Fields, put_bytes, put_number, put_option};
 use super::place::Place;

@@ -12,6 +12,11 @@ const SALT: u64 = 0x5a17;
 
 /// One record of each kind.
 fn one_of_each(recipients: &[u8]) -> Vec<Record<'_>> {
+    [objects(recipients), changes()].concat()
+}
+
+/// Descriptions of whole objects.
+fn objects(recipients: &[u8]) -> Vec<Record<'_>> {
     let source = record::Source {
         hash: u64::MAX,
         publisher: Some(("pump", None, "1883")),
@@ -60,14 +65,6 @@ fn one_of_each(recipients: &[u8]) -> Vec<Record<'_>> {
                 delay_s: 5,
             }),
         }),
-        Record::SessionEnd { key: 4 },
-        Record::Back { key: 3 },
-        Record::Left {
-            key: 3,
-            expiry_s: 60,
-            at_ms: 100,
-            has_will: false,
-        },
         Record::Subscribe(record::Subscription {
             key: 3,
             filter: "a/+",
@@ -80,11 +77,6 @@ fn one_of_each(recipients: &[u8]) -> Vec<Record<'_>> {
             },
             identifier: 268_435_455,
         }),
-        Record::Unsubscribe {
-            key: 3,
-            filter: "a/+",
-            share: None,
-        },
         Record::Message(message),
         Record::Message(record::Message {
             expires_ms: None,
@@ -104,6 +96,25 @@ fn one_of_each(recipients: &[u8]) -> Vec<Record<'_>> {
             topic: b"a/b",
             recipients: Recipients::new(recipients),
         }),
+    ]
+}
+
+/// Changes, which mean something in their place only.
+fn changes() -> Vec<Record<'static>> {
+    vec![
+        Record::SessionEnd { key: 4 },
+        Record::Back { key: 3 },
+        Record::Left {
+            key: 3,
+            expiry_s: 60,
+            at_ms: 100,
+            has_will: false,
+        },
+        Record::Unsubscribe {
+            key: 3,
+            filter: "a/+",
+            share: None,
+        },
         Record::Forget {
             key: 3,
             packet_id: 1,
@@ -129,7 +140,9 @@ fn recipients() -> (Vec<Recipient>, Vec<u8>) {
         subscription_id: id,
     });
     let mut raw = Vec::new();
-    list.iter().for_each(|recipient| recipient.put(&mut raw));
+    for recipient in &list {
+        recipient.put(&mut raw);
+    }
     (list.to_vec(), raw)
 }
 

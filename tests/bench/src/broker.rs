@@ -80,8 +80,13 @@ impl Contestant {
             false => String::new(),
         };
         if name.starts_with("midge") {
-            // Its limit on QoS 0 for slow clients is a throttle that Mosquitto does not have.
-            settings.push_str("max_output_bytes 1000000000\n");
+            // Limits that Mosquitto does not have: QoS 0 for slow clients, filters of one client.
+            settings
+                .push_str("max_output_bytes 1000000000\nmax_subscriptions_per_client 4000000\n");
+        }
+        let tells = name.starts_with("midge") && is_lasting;
+        if tells {
+            settings.push_str("sys_interval 1\n");
         }
         let mut libraries = Vec::new();
         let command = match name.split('-').next() {
@@ -100,7 +105,7 @@ impl Contestant {
             command: command.split_whitespace().map(String::from).collect(),
             libraries,
             settings,
-            tells: name.starts_with("midge") && is_lasting,
+            tells,
             lasting: is_lasting,
         })
     }
@@ -181,7 +186,7 @@ impl Broker {
         let path = |p: &Path| p.display().to_string();
         let lines = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\nlog_dest stderr\n\
-             log_type error\nlog_type warning\nsys_interval 1\nset_tcp_nodelay true\n\
+             log_type error\nlog_type warning\nset_tcp_nodelay true\n\
              max_queued_messages 0\n{}{settings}",
             contestant.settings.replace("{dir}", &path(&data))
         );

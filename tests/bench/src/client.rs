@@ -62,6 +62,30 @@ pub fn lasting_session(port: u16, client_id: &str, filter: &str, qos: u8) -> Res
     }
 }
 
+/// Subscribes at QoS 0 to all of these in one packet; there must be no message for them yet.
+pub fn subscribe_all(socket: &mut TcpStream, filters: &[String]) -> Result<(), String> {
+    let mut answer = vec![0; 16 + filters.len()];
+    let mut held = 0;
+    socket
+        .write_all(&packet::subscribe_all(filters, 0))
+        .map_err(|e| format!("subscribe: {e}"))?;
+    loop {
+        held += match socket.read(&mut answer[held..]) {
+            Ok(0) => return Err("subscribe: the broker closed".into()),
+            Ok(came) => came,
+            Err(e) => return Err(format!("subscribe: {e}")),
+        };
+        if let Some((packet, len)) = packet::split(&answer[..held])? {
+            let granted = packet.body.get(2..).unwrap_or_default();
+            let all = granted.len() == filters.len() && granted.iter().all(|code| *code == 0);
+            return match packet.kind() == 9 && all && len == held {
+                true => Ok(()),
+                false => Err("subscribe: not all were granted".into()),
+            };
+        }
+    }
+}
+
 /// Subscribes; there must be no message for the filter yet.
 fn subscribe(socket: &mut TcpStream, filter: &str, qos: u8) -> Result<(), String> {
     let mut answer = [0; 5];
@@ -110,7 +134,7 @@ pub fn listen(
 }
 
 /// The values below `$SYS/broker/persistence/` after the next refresh; empty where the broker has
-/// none. Needs `sys_interval 1`.
+/// none. Waits for two refreshes of `$SYS`.
 pub fn persistence_figures(port: u16) -> Result<BTreeMap<String, f64>, String> {
     const PREFIX: &str = "$SYS/broker/persistence/";
     let mut figures = BTreeMap::new();

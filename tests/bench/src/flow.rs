@@ -77,7 +77,7 @@ struct Topics {
 
 /// What a publisher does.
 pub struct Publishing<'a> {
-    /// `#` at its end stands for the number of one of `topics` topics.
+    /// `#` in it stands for the number of one of `topics` topics.
     pub topic: &'a str,
     pub topics: usize,
     pub retain: bool,

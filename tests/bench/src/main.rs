@@ -1,7 +1,7 @@
 //! Brokers side by side: `make bench`.
 //!
-//! Each scenario starts each broker in turn (A B A B), a fresh process on an empty folder, pinned to
-//! core 0; this process is the load generator, one thread on core 1. What counts is the broker's
+//! Each scenario starts each broker in turn (A B A B), a fresh process on an empty folder, pinned
+//! to core 0; this process is the load generator, one thread on core 1. What counts is the broker's
 //! CPU time per message, in and out, user and system, of all its threads: it holds on a noisy
 //! machine; rates and latencies are reported beside it. Near 100 % of its core the generator was
 //! the bottleneck, and rates say nothing. Everything that is counted is verified: a message that is

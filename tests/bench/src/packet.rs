@@ -37,14 +37,9 @@ pub struct Template {
 }
 
 impl Template {
-    /// `payload_bytes` is at least [`STAMP_BYTES`]; `#` at the end of `topic` stands for digits.
+    /// `payload_bytes` is at least [`STAMP_BYTES`]; `#` in `topic` stands for digits.
     pub fn new(topic: &str, qos: u8, retain: bool, payload_bytes: usize, publisher: u32) -> Self {
-        let plain = topic.trim_end_matches('#');
-        let name = match topic.ends_with('#') {
-            true => format!("{plain}{}", "0".repeat(DIGITS)),
-            false => plain.to_string(),
-        };
-        let mut body = text(&name);
+        let mut body = text(&topic.replace('#', &"0".repeat(DIGITS)));
         let packet_id = (qos > 0).then_some(body.len());
         body.extend_from_slice(&[0, 0][..if qos > 0 { 2 } else { 0 }]);
         let stamp = body.len();
@@ -54,7 +49,7 @@ impl Template {
         let bytes = packet(0x30 | qos << 1 | u8::from(retain), &body);
         let header = bytes.len() - body.len();
         Self {
-            digits: topic.ends_with('#').then_some(header + 2 + plain.len()),
+            digits: topic.find('#').map(|at| header + 2 + at),
             packet_id: packet_id.map(|at| at + header),
             number: header + stamp + 4,
             bytes,
@@ -169,9 +164,16 @@ pub fn connect(client_id: &str, clean: bool) -> Vec<u8> {
 
 /// SUBSCRIBE to one filter, with packet id 1.
 pub fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
+    subscribe_all([filter], qos)
+}
+
+/// SUBSCRIBE to several filters, with packet id 1.
+pub fn subscribe_all<T: AsRef<str>>(filters: impl IntoIterator<Item = T>, qos: u8) -> Vec<u8> {
     let mut body = vec![0, 1];
-    body.extend(text(filter));
-    body.push(qos);
+    for filter in filters {
+        body.extend(text(filter.as_ref()));
+        body.push(qos);
+    }
     packet(0x82, &body)
 }
 
@@ -208,14 +210,14 @@ mod tests {
 
     #[test]
     fn a_template_yields_what_split_and_publish_read() {
-        let mut template = Template::new("a/b/#", 1, false, 300, 7);
+        let mut template = Template::new("a/#/b", 1, false, 300, 7);
         let mut bytes = Vec::new();
         template.put(65_535, Some(1_234_567), &mut bytes);
         let (packet, len) = split(&bytes).unwrap().unwrap();
         assert_eq!(len, bytes.len());
         assert!(split(&bytes[..len - 1]).unwrap().is_none());
         let publish = packet.publish().unwrap();
-        assert_eq!(publish.topic, b"a/b/1234567");
+        assert_eq!(publish.topic, b"a/1234567/b");
         assert_eq!((publish.qos, publish.dup, publish.packet_id), (1, false, 1));
         assert_eq!(publish.payload.len(), 300);
         assert_eq!(publish.stamp().unwrap(), (7, 65_535));

@@ -3,12 +3,13 @@
 //! that falls into it.
 //!
 //! A wait goes from the turn that gave the message to the kernel until the loop has read it: one
-//! pass through the broker, the kernel's loopback twice, the generator's own turn (which is reported
-//! beside it), and whatever else the machine does on both cores. Two more figures tell the broker's
-//! part from that of other processes: the wait less what the broker's loop and the generator spent
-//! waiting for their core meanwhile (what is left holds blocking calls, too, but not what the
-//! journal thread or anybody else did on the broker's core), and the CPU time that all threads of
-//! the broker used meanwhile, which the kernel brings up to date once in a tick (1 to 10 ms).
+//! pass through the broker, the kernel's loopback twice, the generator's own turn (which is
+//! reported beside it), and whatever else the machine does on both cores. Two more figures tell
+//! the broker's part from that of other processes: the wait less what the broker's loop and the
+//! generator spent waiting for their core meanwhile (what is left holds blocking calls, too, but
+//! not what the journal thread or anybody else did on the broker's core), and the CPU time that
+//! all threads of the broker used meanwhile, which the kernel brings up to date once in a tick (1
+//! to 10 ms).
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

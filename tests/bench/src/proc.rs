@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::time::{ClockId, clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 
@@ -44,6 +45,27 @@ pub fn own_cpu() -> Result<Duration, String> {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID)
         .map(Duration::from)
         .map_err(|e| format!("own CPU clock: {e}"))
+}
+
+/// How often the first thread of this process has waited for something.
+pub fn waits(pid: Pid) -> Result<u64, String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .map_err(|e| format!("its status: {e}"))?;
+    Ok(field(&status, "voluntary_ctxt_switches:"))
+}
+
+/// Virtual memory in bytes.
+pub fn virtual_bytes(pid: Pid) -> Result<u64, String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .map_err(|e| format!("its status: {e}"))?;
+    Ok(field(&status, "VmSize:") * 1024)
+}
+
+/// Raises the limit of open files as far as the system allows, for brokers, too.
+pub fn raise_files() -> Result<u64, String> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).map_err(|e| format!("open files: {e}"))?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).map_err(|e| format!("open files: {e}"))?;
+    Ok(most)
 }
 
 /// Resident memory in bytes.

@@ -135,21 +135,21 @@ fn a_full_disk_shows_before_the_last_room_is_used() {
     make_spares(&mut files).expect("and for a third");
     // The second segment leaves one spare file, and no room for another.
     while known.writer.end().segment() < 2 {
-        put(&mut files, &mut known, &[7; 60_000]);
+        put(&mut files, &mut known, &vec![7; 60_000]);
     }
     let error = make_spares(&mut files).expect_err("there is no room");
     assert_eq!(super::super::files::state_of(&error), State::Full);
     assert_eq!(files.report().spares, 1);
     // That one is for acknowledgements and cleaning.
     while known.writer.end().segment() < 3 {
-        put(&mut files, &mut known, &[8; 60_000]);
+        put(&mut files, &mut known, &vec![8; 60_000]);
     }
     make_spares(&mut files).expect_err("there is no room");
     assert_eq!(files.report().spares, 0);
     // A segment goes: its room comes back within the same batch, before it is needed.
     known.writer.unlink(1);
     while known.writer.end().segment() < 4 {
-        known.append(&[9; 60_000]);
+        known.append(&vec![9; 60_000]);
     }
     let batch = known.batch();
     files
@@ -190,7 +190,7 @@ fn a_segment_that_cannot_be_removed_keeps_the_later_ones() {
     let disk = Fake::seeded(7);
     let (mut files, mut known) = fresh(disk.clone());
     while known.writer.end().segment() < 4 {
-        put(&mut files, &mut known, &[1; 200_000]);
+        put(&mut files, &mut known, &vec![1; 200_000]);
     }
     disk.fail(Op::Remove, EIO, 1);
     for segment in 1..=2 {
@@ -225,7 +225,7 @@ fn segments_go_for_good_one_after_the_other() {
         let disk = Fake::seeded(8);
         let (mut files, mut known) = fresh(disk.clone());
         while known.writer.end().segment() < 6 {
-            put(&mut files, &mut known, &[1; 200_000]);
+            put(&mut files, &mut known, &vec![1; 200_000]);
         }
         known.append(b"what was live in the first four");
         let batch = known.batch();
@@ -264,7 +264,7 @@ fn what_was_reported_before_its_sync_and_is_lost_keeps_what_it_was_copied_from()
     let disk = Fake::seeded(9);
     let (mut files, mut known) = fresh(disk.clone());
     while known.writer.end().segment() < 3 {
-        put(&mut files, &mut known, &[1; 200_000]);
+        put(&mut files, &mut known, &vec![1; 200_000]);
     }
     known.append(b"what was live in the first");
     let batch = known.batch();

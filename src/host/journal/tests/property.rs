@@ -16,7 +16,7 @@ struct Model {
 }
 
 impl Model {
-    fn check(&mut self, found: &Log, opened: &Opened, seed: u64) {
+    fn check(&mut self, found: &Log, opened: &Opened, names: &[String], seed: u64) {
         let owed = self.appended.range(..self.durable);
         for (place, bytes) in owed.filter(|(place, _)| place.segment() >= self.first) {
             assert_eq!(
@@ -33,10 +33,17 @@ impl Model {
                 "seed {seed}: {place:?} was never written"
             );
         }
-        // What was given up may come back only with all that came after.
-        let numbers: Vec<u32> = opened.segments.iter().map(|s| s.number).collect();
-        let is_gapless = numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]);
-        assert!(is_gapless, "seed {seed}: {numbers:?}");
+        // What was given up may come back only with all that came after. Behind what is durable a
+        // batch that is tried again may leave later segments without earlier ones.
+        let numbers: Vec<u32> = (opened.segments.iter())
+            .map(|segment| segment.number)
+            .filter(|&number| number <= self.durable.segment())
+            .collect();
+        let is_aside = |number: u32| names.contains(&format!("{}.bad", name_of(number, 0)));
+        for pair in numbers.windows(2) {
+            let is_gapless = (pair[0] + 1..pair[1]).all(is_aside);
+            assert!(is_gapless, "seed {seed}: {numbers:?} {names:?}");
+        }
         // What is found now was synced at the start, and counts from now on.
         self.appended = found.clone();
         if let Some(last) = found.last_key_value() {
@@ -99,20 +106,21 @@ fn run(seed: u64) {
     let mut disk = Fake::seeded(seed);
     let mut model = Model::default();
     let is_marking = seed % 2 == 0;
-    let mut had_faults = true;
+    // In any life: what an error damaged is told of until it is cleaned away.
+    let mut had_faults = false;
     for _ in 0..4 {
         let (mut files, opened, found) = match open_all(disk.clone()) {
             Ok(opened) => opened,
             Err(error) => panic!("seed {seed}: what is left does not open: {error}"),
         };
-        model.check(&found, &opened, seed);
+        model.check(&found, &opened, &disk.names(), seed);
         if is_marking && !had_faults {
             // The power going is no damage.
             assert_eq!(opened.damaged, 0, "seed {seed}");
         }
         let mut known = Known::new(&opened);
         known.writer.set_marking(is_marking);
-        had_faults = live(&disk, &mut files, &mut known, &mut model, &mut rng);
+        had_faults |= live(&disk, &mut files, &mut known, &mut model, &mut rng);
         drop(files);
         disk = disk.cut(&mut rng);
     }

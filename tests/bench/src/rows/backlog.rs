@@ -53,6 +53,13 @@ pub fn run(
     sink.part("drain", "device bytes per message", Unit::Bytes, written);
     let disk = proc::disk_bytes(&broker.data) as f64;
     sink.part("drain", "disk after it", Unit::Megabytes, disk / 1e6);
+    if contestant.tells {
+        let figures = client::persistence_figures(broker.port)?;
+        let figure = |name: &str| figures.get(name).copied().unwrap_or(f64::NAN) / 1e6;
+        let (disk, live) = (figure("bytes/disk"), figure("bytes/live"));
+        sink.part("drain", "disk two seconds later", Unit::Megabytes, disk);
+        sink.part("drain", "live by then", Unit::Megabytes, live);
+    }
     Ok(())
 }
 

@@ -3,10 +3,10 @@
 //! while the log is cleaned all the time; a pair at QoS 0 measures what it waits (see
 //! [`crate::ping`]), the same load without anything to clean being the comparison.
 //!
-//! What the waits contain: the turns of the broker's loop (the publishing of the same load, cleaning
-//! slices, whatever else a turn does), the journal thread, which shares the core with it, other
-//! processes of the machine, and the generator's own turn, which is reported beside them. So they
-//! bound the longest turn from above.
+//! What the waits contain: the turns of the broker's loop (the publishing of the same load,
+//! cleaning slices, whatever else a turn does), the journal thread, which shares the core with it,
+//! other processes of the machine, and the generator's own turn, which is reported beside them. So
+//! they bound the longest turn from above.
 
 use std::time::Duration;
 

@@ -11,7 +11,9 @@ use crate::{client, proc};
 
 mod backlog;
 mod cleaning;
+mod held;
 mod queue;
+mod tables;
 mod throughput;
 mod wear;
 
@@ -51,7 +53,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "online",
-        about: "QoS 1 of 100 bytes from 20 publishers, window 20, to a lasting session that is there",
+        about: "QoS 1 of 100 bytes from 20 publishers, window 20, to a lasting session at hand",
         brokers: LASTING,
         runs: (1, 3),
         run: queue::online,
@@ -107,10 +109,45 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "large",
-        about: "4 publishers of 16 KiB (64 under way each) to one subscriber, QoS 0",
+        about: "4 publishers of 16 KiB (64 under way each) and 1 MiB (4), one subscriber, QoS 0",
         brokers: MEMORY,
         runs: (3, 7),
         run: throughput::large,
+    },
+    Scenario {
+        name: "filters",
+        about: "publishes among 10k, 100k, 1M (10k, 100k) wildcard filters, with and without match",
+        brokers: MEMORY,
+        runs: (1, 3),
+        run: tables::filters,
+    },
+    Scenario {
+        name: "retained",
+        about: "100k and 1M (20k) retained topics: stored, updated, fetched by # and by a/+/b",
+        brokers: MEMORY,
+        runs: (1, 3),
+        run: tables::retained,
+    },
+    Scenario {
+        name: "idle",
+        about: "10k (2k) idle connections with a subscription: memory, wake-ups, cost to connect",
+        brokers: MEMORY,
+        runs: (1, 3),
+        run: held::idle,
+    },
+    Scenario {
+        name: "start",
+        about: "an empty broker: until it answers, and the memory it takes",
+        brokers: MEMORY,
+        runs: (5, 11),
+        run: held::start,
+    },
+    Scenario {
+        name: "latency",
+        about: "one message a millisecond at QoS 0 and nothing else: wait and CPU",
+        brokers: MEMORY,
+        runs: (1, 3),
+        run: held::latency,
     },
 ];
 
@@ -238,4 +275,39 @@ fn drain(net: &mut Net, flow: &mut Flow, broker: &Broker) -> Result<Measured, St
     flow.subscriber_left(peer);
     net.leave(peer)?;
     Ok(measured)
+}
+
+/// A client subscribes and must get so many retained messages, each topic once.
+fn measure_fetch(
+    broker: &Broker,
+    filter: &str,
+    count: usize,
+    part: &str,
+    sink: &mut Sink<'_>,
+) -> Result<(), String> {
+    let cpu = proc::cpu(broker.pid())?;
+    let mut topics = std::collections::HashSet::with_capacity(count);
+    let began = Instant::now();
+    client::listen(broker.port, filter, |publish, retained| {
+        if !retained || !topics.insert(publish.topic.to_vec()) {
+            let topic = String::from_utf8_lossy(publish.topic);
+            return Err(format!("DUPLICATE or not retained: {topic}"));
+        }
+        Ok(topics.len() < count)
+    })?;
+    let wall = began.elapsed().as_secs_f64();
+    let cpu = proc::cpu(broker.pid())?.saturating_sub(cpu).as_secs_f64();
+    sink.part(
+        part,
+        "broker CPU per message",
+        Unit::Micros,
+        cpu * 1e6 / count as f64,
+    );
+    sink.part(
+        part,
+        "messages, in and out",
+        Unit::Rate,
+        count as f64 / wall,
+    );
+    Ok(())
 }

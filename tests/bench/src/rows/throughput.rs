@@ -58,16 +58,23 @@ pub fn single(c: &Context<'_>, b: &Contestant, sink: &mut Sink<'_>) -> Result<()
     (0..=1).try_for_each(|qos| run(c, b, sink, qos, &paired(1)))
 }
 
-/// 4 publishers of 16 KiB.
+/// 4 publishers of 16 KiB, and of 1 MiB.
 pub fn large(c: &Context<'_>, b: &Contestant, sink: &mut Sink<'_>) -> Result<(), String> {
-    let shape = Shape {
-        publishers: 4,
-        subscribers: 1,
-        paired: false,
-        payload_bytes: 16 * 1024,
-        window: 64,
-    };
-    run(c, b, sink, 0, &shape)
+    for (kib, window) in [(16, 64), (1024, 4)] {
+        let shape = Shape {
+            publishers: 4,
+            subscribers: 1,
+            paired: false,
+            payload_bytes: kib * 1024,
+            window,
+        };
+        let scenario = sink.scenario.clone();
+        sink.scenario = format!("{scenario} {kib} KiB");
+        let ran = run(c, b, sink, 0, &shape);
+        sink.scenario = scenario;
+        ran?;
+    }
+    Ok(())
 }
 
 fn paired(window: u64) -> Shape {

@@ -1,0 +1,83 @@
+//! From the queue into the window: what is sent next, as far as the client takes it.
+
+use super::Broker;
+use super::session::{Session, SessionId};
+use crate::store::Stage;
+
+/// How far the deliveries in a window may lie apart, so that their identifiers tell them apart.
+pub(super) const IDS_IN_USE_MAX: u64 = 65_534;
+
+/// How far packet identifiers may spread beyond a window whose first one is not acknowledged.
+const SPAN_PER_WINDOW: usize = 4;
+
+impl Broker {
+    /// Moves QoS 1 and 2 deliveries from the queue into the window, as far as there is room.
+    pub(super) fn fill_window(&mut self, id: SessionId) {
+        while self.window_has_room(id) {
+            let session = self.sessions.get_mut(id);
+            let Some(front) = session.queue.front() else {
+                break;
+            };
+            let delivery = self.deliveries.get_mut(front);
+            let len = super::route::queued_len(self.messages.len_of(delivery.message));
+            let ordinal = session.ordinal_of_queued(delivery.number);
+            delivery.stage = Stage::Publish;
+            session.queue.pop(&mut self.deliveries, len);
+            if session.window.in_flight() == 0 {
+                session.base = ordinal;
+            }
+            session.window.push(front);
+            session.windowed = ordinal + 1;
+            session.window_bytes += len as u64;
+        }
+        self.record_sending(id);
+        self.wait_to_send(id);
+    }
+
+    /// Has a connection whose next message waits for its gate looked at when that opens.
+    fn wait_to_send(&mut self, id: SessionId) {
+        let session = self.sessions.get(id);
+        let gate = session.send_gate.max(session.release_gate);
+        if let Some(conn) = session.connection {
+            self.wait_at_gate(conn, gate);
+        }
+    }
+
+    pub(super) fn window_has_room(&self, id: SessionId) -> bool {
+        let session = self.sessions.get(id);
+        let limit = self.window_limit(id);
+        let max_bytes = self.settings.max_inflight_bytes;
+        let has_bytes =
+            max_bytes == 0 || session.window_bytes < max_bytes || session.window.in_flight() == 0;
+        let span_max = (limit * SPAN_PER_WINDOW)
+            .max(64)
+            .min(usize::from(u16::MAX) - 1);
+        session.window.in_flight() < limit
+            && session.window.span(&self.deliveries) < span_max
+            && has_bytes
+            && self.has_free_id(session)
+    }
+
+    /// Whether the next message in the queue does not have the packet identifier of one in the
+    /// window: very many may have been dropped between them.
+    fn has_free_id(&self, session: &Session) -> bool {
+        let front = session.queue.front().map(|id| self.deliveries.get(id));
+        front.is_none_or(|front| {
+            let ordinal = session.ordinal_of_queued(front.number);
+            session.window.in_flight() == 0 || ordinal - session.base < IDS_IN_USE_MAX
+        })
+    }
+
+    /// How many QoS 1 and 2 messages may be under way to a client; while it is away, how many may
+    /// be once it is back.
+    pub(super) fn window_limit(&self, id: SessionId) -> usize {
+        let conn = self.sessions.get(id).connection;
+        match conn.and_then(|conn| self.connections.get(conn.index as usize)) {
+            Some(conn) => conn.send_maximum,
+            None => usize::from(match self.settings.max_inflight_messages {
+                0 => u16::MAX,
+                limit => limit,
+            }),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A disk that is full, nearly full, or seems to be.
+
+use super::kept::{lasting, message, say, sleeper};
+use super::*;
+
+const V5: Version = Version::V5;
+const TAKEN: [&str; 1] = ["PUBACK 7 0x00"];
+const REFUSED: [&str; 1] = ["PUBACK 7 0x97"];
+
+fn limited(drops_oldest: bool) -> World {
+    World::kept(Settings {
+        persistence_max_bytes: 12 << 20,
+        max_queued_messages: 0,
+        drops_oldest,
+        ..Settings::default()
+    })
+}
+
+/// A publisher that wants no reasons.
+fn publisher(world: &mut World) -> Client {
+    let properties = properties(&[(PropertyId::RequestProblemInformation, 0)]);
+    let connect = Connect {
+        properties: Properties::from_encoded(&properties),
+        ..hello(V5, "p")
+    };
+    world.connect(&connect)
+}
+
+#[test]
+fn room_that_a_session_leaves_is_used_again_without_other_traffic() {
+    let mut world = limited(false);
+    sleeper(&mut world, "other", "b");
+    sleeper(&mut world, "large", "a");
+    let p = publisher(&mut world);
+    let payload = vec![b'x'; 10_000];
+    let mut answer = say(&mut world, p, &message("a", &payload, QoS::AtLeastOnce));
+    while answer == TAKEN {
+        answer = say(&mut world, p, &message("a", &payload, QoS::AtLeastOnce));
+    }
+    assert_eq!(answer, REFUSED);
+    let publish = message("b", &payload, QoS::AtLeastOnce);
+    assert_eq!(say(&mut world, p, &publish), REFUSED);
+    // A clean start ends the session that has all this.
+    let clean = world.dial(V5, 0);
+    world.send(clean, &bytes(|out| hello(V5, "large").encode(out)));
+    world.rest();
+    assert_eq!(world.packets(clean), ["CONNACK 0x00 false"]);
+    assert_eq!(say(&mut world, p, &publish), TAKEN);
+}
+
+#[test]
+fn a_disk_that_has_room_refuses_nothing_while_spare_files_are_made() {
+    for drops_oldest in [false, true] {
+        let mut world = limited(drops_oldest);
+        sleeper(&mut world, "sub", "a");
+        let p = publisher(&mut world);
+        world.disk.report.spares = 0;
+        world.report();
+        let payload = vec![b'x'; 10_000];
+        for _ in 0..300 {
+            let answer = say(&mut world, p, &message("a", &payload, QoS::AtLeastOnce));
+            assert_eq!(answer, TAKEN);
+        }
+        let id = world.broker.sessions.find("sub").expect("it is away");
+        assert_eq!(world.broker.sessions.get(id).queue.len(), 300);
+    }
+}
+
+#[test]
+fn the_oldest_are_dropped_as_far_as_room_is_needed_and_no_further() {
+    let mut world = limited(true);
+    sleeper(&mut world, "sub", "a");
+    let p = publisher(&mut world);
+    let payload = vec![b'x'; 10_000];
+    for n in 0..3000 {
+        let publish = message("a", &payload, QoS::AtLeastOnce);
+        world.send(p, &super::publish(V5, &publish));
+        // The disk is a little behind.
+        if n % 20 == 0 {
+            world.rest();
+            assert!(world.packets(p).iter().all(|answer| answer == TAKEN[0]));
+        }
+        let id = world.broker.sessions.find("sub").expect("it is away");
+        let bytes = world.broker.sessions.get(id).queue.bytes();
+        assert!(n < 500 || bytes > 4 << 20, "{bytes} are left after {n}");
+    }
+    let sub = lasting(&mut world, "sub");
+    world.rest();
+    assert!(world.packets(sub).len() > 10);
+}

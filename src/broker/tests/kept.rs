@@ -1,0 +1,245 @@
+//! What was promised, and what is read back, while the disk is not as far as the broker.
+
+use super::*;
+use crate::store::journal::State;
+use crate::store::journal::record::{self, Record};
+
+const V3: Version = Version::V311;
+const V5: Version = Version::V5;
+
+/// A client of 3.1.1 whose session stays; its CONNACK is not looked at.
+pub fn lasting(world: &mut World, client_id: &str) -> Client {
+    let client = world.dial(V3, 0);
+    let connect = Connect {
+        clean_start: false,
+        ..hello(V3, client_id)
+    };
+    world.send(client, &bytes(|out| connect.encode(out)));
+    client
+}
+
+/// A session that has a filter and is away.
+pub fn sleeper(world: &mut World, client_id: &str, filter: &str) {
+    let client = lasting(world, client_id);
+    world.send(client, &subscribe(V3, filter, QoS::ExactlyOnce));
+    world.rest();
+    assert_eq!(world.packets(client).pop().as_deref(), Some("SUBACK [2]"));
+    world.cut(client);
+    world.rest();
+}
+
+pub fn message<'a>(topic: &'a str, payload: &'a [u8], qos: QoS) -> Publish<'a> {
+    Publish {
+        qos,
+        packet_id: 7,
+        topic: topic.as_bytes(),
+        payload,
+        ..Publish::default()
+    }
+}
+
+/// Says something and waits until the disk has it; what the answer was.
+pub fn say(world: &mut World, client: Client, publish: &Publish<'_>) -> Vec<String> {
+    let version = world.links[client].version;
+    world.send(client, &super::publish(version, publish));
+    world.rest();
+    world.packets(client)
+}
+
+#[test]
+fn a_session_is_present_only_when_it_cannot_be_lost() {
+    let mut world = World::kept(Settings::default());
+    let first = lasting(&mut world, "c");
+    assert!(world.packets(first).is_empty(), "it waits for the record");
+    world.cut(first);
+    let second = lasting(&mut world, "c");
+    assert!(world.packets(second).is_empty(), "the same record");
+    world.rest();
+    assert_eq!(world.packets(second), ["CONNACK 0x00 true"]);
+    // From then on there is nothing to wait for.
+    world.cut(second);
+    let third = lasting(&mut world, "c");
+    assert_eq!(world.packets(third), ["CONNACK 0x00 true"]);
+}
+
+#[test]
+fn a_ping_is_answered_while_a_subscription_waits_for_the_disk() {
+    let mut world = World::kept(Settings::default());
+    let client = lasting(&mut world, "c");
+    world.send(client, &[0xc0, 0]);
+    assert!(world.packets(client).is_empty(), "nothing before CONNACK");
+    world.rest();
+    assert_eq!(world.packets(client), ["CONNACK 0x00 false", "PINGRESP"]);
+    world.send(client, &subscribe(V3, "a", QoS::AtLeastOnce));
+    world.send(client, &[0xc0, 0]);
+    assert_eq!(world.packets(client), ["PINGRESP"]);
+    world.rest();
+    assert_eq!(world.packets(client), ["SUBACK [1]"]);
+}
+
+#[test]
+fn a_message_that_was_cut_and_went_cold_is_waited_for_in_peace() {
+    let mut world = World::kept(Settings::default());
+    let sub = lasting(&mut world, "sub");
+    world.send(sub, &subscribe(V3, "a", QoS::AtLeastOnce));
+    world.rest();
+    world.packets(sub);
+    world.take(sub, 100);
+    let pub_ = world.connect(&hello(V5, "p"));
+    let payload = [b'x'; 5000];
+    say(&mut world, pub_, &message("a", &payload, QoS::AtLeastOnce));
+    // Two more reports: the body leaves memory with the rest of the packet still to be sent.
+    for _ in 0..2 {
+        world.report();
+    }
+    world.send(sub, &[0xc0, 0]);
+    world.take(sub, usize::MAX); // comes to rest although the PINGRESP is due
+    world.rest();
+    let got = world.packets(sub);
+    assert_eq!(got, ["PUBLISH q1 'a' xxxxxxxxxxxxxxxxxxxx", "PINGRESP"]);
+}
+
+#[test]
+fn a_read_wakes_those_who_wait_for_it_and_nobody_else() {
+    let mut world = World::kept(Settings::default());
+    let payload = vec![b'x'; 100_000];
+    let pub_ = world.connect(&hello(V5, "p"));
+    for name in ["a", "b", "c"] {
+        sleeper(&mut world, name, name);
+        say(&mut world, pub_, &message(name, &payload, QoS::AtLeastOnce));
+    }
+    for name in ["a", "b", "c"] {
+        lasting(&mut world, name);
+    }
+    assert_eq!(world.ask(), 3);
+    let read = world.disk.reads.pop_front().expect("three were asked for");
+    let bytes = world.disk.read(read).expect("the disk has it").to_vec();
+    world.broker.fetched(read, Some(&bytes), world.now);
+    let read = world.broker.poll_fetch();
+    if let Some(read) = read {
+        // The record is longer than the first read.
+        let bytes = world.disk.read(read).expect("the disk has it").to_vec();
+        world.broker.fetched(read, Some(&bytes), world.now);
+    }
+    assert_eq!(world.broker.writable_count(), 1);
+}
+
+#[test]
+fn a_packet_identifier_is_free_before_it_is_given_again() {
+    let settings = Settings {
+        max_queued_messages: 1,
+        max_inflight_messages: 2,
+        ..Settings::default()
+    };
+    let mut world = World::new(settings);
+    let sub = lasting(&mut world, "sub");
+    world.send(sub, &subscribe(V3, "a", QoS::AtLeastOnce));
+    world.packets(sub);
+    let pub_ = world.connect(&hello(V5, "p"));
+    let say = |world: &mut World, payload: &[u8], expiry_s| {
+        let publish = Publish {
+            expiry_s,
+            ..message("a", payload, QoS::AtLeastOnce)
+        };
+        world.send(pub_, &super::publish(V5, &publish));
+        world.packets(pub_);
+    };
+    say(&mut world, b"first", None);
+    assert_eq!(world.packets(sub), ["PUBLISH q1 'a' first"]);
+    world.cut(sub);
+    // The other 65,534 identifiers go to messages that expire unread.
+    for _ in 2..=65_535 {
+        say(&mut world, b"stale", Some(1));
+        world.pass(2000);
+    }
+    say(&mut world, b"last", None);
+    let sub = lasting(&mut world, "sub");
+    let got = world.packets(sub);
+    assert_eq!(got, ["CONNACK 0x00 true", "PUBLISH q1 'a' first dup"]);
+    world.send(sub, &ack(V3, PacketType::PubAck, 1));
+    assert_eq!(world.packets(sub), ["PUBLISH q1 'a' last"]);
+    world.send(sub, &ack(V3, PacketType::PubAck, 1));
+    world.cut(sub);
+    let sub = lasting(&mut world, "sub");
+    assert_eq!(world.packets(sub), ["CONNACK 0x00 true"]);
+}
+
+fn session(client_id: &str) -> Record<'_> {
+    Record::Session(record::Session {
+        key: 1,
+        client_id,
+        username: None,
+        listener: "",
+        mount_point: "",
+        version: V3,
+        is_bridge: false,
+        is_unowned: false,
+        expiry_s: u32::MAX,
+        silence_ms: 0,
+        left_ms: Some(1),
+        next_ordinal: 1,
+        sent_before: 1,
+        will: None,
+    })
+}
+
+/// The record of a message is damaged; others tell that it was on its way.
+#[test]
+fn a_lost_record_gives_no_identifier_to_another_message() {
+    let (key, ordinal) = (1, 3);
+    let told = [
+        Record::Received { key, ordinal },
+        Record::Sent { key, through: 3 },
+    ];
+    for record in told {
+        let mut world = World::new(Settings::default());
+        let filter = record::Subscription {
+            key,
+            filter: "a",
+            share: None,
+            options: SubscriptionOptions {
+                qos: QoS::ExactlyOnce,
+                ..SubscriptionOptions::default()
+            },
+            identifier: 0,
+        };
+        world.write_records(&[session("sub"), Record::Subscribe(filter), record]);
+        world.begin(None);
+        world.rest();
+        let pub_ = world.connect(&hello(V5, "p"));
+        say(&mut world, pub_, &message("a", b"new", QoS::AtLeastOnce));
+        let sub = lasting(&mut world, "sub");
+        world.rest();
+        let inbox = world.links[sub].inbox.clone();
+        let mut lines = world.packets(sub);
+        assert_eq!(lines.pop().as_deref(), Some("PUBLISH q1 'a' new"));
+        // Fixed header, topic, identifier, payload.
+        let id = &inbox[inbox.len() - 5..inbox.len() - 3];
+        assert_eq!(id, [0, 4], "{record:?}");
+    }
+}
+
+#[test]
+fn a_retained_message_that_was_cleared_while_the_disk_was_away_stays_cleared() {
+    let mut world = World::kept(Settings::default());
+    let p = world.connect(&hello(V5, "p"));
+    let retained = |payload: &'static [u8], qos| Publish {
+        retain: true,
+        ..message("t", payload, qos)
+    };
+    say(&mut world, p, &retained(b"old", QoS::AtLeastOnce));
+    world.disk.report.state = State::Failing;
+    world.report();
+    // What is not acknowledged need not be kept; but it comes behind what was.
+    for payload in [&b"newer"[..], b""] {
+        world.send(p, &super::publish(V5, &retained(payload, QoS::AtMostOnce)));
+    }
+    world.disk.report.state = State::Fine;
+    world.report();
+    world.rest();
+    world.restart(None);
+    let sub = world.connect(&hello(V5, "s"));
+    world.send(sub, &subscribe(V5, "t", QoS::AtLeastOnce));
+    world.rest();
+    assert_eq!(world.packets(sub), ["SUBACK [1]"]);
+}
