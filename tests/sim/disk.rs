@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use fastrand::Rng;
 use midge::host::journal::Disk;
 
-const SECTOR: usize = 512;
-
 /// The disk; clones are the same disk.
 #[derive(Clone)]
 pub struct SimDisk {
@@ -18,6 +16,8 @@ pub struct SimDisk {
 
 struct Inner {
     rng: Rng,
+    /// What the disk writes whole, or so it says.
+    sector: usize,
     files: Vec<File>,
     /// The folder as programs see it, and as it is after a crash.
     names: BTreeMap<String, usize>,
@@ -55,6 +55,7 @@ impl SimDisk {
     pub fn new(seed: u64) -> SimDisk {
         SimDisk {
             inner: Arc::new(Mutex::new(Inner {
+                sector: if seed % 4 == 0 { 4096 } else { 512 },
                 rng: Rng::with_seed(seed),
                 files: Vec::new(),
                 names: BTreeMap::new(),
@@ -89,6 +90,14 @@ impl SimDisk {
         self.lock().free = bytes;
     }
 
+    /// The broker was killed: the disk has all that was written, synced or not.
+    pub fn outlive(&self) {
+        let mut inner = self.lock();
+        inner.fuse = u64::MAX;
+        inner.failing = 0;
+        inner.free = u64::MAX;
+    }
+
     /// The power is back: what is there is what was durable and some of the rest.
     pub fn crash(&self) {
         let mut inner = self.lock();
@@ -99,6 +108,7 @@ impl SimDisk {
             }
         }
         inner.names = inner.durable_names.clone();
+        let size = inner.sector;
         for file in &mut inner.files {
             // The length is part of what a sync makes durable.
             let len = match inner.rng.bool() {
@@ -107,8 +117,8 @@ impl SimDisk {
             };
             file.durable.resize(len, 0);
             for sector in std::mem::take(&mut file.dirty) {
-                let start = sector * SECTOR;
-                let end = (start + SECTOR).min(len).min(file.seen.len());
+                let start = sector * size;
+                let end = (start + size).min(len).min(file.seen.len());
                 if start >= end {
                     continue;
                 }
@@ -165,7 +175,7 @@ impl Inner {
     }
 
     fn touch(&mut self, file: usize, from: usize, to: usize) {
-        let sectors = from / SECTOR..to.div_ceil(SECTOR);
+        let sectors = from / self.sector..to.div_ceil(self.sector);
         self.files[file].dirty.extend(sectors);
     }
 }
@@ -254,6 +264,7 @@ impl Disk for SimDisk {
         let mut inner = self.lock();
         let result = inner.operate();
         let inner = &mut *inner;
+        let size = inner.sector;
         let file = &mut inner.files[file.file];
         if result.is_err() {
             // The system has dropped some of it, and will not say so again.
@@ -263,8 +274,8 @@ impl Disk for SimDisk {
         }
         file.durable.resize(file.seen.len(), 0);
         for sector in std::mem::take(&mut file.dirty) {
-            let start = (sector * SECTOR).min(file.seen.len());
-            let end = (start + SECTOR).min(file.seen.len());
+            let start = (sector * size).min(file.seen.len());
+            let end = (start + size).min(file.seen.len());
             file.durable[start..end].copy_from_slice(&file.seen[start..end]);
         }
         Ok(())

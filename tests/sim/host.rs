@@ -22,7 +22,12 @@ pub struct Host {
     durable: Place,
     state: State,
     reads: Vec<Read>,
+    rng: Rng,
     pub now: Now,
+    /// At most so much time has passed, as far as anybody can know, in milliseconds.
+    pub elapsed_ms: u64,
+    /// What the calendar gained in this life of the broker, in milliseconds.
+    gained_ms: u64,
     boot: u64,
     offset_ms: i64,
     sockets: Vec<Socket>,
@@ -30,6 +35,10 @@ pub struct Host {
 
 struct Socket {
     id: ConnId,
+    /// What the network has not brought yet.
+    on_its_way: Vec<u8>,
+    /// The network takes nothing more at the moment.
+    is_stuffed: bool,
     unconsumed: Vec<u8>,
     output: Vec<u8>,
     is_closed: bool,
@@ -53,7 +62,10 @@ impl Host {
             durable: Place::START,
             state: State::Fine,
             reads: Vec::new(),
+            rng: Rng::with_seed(seed ^ 0x5eed),
             now,
+            elapsed_ms: 0,
+            gained_ms: 0,
             boot: 1,
             offset_ms,
             sockets: Vec::new(),
@@ -64,7 +76,21 @@ impl Host {
     pub fn crash(&mut self, wall_ms: u64) {
         self.disk.crash();
         self.boot += 1;
+        // What the broker may take for time that has passed while nobody looked.
+        let away_ms = wall_ms.saturating_sub(self.now.wall_ms);
+        self.elapsed_ms += std::mem::take(&mut self.gained_ms);
+        self.elapsed_ms += if away_ms < ABSENCE_MAX_MS { away_ms } else { 0 };
         self.now.wall_ms = wall_ms;
+        self.restart();
+    }
+
+    /// The broker is killed, and started again.
+    pub fn kill(&mut self) {
+        self.disk.outlive();
+        self.restart();
+    }
+
+    fn restart(&mut self) {
         let (broker, files, offset_ms) = start(&self.disk, &self.settings, self.now, self.boot);
         (self.broker, self.files, self.offset_ms) = (broker, files, offset_ms);
         self.batch = Batch::default();
@@ -86,9 +112,19 @@ impl Host {
 
     pub fn advance(&mut self, ms: u64) {
         self.now.mono_ms += ms;
-        self.now.wall_ms = self.now.wall_ms.wrapping_add(ms);
+        self.elapsed_ms += ms;
+        self.now.wall_ms = self.now.wall_ms.saturating_add(ms);
         let now = self.time();
         self.broker.timeout(now);
+    }
+
+    /// Somebody sets the clock.
+    pub fn set_calendar(&mut self, wall_ms: u64) {
+        let gained_ms = wall_ms.saturating_sub(self.now.wall_ms);
+        if gained_ms < ABSENCE_MAX_MS {
+            self.gained_ms += gained_ms;
+        }
+        self.now.wall_ms = wall_ms;
     }
 
     pub fn connect(&mut self) -> usize {
@@ -100,6 +136,8 @@ impl Host {
         let id = self.broker.accept(peer, now).expect("there is no limit");
         self.sockets.push(Socket {
             id,
+            on_its_way: Vec::new(),
+            is_stuffed: false,
             unconsumed: Vec::new(),
             output: Vec::new(),
             is_closed: false,
@@ -108,8 +146,42 @@ impl Host {
     }
 
     pub fn send(&mut self, socket: usize, bytes: &[u8]) {
-        self.sockets[socket].unconsumed.extend_from_slice(bytes);
-        self.present(socket);
+        self.sockets[socket].on_its_way.extend_from_slice(bytes);
+        if self.rng.u8(..) < 220 {
+            self.bring(socket, usize::MAX);
+        }
+    }
+
+    /// The network brings some bytes.
+    fn bring(&mut self, at: usize, most: usize) {
+        let socket = &mut self.sockets[at];
+        let len = most.min(socket.on_its_way.len());
+        socket.unconsumed.extend(socket.on_its_way.drain(..len));
+        self.present(at);
+    }
+
+    /// The network stops taking output of some connection, or takes it again.
+    pub fn stuff(&mut self) {
+        let open = (0..self.sockets.len()).filter(|&at| !self.sockets[at].is_closed);
+        if let Some(at) = self.rng.choice(open.collect::<Vec<_>>()) {
+            let is_stuffed = !self.sockets[at].is_stuffed;
+            self.set_stuffed(at, is_stuffed);
+        }
+    }
+
+    /// The network takes everything again.
+    pub fn unstuff(&mut self) {
+        for at in 0..self.sockets.len() {
+            self.set_stuffed(at, false);
+        }
+    }
+
+    fn set_stuffed(&mut self, at: usize, is_stuffed: bool) {
+        let socket = &mut self.sockets[at];
+        socket.is_stuffed = is_stuffed;
+        if !is_stuffed && !socket.is_closed {
+            self.broker.writable(socket.id);
+        }
     }
 
     pub fn hang_up(&mut self, socket: usize) {
@@ -143,6 +215,13 @@ impl Host {
 
     /// Lets the broker say what it has to say.
     pub fn serve(&mut self) {
+        for at in 0..self.sockets.len() {
+            let socket = &self.sockets[at];
+            if !socket.is_closed && !socket.on_its_way.is_empty() && self.rng.bool() {
+                let most = self.rng.usize(1..=socket.on_its_way.len());
+                self.bring(at, most);
+            }
+        }
         for _ in 0..10_000 {
             if !self.serve_one() {
                 return;
@@ -158,7 +237,14 @@ impl Host {
                 return true;
             };
             let mut buffer = [0; 2048];
-            let n = self.broker.transmit(id, &mut buffer, now);
+            let room = match self.rng.u8(0..4) {
+                0 => self.rng.usize(1..100),
+                _ => buffer.len(),
+            };
+            let mut n = self.broker.transmit(id, &mut buffer[..room], now);
+            if self.sockets[at].is_stuffed {
+                n = self.rng.usize(0..=n / 2);
+            }
             self.broker.sent(id, n, now);
             self.sockets[at].output.extend_from_slice(&buffer[..n]);
             return true;
@@ -218,14 +304,14 @@ impl Host {
     }
 
     /// The reader reads something that was asked for.
-    pub fn read(&mut self, rng: &mut Rng) {
+    pub fn read(&mut self) {
         while let Some(read) = self.broker.poll_fetch() {
             self.reads.push(read);
         }
         if self.reads.is_empty() {
             return;
         }
-        let read = self.reads.swap_remove(rng.usize(..self.reads.len()));
+        let read = self.reads.swap_remove(self.rng.usize(..self.reads.len()));
         let bytes = self.files.shelf().read::<SimDisk>(read);
         let now = self.time();
         self.broker.fetched(read, bytes.as_deref(), now);
@@ -243,9 +329,14 @@ impl Host {
 
     /// Whether nothing is under way any more.
     pub fn is_quiet(&mut self) -> bool {
-        !self.is_busy && !self.broker.has_journal() && self.reads.is_empty()
+        let mut sockets = self.sockets.iter();
+        let is_still = sockets.all(|s| s.is_closed || s.on_its_way.is_empty());
+        is_still && !self.is_busy && !self.broker.has_journal() && self.reads.is_empty()
     }
 }
+
+/// A calendar that is further ahead after a start is not believed.
+const ABSENCE_MAX_MS: u64 = 367 * 24 * 3_600_000;
 
 /// Small, so that segments come and go all the time.
 const SEGMENT_BYTES: u32 = 8 * 1024;

@@ -10,17 +10,24 @@
 //! `make test` runs a number of worlds; `make sim` as many as fit into `SIM_SECONDS`; `SIM_SEED`
 //! runs one of them again.
 
-mod client;
+mod books;
 #[path = "../common/mod.rs"]
 mod common;
 mod disk;
+mod fickle;
 mod host;
+mod line;
+mod mourner;
+mod publisher;
+mod reader;
+mod subscriber;
 mod world;
 
 use std::time::{Duration, Instant};
 
+use books::Report;
 use midge::wire::PacketType;
-use world::{Report, run};
+use world::run;
 
 /// Worlds that `make test` looks at, in each of two tests that run side by side.
 const WORLDS: u64 = 400;
