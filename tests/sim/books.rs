@@ -138,7 +138,8 @@ fn check_published(world: &World, subscriber: &Subscriber) -> Result<(), String>
         let is_unwanted = |span: &Span| span.from < sent_at && span.until.is_none_or(|u| *at < u);
         if interest.is_some_and(|interest| interest.silent.iter().any(is_unwanted)) {
             return Err(format!(
-                "{} got {publisher}:{number} on {topic}, which it had unsubscribed from",
+                "{} got {publisher}:{number} on {topic} at {at}, said at {sent_at}, although it \
+                 had unsubscribed: {interest:?}",
                 subscriber.name
             ));
         }

@@ -29,6 +29,8 @@ pub struct Host {
     /// What the calendar gained in this life of the broker, in milliseconds.
     gained_ms: u64,
     boot: u64,
+    /// Counts the starts of the broker.
+    pub life: u64,
     offset_ms: i64,
     sockets: Vec<Socket>,
 }
@@ -67,6 +69,7 @@ impl Host {
             elapsed_ms: 0,
             gained_ms: 0,
             boot: 1,
+            life: 1,
             offset_ms,
             sockets: Vec::new(),
         }
@@ -91,6 +94,7 @@ impl Host {
     }
 
     fn restart(&mut self) {
+        self.life += 1;
         let (broker, files, offset_ms) = start(&self.disk, &self.settings, self.now, self.boot);
         (self.broker, self.files, self.offset_ms) = (broker, files, offset_ms);
         self.batch = Batch::default();

@@ -62,7 +62,8 @@ pub struct Subscriber {
     /// Acknowledgements that were not given yet.
     owing: VecDeque<Packet>,
     pub heard: Vec<Heard>,
-    known: BTreeSet<(String, u64)>,
+    /// What was heard, and in which life of the broker last.
+    known: BTreeMap<(String, u64), u64>,
     had_session: bool,
 }
 
@@ -94,7 +95,7 @@ impl Subscriber {
             here: BTreeSet::new(),
             owing: VecDeque::new(),
             heard: Vec::new(),
-            known: BTreeSet::new(),
+            known: BTreeMap::new(),
             had_session: false,
         }
     }
@@ -178,7 +179,7 @@ impl Subscriber {
                     let is_refused = unsuback.codes.first().is_some_and(|&code| code >= 0x80);
                     self.answer(unsuback.packet_id, !is_refused, at);
                 }
-                Packet::Publish(publish) => self.hear_publish(&publish, at)?,
+                Packet::Publish(publish) => self.hear_publish(&publish, host.life, at)?,
                 Packet::PubRel(ack) => {
                     self.holding.remove(&ack.packet_id);
                     let pubcomp = Packet::PubComp(Ack::new(ack.packet_id));
@@ -204,13 +205,15 @@ impl Subscriber {
             true => &mut interest.granted,
             false => &mut interest.silent,
         };
-        spans.push(Span {
-            from: at,
-            until: None,
-        });
+        if spans.last().is_none_or(|span| span.until.is_some()) {
+            spans.push(Span {
+                from: at,
+                until: None,
+            });
+        }
     }
 
-    fn hear_publish(&mut self, publish: &Publish, at: u64) -> Result<(), String> {
+    fn hear_publish(&mut self, publish: &Publish, life: u64, at: u64) -> Result<(), String> {
         let name = self.name;
         let id = publish.packet_id;
         let Some(what) = parse(&publish.topic, &publish.text()) else {
@@ -223,7 +226,8 @@ impl Subscriber {
         if !self.here.insert(id) {
             return Err(format!("{name} got {what:?} as {id}, which is under way"));
         }
-        let is_again = self.known.contains(&what);
+        let last_life = self.known.get(&what).copied();
+        let is_again = last_life.is_some();
         if publish.qos == 2 {
             self.owing.push_back(Packet::PubRec(Ack::new(id)));
             match self.holding.insert(id, what.clone()) {
@@ -244,13 +248,14 @@ impl Subscriber {
             if let Some(held) = self.holding.get(&id) {
                 return Err(format!("{name} got {what:?} as {id}, which is {held:?}"));
             }
-            // What came with QoS 2 comes once to the broker, so it is the same delivery.
-            if is_again && !publish.dup && what.0.starts_with("two") {
+            // What came with QoS 2 comes once to each life of the broker.
+            let is_repeated = last_life == Some(life);
+            if is_repeated && !publish.dup && what.0.starts_with("two") {
                 return Err(format!("{name} got {what:?} again without DUP"));
             }
         }
         let (publisher, number) = what.clone();
-        self.known.insert(what);
+        self.known.insert(what, life);
         self.heard.push(Heard {
             publisher,
             number,
