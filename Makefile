@@ -3,13 +3,14 @@
 CARGO ?= cargo
 PORT ?= 1883
 
-.PHONY: help run build check test bench clean
+.PHONY: help run build check test sim bench clean
 
 help:
 	@echo 'make run     build the release and start the broker on localhost, port $(PORT)'
 	@echo 'make build   build the release: target/release/midge'
 	@echo 'make check   formatting, clippy, the tidy and README tests: quick, before every commit'
 	@echo 'make test    everything: brings what the tests need (see tests/setup.sh), then cargo test'
+	@echo 'make sim     crashes of a simulated disk, as long as SECONDS= says; SEED= runs one world again'
 	@echo 'make bench   Midge beside mosquitto, as a table; SCENARIO=, BROKERS=, RUNS=, FULL=1'
 	@echo '             pick what runs, HELP=1 lists what there is'
 	@echo 'make clean   remove target/'
@@ -34,6 +35,12 @@ check:
 test:
 	@bash tests/setup.sh
 	$(CARGO) test --locked
+
+# Each run begins where chance wants it; a failure names its seed.
+sim: SECONDS ?= 600
+sim:
+	SIM_SECONDS='$(SECONDS)' SIM_SEED='$(SEED)' SIM_FIRST="$${RANDOM_FIRST:-$$(date +%s)}" \
+		$(CARGO) test --locked --release --test sim -- --nocapture what_was_acknowledged
 
 # The bench is a crate of its own, with the brokers' files below target/bench/data.
 bench: build
