@@ -5,8 +5,8 @@
 //! [`Broker::reload`] and [`Broker::shutdown`] from the owner. Outputs, to be drained after any
 //! input: [`Broker::poll_writable`] with [`Broker::transmit`], [`Broker::poll_resume`],
 //! [`Broker::poll_close`], [`Broker::poll_auth`], [`Broker::poll_journal`], [`Broker::poll_fetch`]
-//! and [`Broker::poll_timeout`]. Inputs return at once; time and randomness come from outside, so the
-//! same sequence of inputs always leads to the same outputs.
+//! and [`Broker::poll_timeout`]. Inputs return at once; time and randomness come from outside, so
+//! the same sequence of inputs always leads to the same outputs.
 //!
 //! Three lifetimes, three slabs: a connection (the socket), a session (what the
 //! specification says), a message (while somebody needs it). They name each other by small numbers.

@@ -5,8 +5,8 @@
 //! packet that was taken in part is how many of its bytes; it is encoded again for the rest, with
 //! the same clock so that it comes out the same.
 //!
-//! Replies go first, as far as their gate is open. Then come the messages in the order in which they
-//! were queued; a full window holds back QoS 1 and 2 messages, not the others.
+//! Replies go first, as far as their gate is open. Then come the messages in the order in which
+//! they were queued; a full window holds back QoS 1 and 2 messages, not the others.
 
 use super::connection::{Connection, State};
 use super::session::{Session, SessionId};
