@@ -189,10 +189,8 @@ impl Broker {
             }
         };
         self.journal.cleaning.state = Some(Step::Paused(segment, end));
-        // With nothing to write, no report would come that sets it going again.
-        let writer = self.journal.writer.as_ref();
-        if writer.is_some_and(|writer| !writer.has_steps()) || end.offset() >= segment.used {
-            self.continue_cleaning();
+        if end.offset() >= segment.used {
+            self.read_piece(segment, end, PIECE_BYTES);
         }
         if self.is_all_durable() {
             self.go_on();

@@ -1,9 +1,9 @@
 //! Bodies that are on the disk only and are needed now.
 //!
-//! Who needs a cold message asks for it and is looked at again when it is there. A read brings what
-//! lies behind the message, too: the next ones of the same queue, as a rule. Bounds: one read for
-//! each connection, which wakes nobody else; a read warms no more than [`READ_BYTES`] besides the
-//! message asked for.
+//! Who needs a cold message asks for it and is looked at again when it is there. A read brings
+//! what lies behind the message, too: the next ones of the same queue, as a rule. Bounds: one read
+//! for each connection, which wakes nobody else; a read warms no more than [`READ_BYTES`] besides
+//! the message asked for.
 
 use super::{Broker, ConnId, Now};
 use crate::store::MessageId;

@@ -346,7 +346,11 @@ impl Owner for Process {
     }
 
     fn save(&mut self) {
-        log::info!("Everything that was acknowledged is stored already; the rest is being synced.");
+        if self.config.persistence.persistence {
+            log::info!("What was acknowledged is saved already; what else was written is synced.");
+        } else {
+            log::info!("Nothing is waiting to be saved.");
+        }
     }
 
     fn stopping(&mut self) {

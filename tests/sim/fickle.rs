@@ -67,7 +67,7 @@ impl Fickle {
             2 => 3600,
             _ => u32::MAX,
         };
-        self.line = Line::begin(host);
+        self.line = Line::begin(host, "fickle");
         let mut connect = Connect::new(Version::V5, "fickle");
         connect.clean_start = is_clean;
         connect.properties = vec![Property::SessionExpiryInterval(self.asked_expiry_s)];

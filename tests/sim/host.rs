@@ -9,6 +9,7 @@ use midge::store::journal::record::Clock;
 use midge::store::journal::{Batch, Place, Read, Report, State};
 
 use crate::disk::SimDisk;
+use crate::note;
 
 /// One broker with its disk and its sockets; numbers stand for connections.
 pub struct Host {
@@ -95,6 +96,7 @@ impl Host {
 
     fn restart(&mut self) {
         self.life += 1;
+        note(|| format!("life {} of the broker", self.life));
         let (broker, files, offset_ms) = start(&self.disk, &self.settings, self.now, self.boot);
         (self.broker, self.files, self.offset_ms) = (broker, files, offset_ms);
         self.batch = Batch::default();
@@ -277,11 +279,15 @@ impl Host {
         if self.is_busy {
             match self.files.perform(&self.batch, Sync::Always) {
                 Ok(()) => {
+                    note(|| format!("durable {:?}", self.batch.end));
                     self.is_busy = false;
                     self.durable = self.batch.end;
                     self.state = State::Fine;
                 }
-                Err(error) => self.state = midge::host::journal::files::state_of(&error),
+                Err(error) => {
+                    note(|| format!("the journal: {error}"));
+                    self.state = midge::host::journal::files::state_of(&error);
+                }
             }
         }
         while !self.disk.is_off() {

@@ -8,7 +8,7 @@
 //! was promised of sessions and subscriptions is so.
 //!
 //! `make test` runs a number of worlds; `make sim` as many as fit into `SIM_SECONDS`; `SIM_SEED`
-//! runs one of them again.
+//! runs one of them again, and tells what happens with `SIM_TRACE=1`.
 
 mod books;
 #[path = "../common/mod.rs"]
@@ -23,6 +23,7 @@ mod reader;
 mod subscriber;
 mod world;
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use books::Report;
@@ -42,6 +43,14 @@ fn worlds(seeds: impl Iterator<Item = u64>) -> Report {
         }
     }
     sum
+}
+
+/// Says what happens, to who looks at one world closely: with `SIM_TRACE=1`.
+fn note(what: impl FnOnce() -> String) {
+    static IS_WANTED: OnceLock<bool> = OnceLock::new();
+    if *IS_WANTED.get_or_init(|| number("SIM_TRACE").is_some()) {
+        println!("{}", what());
+    }
 }
 
 fn number(name: &str) -> Option<u64> {

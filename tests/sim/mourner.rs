@@ -60,7 +60,7 @@ impl Mourner {
             dialled_at: at,
             is_due: false,
         });
-        self.line = Line::begin(host);
+        self.line = Line::begin(host, self.name);
         let mut will = Will::new(TOPIC, text(self.name, number, TOPIC)).qos(1);
         let mut connect = Connect::new(self.version, self.name);
         connect.clean_start = false;

@@ -9,6 +9,7 @@ use crate::common::packet::*;
 use crate::fickle::Fickle;
 use crate::host::Host;
 use crate::mourner::Mourner;
+use crate::note;
 use crate::publisher::{Habits, Publisher};
 use crate::reader::Reader;
 use crate::subscriber::{Manner, Subscriber};
@@ -153,9 +154,11 @@ impl World {
         self.fickle.part(&self.host);
         self.mourners.iter_mut().for_each(Mourner::part);
         if self.rng.u8(0..4) == 0 {
+            note(|| "killed".to_owned());
             self.host.kill();
         } else {
             let wall_ms = self.calendar();
+            note(|| format!("the power goes; the calendar says {wall_ms}"));
             self.host.crash(wall_ms);
         }
         for publisher in &mut self.publishers {
@@ -185,6 +188,7 @@ impl World {
     /// One thing happens.
     fn step(&mut self) -> Result<(), String> {
         self.moment += 1;
+        note(|| format!("-- {}", self.moment));
         match self.rng.u8(0..100) {
             0..45 => self.publish(),
             45..65 => self.subscribe(),

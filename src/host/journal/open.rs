@@ -10,6 +10,7 @@ use super::disk::Disk;
 use super::files::{FILE_MAX, Files, Part, Parts, SPARES, parse_name};
 use crate::store::journal::record::Clock;
 use crate::store::journal::report::continued;
+use crate::store::journal::scan::Scanned;
 use crate::store::journal::segment::{Found, HEADER_LEN, Header, VERSION};
 use crate::store::journal::writer::{SEGMENT_BYTES, Segment};
 use crate::store::journal::{Opened, Place, Placed, Record, scan};
@@ -279,15 +280,9 @@ impl<D: Disk> Reading<'_, D> {
             _ => body.len(),
         };
         let body = &body[..limit.min(body.len())];
-        let (each, newest) = (&mut self.each, &mut self.newest);
         // A block that cannot be read any more is no gap: it was written, and what follows counts.
         let last = self.last.filter(|_| unreadable == 0);
-        let scanned = scan(self.salt, begin, body, last, |placed, record| {
-            if let Record::Clock(clock) = record {
-                *newest = Some(clock);
-            }
-            each(placed, record);
-        });
+        let scanned = self.tell(begin, body, last);
         let is_ours = matches!(header, Found::Header(h, _) if h.salt == self.salt);
         if scanned.end == 0 && !is_ours {
             self.put_aside(&name, segment);
@@ -323,6 +318,17 @@ impl<D: Disk> Reading<'_, D> {
         let used = begin.offset() + scanned.end as u32;
         self.note_segment(segment, used, bytes.len() as u32);
         Some(Part::found(name, file, bytes.len() as u64))
+    }
+
+    /// Tells every record of these bytes.
+    fn tell(&mut self, begin: Place, body: &[u8], last: Option<Place>) -> Scanned {
+        let (each, newest) = (&mut self.each, &mut self.newest);
+        scan(self.salt, begin, body, last, |placed, record| {
+            if let Record::Clock(clock) = record {
+                *newest = Some(clock);
+            }
+            each(placed, record);
+        })
     }
 
     fn cut(&mut self, file: &D::File, name: &str, len: u64) -> bool {

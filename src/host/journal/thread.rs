@@ -341,8 +341,8 @@ impl<D: Disk> Hand<D> {
         if self.state != state {
             log::error!(
                 "Error: there is no room or no way to write the journal: {error}. Messages of QoS \
-                 1 and 2 that would have to be kept are refused or not acknowledged until there is; \
-                 it is tried again every second."
+                 1 and 2 that would have to be kept are refused or not acknowledged until there \
+                 is; it is tried again every second."
             );
         }
         self.state = state;

@@ -12,28 +12,11 @@ const SALT: u64 = 0x5a17;
 
 /// One record of each kind.
 fn one_of_each(recipients: &[u8]) -> Vec<Record<'_>> {
-    [objects(recipients), changes()].concat()
+    [objects(), messages(recipients), changes()].concat()
 }
 
-/// Descriptions of whole objects.
-fn objects(recipients: &[u8]) -> Vec<Record<'_>> {
-    let source = record::Source {
-        hash: u64::MAX,
-        publisher: Some(("pump", None, "1883")),
-    };
-    let message = record::Message {
-        slot: 7,
-        qos: QoS::ExactlyOnce,
-        retain: true,
-        expires_ms: Some(123_456),
-        keeps: Some(source),
-        held: Some((3, 65_535)),
-        is_body: false,
-        recipients: Recipients::new(recipients),
-        topic: b"a/b",
-        properties: &[1, 1],
-        payload: b"21.5",
-    };
+/// Clocks, a session and a subscription.
+fn objects() -> Vec<Record<'static>> {
     vec![
         Record::Clock(record::Clock {
             boot: u64::MAX,
@@ -77,6 +60,29 @@ fn objects(recipients: &[u8]) -> Vec<Record<'_>> {
             },
             identifier: 268_435_455,
         }),
+    ]
+}
+
+/// A message whole, its body alone, and what became of it.
+fn messages(recipients: &[u8]) -> Vec<Record<'_>> {
+    let source = record::Source {
+        hash: u64::MAX,
+        publisher: Some(("pump", None, "1883")),
+    };
+    let message = record::Message {
+        slot: 7,
+        qos: QoS::ExactlyOnce,
+        retain: true,
+        expires_ms: Some(123_456),
+        keeps: Some(source),
+        held: Some((3, 65_535)),
+        is_body: false,
+        recipients: Recipients::new(recipients),
+        topic: b"a/b",
+        properties: &[1, 1],
+        payload: b"21.5",
+    };
+    vec![
         Record::Message(message),
         Record::Message(record::Message {
             expires_ms: None,
