@@ -1,7 +1,7 @@
 //! A disk that crashes: what was not synced is kept, lost or torn as the dice say, sector by sector
 //! and name by name; it fails and fills up on demand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -42,7 +42,9 @@ struct File {
     seen: Vec<u8>,
     durable: Vec<u8>,
     /// Sectors that were written and not synced.
-    dirty: std::collections::BTreeSet<usize>,
+    dirty: BTreeSet<usize>,
+    /// Sectors that a sync failed on, and that no other will write.
+    dropped: BTreeSet<usize>,
 }
 
 /// A file of the disk.
@@ -90,9 +92,14 @@ impl SimDisk {
         self.lock().free = bytes;
     }
 
-    /// The broker was killed: the disk has all that was written, synced or not.
+    /// The broker was killed: the disk has all that was written, synced or not. What a sync failed
+    /// on is written by the next one here: that an error, a kill and a power cut come together in
+    /// this order is not looked at.
     pub fn outlive(&self) {
         let mut inner = self.lock();
+        for file in &mut inner.files {
+            file.dirty.append(&mut file.dropped);
+        }
         inner.fuse = u64::MAX;
         inner.failing = 0;
         inner.free = u64::MAX;
@@ -130,6 +137,7 @@ impl SimDisk {
                 };
                 file.durable[start..start + kept].copy_from_slice(&file.seen[start..start + kept]);
             }
+            file.dropped.clear();
             file.seen = file.durable.clone();
         }
         inner.fuse = u64::MAX;
@@ -176,7 +184,9 @@ impl Inner {
 
     fn touch(&mut self, file: usize, from: usize, to: usize) {
         let sectors = from / self.sector..to.div_ceil(self.sector);
-        self.files[file].dirty.extend(sectors);
+        let file = &mut self.files[file];
+        file.dropped.retain(|sector| !sectors.contains(sector));
+        file.dirty.extend(sectors);
     }
 }
 
@@ -268,8 +278,12 @@ impl Disk for SimDisk {
         let file = &mut inner.files[file.file];
         if result.is_err() {
             // The system has dropped some of it, and will not say so again.
-            let rng = &mut inner.rng;
-            file.dirty.retain(|_| rng.bool());
+            for sector in std::mem::take(&mut file.dirty) {
+                match inner.rng.bool() {
+                    true => file.dirty.insert(sector),
+                    false => file.dropped.insert(sector),
+                };
+            }
             return result;
         }
         file.durable.resize(file.seen.len(), 0);

@@ -6,7 +6,7 @@ use midge::broker::{Broker, ConnId, Now, Peer, Settings};
 use midge::conf::Sync;
 use midge::host::journal::{Files, open};
 use midge::store::journal::record::Clock;
-use midge::store::journal::{Batch, Place, Read, Report, State};
+use midge::store::journal::{Batch, Place, Read, Record, Report, State};
 
 use crate::disk::SimDisk;
 use crate::note;
@@ -365,6 +365,7 @@ fn start(
         log_ms: 0,
     };
     let (mut files, mut opened) = open(disk.clone(), clock, 77, &mut |placed, record| {
+        note(|| format!("found {placed:?} {}", in_short(&record)));
         broker.restore(placed, record);
     })
     .expect("the start never fails");
@@ -375,4 +376,30 @@ fn start(
     broker.start_journal(opened, Now { mono_ms, ..now });
     broker.note_sync(true);
     (broker, files, offset_ms)
+}
+
+fn in_short(record: &Record<'_>) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(20)]).into_owned();
+    match record {
+        Record::Message(message) => format!(
+            "Message slot {} held {:?} keeps {} body {} for {:?}: {} {}",
+            message.slot,
+            message.held,
+            message.keeps.is_some(),
+            message.is_body,
+            message.recipients.iter().collect::<Vec<_>>(),
+            text(message.topic),
+            text(message.payload)
+        ),
+        Record::Release(release) => format!(
+            "Release slot {} of {} {} body {:?} keeps {} for {:?}",
+            release.slot,
+            release.key,
+            release.packet_id,
+            release.body,
+            release.keeps.is_some(),
+            release.recipients.iter().collect::<Vec<_>>()
+        ),
+        other => format!("{other:?}"),
+    }
 }
