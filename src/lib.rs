@@ -25,10 +25,11 @@
 //! # The seam
 //!
 //! [`broker::Broker`] is the Server of the specification without an operating system. Inputs
-//! (`accept`, `receive`, `sent`, `gone`, `verdict`, `durable`, `fetched`, `timeout`) return at once;
-//! outputs (`poll_writable` and `transmit`, `poll_resume`, `poll_close`, `poll_auth`,
-//! `poll_journal`, `poll_fetch`, `poll_timeout`) are drained after any input. Time is an argument, randomness a seed. [`host::poll::Loop`] drives it
-//! in production, `tests/spec` with a virtual clock.
+//! (`accept`, `receive`, `sent`, `gone`, `verdict`, `durable`, `fetched`, `timeout`) return at
+//! once; outputs (`poll_writable` and `transmit`, `poll_resume`, `poll_close`, `poll_auth`,
+//! `poll_journal`, `poll_fetch`, `poll_timeout`) are drained after any input. Time is an argument,
+//! randomness a seed. [`host::poll::Loop`] drives it in production, `tests/spec` with a virtual
+//! clock.
 //!
 //! Three slabs, three lifetimes: a connection lives as long as its socket, a session as long as the
 //! specification says, a message while somebody needs it. Everything crosses rooms as a small
