@@ -10,7 +10,7 @@
 //! |---|---|---|
 //! | [`wire`] | bytes to borrowed packets and back, in every version | nothing |
 //! | [`topic`] | names and filters, interned levels, "who matches" | nothing |
-//! | [`store`] | message bodies, delivery queues, windows | wire |
+//! | [`store`] | message bodies, delivery queues, windows, the journal's records | wire |
 //! | [`auth`] | may this client do this? from parsed tables | topic |
 //! | [`broker`] | the Server of the specification, limits, `$SYS` | wire topic store auth |
 //! | [`client`] | the other end, for pub, sub and rr | wire topic |
@@ -25,10 +25,11 @@
 //! # The seam
 //!
 //! [`broker::Broker`] is the Server of the specification without an operating system. Inputs
-//! (`accept`, `receive`, `sent`, `gone`, `verdict`, `timeout`) return at once; outputs
-//! (`poll_writable` and `transmit`, `poll_resume`, `poll_close`, `poll_auth`, `poll_timeout`) are
-//! drained after any input. Time is an argument, randomness a seed. [`host::poll::Loop`] drives it
-//! in production, `tests/spec` with a virtual clock.
+//! (`accept`, `receive`, `sent`, `gone`, `verdict`, `durable`, `fetched`, `timeout`) return at
+//! once; outputs (`poll_writable` and `transmit`, `poll_resume`, `poll_close`, `poll_auth`,
+//! `poll_journal`, `poll_fetch`, `poll_timeout`) are drained after any input. Time is an argument,
+//! randomness a seed. [`host::poll::Loop`] drives it in production, `tests/spec` with a virtual
+//! clock.
 //!
 //! Three slabs, three lifetimes: a connection lives as long as its socket, a session as long as the
 //! specification says, a message while somebody needs it. Everything crosses rooms as a small
@@ -63,14 +64,29 @@
 //! - Timers are one ordered set with one entry per owner: nothing is left behind by connections
 //!   that come and go, whatever Keep Alive they ask for. Keep Alive itself is lazy: a packet notes
 //!   when it came, the timer looks at that when it rings.
-//! - Passwords are hashed on the only other thread, with a bounded number under way.
+//! - Passwords are hashed on a thread of their own, with a bounded number under way.
 //! - `-d` starts the program again instead of forking, and its exit code is that of the start.
+//!
+//! # What must survive
+//!
+//! [`store::journal`] tells what a record is, `broker::record` when one is written, `broker::qos`
+//! and `broker::journal` what waits for it (the gate), [`host::journal`] how it gets to the disk:
+//! one thread writes and syncs what has gathered while it was busy. `broker::restore` makes the
+//! state of the records again, `broker::clean` writes what is live in the oldest segment anew.
+//!
+//! - Packet identifiers follow from a session's count of deliveries, given when a message is queued
+//!   and told in its record, so that no crash and no lost record gives one to another message.
+//! - The body of a message that only absent clients wait for leaves memory once it can be read
+//!   back: a queued message takes 32 bytes then. Bodies are read by a thread of their own.
+//! - A batch begins with a mark that says that everything before it is durable. Behind the last
+//!   mark a gap ends the log, before it damage costs the record it hit.
+//! - The broker's clock is the log's: it goes on over restarts, so times on disk need no calendar.
+//! - `tests/sim` runs all of it on a disk that crashes at any operation; `tests/durability` kills
+//!   the real program.
 //!
 //! # Seams for what is to come
 //!
-//! Acknowledgements leave through one place (`broker::qos`), so that a journal can hold them back
-//! until their record is durable; a delivery's packet identifier is given before it is encoded, so
-//! that it can be recorded first; links know streams only, so that TLS can be one of them.
+//! Links know streams only, so that TLS can be one of them.
 #![forbid(unsafe_code)]
 
 pub mod auth;

@@ -110,6 +110,11 @@ impl Broker {
         });
     }
 
+    /// Where it keeps what it keeps.
+    pub fn folder(&self) -> String {
+        self.dir.at("data")
+    }
+
     /// Starts it without waiting for anything.
     pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "it runs");

@@ -16,6 +16,7 @@ mod common;
 #[path = "../cli/harness/dir.rs"]
 mod dir;
 mod expiry;
+mod full;
 mod handshake;
 mod ledger;
 mod link;
