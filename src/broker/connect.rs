@@ -305,8 +305,10 @@ impl Broker {
         let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
         self.open_session(id, session_id, connect);
         if lasted_s == Some(self.sessions.get(session_id).expiry_s) {
-            // Nothing is promised that was not before.
-            self.journal.promise = discarded.max(known);
+            // Nothing is promised that was not before, but for a will.
+            let session = self.sessions.get(session_id);
+            let will = session.will.as_ref().map(|_| session.placed.end());
+            self.journal.promise = discarded.max(will.unwrap_or(known));
         } else if !self.sessions.get(session_id).is_recorded() && existing.is_none() {
             self.journal.promise = Place::START;
         }
