@@ -63,6 +63,31 @@ fn a_session_is_present_only_when_it_cannot_be_lost() {
 }
 
 #[test]
+fn a_resumed_session_waits_until_its_new_will_is_kept() {
+    let mut world = World::kept(Settings::default());
+    let first = lasting(&mut world, "c");
+    world.rest();
+    world.cut(first);
+    world.rest();
+    let second = world.dial(V3, 0);
+    let connect = Connect {
+        clean_start: false,
+        will: Some(crate::wire::Will {
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            properties: Properties::default(),
+            topic: "w",
+            payload: b"gone",
+        }),
+        ..hello(V3, "c")
+    };
+    world.send(second, &bytes(|out| connect.encode(out)));
+    assert!(world.packets(second).is_empty(), "the will may be lost");
+    world.rest();
+    assert_eq!(world.packets(second), ["CONNACK 0x00 true"]);
+}
+
+#[test]
 fn a_ping_is_answered_while_a_subscription_waits_for_the_disk() {
     let mut world = World::kept(Settings::default());
     let client = lasting(&mut world, "c");
