@@ -5,7 +5,6 @@
 //! than half of the log is garbage, which keeps what is written below twice what must be.
 
 use super::Broker;
-use super::fetch::longer_read;
 use super::fill::IDS_IN_USE_MAX;
 use super::session::{Session, SessionId};
 use crate::store::MessageId;
@@ -174,9 +173,10 @@ impl Broker {
         }
         let end = match bytes {
             Some(bytes) if !bytes.is_empty() => {
-                if let Some(longer) = longer_read(read, bytes).filter(|longer| {
-                    longer.place.offset() + longer.len <= segment.used && longer.len > read.len
-                }) {
+                let longer = self.journal.longer_read(read, bytes);
+                if let Some(longer) =
+                    longer.filter(|longer| longer.place.offset() + longer.len <= segment.used)
+                {
                     self.read_piece(segment, longer.place, longer.len);
                     return true;
                 }
@@ -236,7 +236,7 @@ impl Broker {
                 break;
             }
             self.journal.cleaning.is_damaged = true;
-            at += next_candidate(rest);
+            at += next_candidate(salt, place, rest);
         }
         self.journal.cleaning.rewritten += self.appended_bytes() - before;
         start.after(at as u32)

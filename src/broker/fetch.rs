@@ -5,9 +5,10 @@
 //! for each connection, which wakes nobody else; a read warms no more than [`READ_BYTES`] besides
 //! the message asked for.
 
+use super::journal::Journal;
 use super::{Broker, ConnId, Now};
 use crate::store::MessageId;
-use crate::store::journal::scan::{MAGIC, RECORD_HEADER, check};
+use crate::store::journal::scan::{RECORD_HEADER, check, read_header};
 use crate::store::journal::{Place, Read, Record, Writer};
 use crate::wire::{Ack, Properties, ReasonCode};
 use foldhash::fast::FixedState;
@@ -74,11 +75,12 @@ impl Broker {
         if self.clean_with(read, bytes) {
             return;
         }
-        let fetches = &mut self.journal.fetches;
-        if !fetches.under_way.contains_key(&read.place) {
+        if !(self.journal.fetches.under_way).contains_key(&read.place) {
             return;
         }
-        if let Some(longer) = bytes.and_then(|bytes| longer_read(read, bytes)) {
+        let longer = bytes.and_then(|bytes| self.journal.longer_read(read, bytes));
+        let fetches = &mut self.journal.fetches;
+        if let Some(longer) = longer {
             return fetches.ask(longer);
         }
         let Some(Fetch { message, waiting }) = fetches.under_way.remove(&read.place) else {
@@ -146,16 +148,15 @@ impl Broker {
     }
 }
 
-/// What to read when a record turns out to be longer than what was read of it.
-pub(super) fn longer_read(read: Read, bytes: &[u8]) -> Option<Read> {
-    let (header, _) = bytes.split_at_checked(RECORD_HEADER)?;
-    if header[..2] != MAGIC {
-        return None;
+impl Journal {
+    /// What to read when a record turns out to be longer than what was read of it.
+    pub(super) fn longer_read(&self, read: Read, bytes: &[u8]) -> Option<Read> {
+        let salt = self.writer.as_ref()?.salt();
+        let (_, len) = read_header(salt, read.place, bytes)?;
+        let whole = len.checked_add(RECORD_HEADER as u32)?;
+        let is_whole = whole as usize <= bytes.len() || whole <= read.len || whole > LONGEST;
+        (!is_whole).then_some(Read { len: whole, ..read })
     }
-    let len = u32::from_le_bytes(header[3..7].try_into().ok()?);
-    let whole = len.checked_add(RECORD_HEADER as u32)?;
-    let is_whole = whole as usize <= bytes.len() || whole <= read.len || whole > LONGEST;
-    (!is_whole).then_some(Read { len: whole, ..read })
 }
 
 /// No record is longer: a packet has at most 256 MiB.

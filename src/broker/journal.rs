@@ -35,6 +35,8 @@ pub(super) struct Journal {
     pub(super) sessions: HashMap<u64, SessionId, FixedState>,
     pub(super) fetches: Fetches,
     pub(super) cleaning: Cleaning,
+    /// Where sessions ended of which that is not durable yet, by Client Identifier.
+    pub(super) ended: std::collections::HashMap<Box<str>, Place>,
     /// Connections with replies that wait for the gate.
     gated: Vec<ConnId>,
     /// Connections that are not read from until the journal has caught up.
@@ -124,6 +126,11 @@ impl Journal {
     /// Where the next record will begin, or everything if there is no journal.
     pub(super) fn end(&self) -> Place {
         self.writer.as_ref().map_or(Place::START, Writer::end)
+    }
+
+    /// Where the last session of a client ended, if that may still be lost.
+    pub(super) fn end_of(&self, client_id: &str) -> Place {
+        self.ended.get(client_id).copied().unwrap_or(Place::START)
     }
 
     /// Whether more waits for the disk than should.
@@ -251,6 +258,15 @@ impl Broker {
         }
     }
 
+    /// Records the time of a stop, in a batch of its own if everything else is durable: what was
+    /// written before it is then known to be whole, whatever the disk makes of it later.
+    pub fn seal_journal(&mut self, now: Now) {
+        self.now = now;
+        if self.is_all_durable() {
+            self.record_clock();
+        }
+    }
+
     /// Everything before this place is durable, as far as the broker was told.
     pub fn durable_place(&self) -> Place {
         self.journal.report.durable
@@ -274,6 +290,7 @@ impl Broker {
             waits
         });
         self.journal.gated = gated;
+        (self.journal.ended).retain(|_, &mut end| end > report.durable);
         self.messages
             .evict(self.settings.memory_cache, report.written);
         self.continue_cleaning();

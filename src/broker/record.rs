@@ -99,8 +99,13 @@ impl Broker {
         }
         self.journal.sessions.remove(&session.key);
         self.journal.bury(session.placed);
-        self.journal
+        let end = self
+            .journal
             .append(&Record::SessionEnd { key: session.key });
+        if let Some(end) = end {
+            let client_id = session.client_id.clone();
+            self.journal.ended.insert(client_id, end.end());
+        }
     }
 
     /// Records a subscription as it is now.

@@ -63,6 +63,29 @@ fn a_session_is_present_only_when_it_cannot_be_lost() {
 }
 
 #[test]
+fn nobody_is_told_of_no_session_while_the_old_one_may_come_back() {
+    let mut world = World::kept(Settings::default());
+    let first = lasting(&mut world, "c");
+    world.rest();
+    world.packets(first);
+    let clean = |world: &mut World, client_id: &'static str| {
+        let client = world.dial(V3, 0);
+        let connect = hello(V3, client_id);
+        world.send(client, &bytes(|out| connect.encode(out)));
+        client
+    };
+    let second = clean(&mut world, "c");
+    assert!(world.packets(second).is_empty(), "the end is to be kept");
+    world.cut(second);
+    let third = clean(&mut world, "c");
+    assert!(world.packets(third).is_empty(), "the same end");
+    let other = clean(&mut world, "other");
+    assert_eq!(world.packets(other), ["CONNACK 0x00 false"]);
+    world.rest();
+    assert_eq!(world.packets(third), ["CONNACK 0x00 false"]);
+}
+
+#[test]
 fn a_resumed_session_waits_until_its_new_will_is_kept() {
     let mut world = World::kept(Settings::default());
     let first = lasting(&mut world, "c");

@@ -77,8 +77,9 @@ pub(super) fn walk<'a, E>(
     };
     let (mut at, mut end) = (0, 0);
     while at < bytes.len() {
-        let Some((kind, body)) = check(salt, begin.after(at as u32), &bytes[at..]) else {
-            at += next_candidate(&bytes[at..]);
+        let place = begin.after(at as u32);
+        let Some((kind, body)) = check(salt, place, &bytes[at..]) else {
+            at += next_candidate(salt, place, &bytes[at..]);
             continue;
         };
         if at > end {

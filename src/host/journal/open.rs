@@ -267,7 +267,7 @@ impl<D: Disk> Reading<'_, D> {
             mut bytes,
             unreadable,
         } = contents::<D>(&file, len);
-        if self.has_gap {
+        if self.has_gap && self.cut(&file, &name, HEADER_LEN.into()) {
             // It comes behind what is lost, in a batch of which nobody was promised anything.
             bytes.truncate(HEADER_LEN as usize);
             tell_torn(&name, len as usize);
@@ -282,7 +282,10 @@ impl<D: Disk> Reading<'_, D> {
         let body = &body[..limit.min(body.len())];
         // A block that cannot be read any more is no gap: it was written, and what follows counts.
         let last = self.last.filter(|_| unreadable == 0);
-        let scanned = self.tell(begin, body, last);
+        let mut scanned = self.tell(begin, body, last);
+        if scanned.has_gap && !self.cut(&file, &name, (HEADER_LEN as usize + scanned.end) as u64) {
+            scanned = self.tell_behind(begin, body, scanned);
+        }
         let is_ours = matches!(header, Found::Header(h, _) if h.salt == self.salt);
         if scanned.end == 0 && !is_ours {
             self.put_aside(&name, segment);
@@ -329,6 +332,14 @@ impl<D: Disk> Reading<'_, D> {
             }
             each(placed, record);
         })
+    }
+
+    /// Tells what lies behind a gap, too: where it cannot be cut it is there at the next start, and
+    /// what counts then must count from now on.
+    fn tell_behind(&mut self, begin: Place, body: &[u8], scanned: Scanned) -> Scanned {
+        let behind = begin.after(scanned.end as u32);
+        let rest = self.tell(behind, &body[scanned.end..], None);
+        scanned.and_then(rest)
     }
 
     fn cut(&mut self, file: &D::File, name: &str, len: u64) -> bool {

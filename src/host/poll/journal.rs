@@ -153,8 +153,10 @@ impl Loop {
         }
     }
 
-    /// The last batch, then the end of the threads.
+    /// The last batches, then the end of the threads.
     pub(super) fn finish_journal(&mut self) {
+        self.await_journal();
+        self.broker.seal_journal(self.now());
         self.await_journal();
         self.feed_journal();
         if let Some(journal) = &mut self.keeping.journal {

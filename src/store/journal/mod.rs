@@ -11,9 +11,10 @@
 //!
 //! # A record
 //!
-//! Two bytes of magic, kind, length, CRC-32, body. The CRC covers the log's salt, the place, kind,
-//! length and body: what was left behind by an earlier life of a file can never pass for a record,
-//! and a stranger's payload that looks like one cannot know the salt.
+//! Kind, length, a check of these two, CRC-32, body. The CRC covers the log's salt, the place, the
+//! kind, the length and the body, the check all but the body: what was left behind by an earlier
+//! life of a file can never pass for a record, and a stranger's payload that looks like one cannot
+//! know the salt.
 //!
 //! # Objects and changes
 //!

@@ -7,7 +7,7 @@
 
 use super::place::{Place, Placed};
 use super::record::Record;
-use super::scan::{MAGIC, RECORD_HEADER, crc};
+use super::scan::{RECORD_HEADER, put_header};
 use super::segment::HEADER_LEN;
 use std::collections::VecDeque;
 
@@ -162,11 +162,7 @@ impl Writer {
         }
         let place = self.next;
         let (header, body) = self.batch.bytes[start..].split_at_mut(RECORD_HEADER);
-        let crc = crc(self.salt, place, record.kind(), body);
-        header[..2].copy_from_slice(&MAGIC);
-        header[2] = record.kind();
-        header[3..7].copy_from_slice(&(body.len() as u32).to_le_bytes());
-        header[7..].copy_from_slice(&crc.to_le_bytes());
+        put_header(self.salt, place, record.kind(), header, body);
         self.note_write(len);
         self.next = place.after(len);
         self.batch.end = self.next;

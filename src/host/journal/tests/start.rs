@@ -2,6 +2,7 @@
 
 use super::fake::{EIO, ENOSPC, Fake, Op};
 use super::*;
+use crate::store::journal::scan::RECORD_HEADER;
 use crate::store::journal::segment::{HEADER_LEN, VERSION};
 use crate::store::journal::writer::SEGMENT_BYTES;
 use fastrand::Rng;
@@ -71,7 +72,7 @@ fn a_file_cut_anywhere_keeps_the_records_in_front() {
         disk.put(&name(1), &whole[..len]);
         let (_, _, found) = open_all(disk).expect("it opens");
         let is_whole = |place: &Place, bytes: &[u8]| {
-            place.offset() as usize + 10 + bytes.len() <= len && len >= 64
+            place.offset() as usize + RECORD_HEADER - 1 + bytes.len() <= len && len >= 64
         };
         let expected: Log = (log.clone().into_iter())
             .filter(|(place, bytes)| is_whole(place, bytes))
