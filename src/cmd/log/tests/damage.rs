@@ -1,6 +1,7 @@
 //! `--verify`: what is damaged is told, and what only looks so is not.
 
 use super::*;
+use crate::store::journal::scan::RECORD_HEADER;
 
 #[test]
 fn a_log_that_is_fine_is_told_so_with_a_line_for_each_segment() {
@@ -25,7 +26,7 @@ fn a_log_that_is_fine_is_told_so_with_a_line_for_each_segment() {
     fs::create_dir(folder.path("00000009.log")).expect("a folder");
     let (verdict, out) = run_well(&[&folder.path("")]);
     assert_eq!(verdict, Verdict::Fine);
-    let each = 400_011;
+    let each = RECORD_HEADER + topic.len();
     let expected = format!(
         "00000001.log: segment 1, 1048576 bytes, 2 records\n\
          00000002.log: segment 2, 1048576 bytes, 2 records\n\
