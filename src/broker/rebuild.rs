@@ -15,6 +15,9 @@ use std::collections::HashMap;
 /// will is published; the others have as long as they may be silent.
 const GRACE_WITHOUT_KEEP_ALIVE_MS: u64 = 60_000;
 
+/// What every client has to come back: nobody is back before the broker listens again.
+const GRACE_MIN_MS: u64 = 5000;
+
 impl Broker {
     /// Makes the state of what was restored. The journal records already: what is found to be over
     /// is recorded as such.
@@ -204,7 +207,7 @@ impl Broker {
             .map(|will| u64::from(will.delay_s.min(session.expiry_s)) * 1000);
         let grace_ms = match session.silence_ms {
             0 => GRACE_WITHOUT_KEEP_ALIVE_MS,
-            silence_ms => silence_ms,
+            silence_ms => silence_ms.max(GRACE_MIN_MS),
         };
         session.is_ghost = left_ms.is_none();
         session.will_at = delay_ms.map(|delay_ms| match left_ms {
