@@ -282,10 +282,7 @@ impl<D: Disk> Reading<'_, D> {
         let body = &body[..limit.min(body.len())];
         // A block that cannot be read any more is no gap: it was written, and what follows counts.
         let last = self.last.filter(|_| unreadable == 0);
-        let mut scanned = self.tell(begin, body, last);
-        if scanned.has_gap && !self.cut(&file, &name, (HEADER_LEN as usize + scanned.end) as u64) {
-            scanned = self.tell_behind(begin, body, scanned);
-        }
+        let scanned = self.tell_to_gap(&file, &name, begin, body, last);
         let is_ours = matches!(header, Found::Header(h, _) if h.salt == self.salt);
         if scanned.end == 0 && !is_ours {
             self.put_aside(&name, segment);
@@ -334,9 +331,21 @@ impl<D: Disk> Reading<'_, D> {
         })
     }
 
-    /// Tells what lies behind a gap, too: where it cannot be cut it is there at the next start, and
-    /// what counts then must count from now on.
-    fn tell_behind(&mut self, begin: Place, body: &[u8], scanned: Scanned) -> Scanned {
+    /// The same, but what lies behind a gap is cut off. Where that fails it is there at the next
+    /// start, too: what counts then must count from now on.
+    fn tell_to_gap(
+        &mut self,
+        file: &D::File,
+        name: &str,
+        begin: Place,
+        body: &[u8],
+        last: Option<Place>,
+    ) -> Scanned {
+        let scanned = self.tell(begin, body, last);
+        let used = u64::from(HEADER_LEN) + scanned.end as u64;
+        if !scanned.has_gap || self.cut(file, name, used) {
+            return scanned;
+        }
         let behind = begin.after(scanned.end as u32);
         let rest = self.tell(behind, &body[scanned.end..], None);
         scanned.and_then(rest)
