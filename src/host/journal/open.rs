@@ -297,7 +297,9 @@ impl<D: Disk> Reading<'_, D> {
             let _ = self.disk.remove(&name);
             return None;
         }
-        let is_cut = is_newest && ((HEADER_LEN as usize + scanned.end) as u64) < len;
+        // What was given up must not come back when the continuation is not there any more.
+        let used = HEADER_LEN as usize + if is_newest { scanned.end } else { body.len() };
+        let is_cut = (used as u64) < len;
         let is_torn = scanned.has_torn_tail && !is_newest;
         let damaged = scanned.damaged + unreadable + u64::from(!is_whole) + u64::from(is_torn);
         if damaged > 0 {
@@ -306,8 +308,7 @@ impl<D: Disk> Reading<'_, D> {
             self.note_damage(segment, damaged);
         }
         if is_cut {
-            let used = HEADER_LEN as usize + scanned.end;
-            if scanned.has_torn_tail {
+            if is_newest && scanned.has_torn_tail {
                 tell_torn(&name, bytes.len() - used);
             }
             if self.cut(&file, &name, used as u64) {
