@@ -20,6 +20,9 @@ pub struct Fickle {
     left_ms: u64,
     /// What CONNACK has to say about it.
     expected: Option<bool>,
+    /// A session that is expected may be over when so much time has passed: CONNECT takes as long
+    /// as it takes.
+    expected_until_ms: u64,
     /// Answers that could be checked.
     pub checked: u64,
 }
@@ -33,6 +36,7 @@ impl Fickle {
             has_session: Some(false),
             left_ms: 0,
             expected: None,
+            expected_until_ms: 0,
             checked: 0,
         }
     }
@@ -76,9 +80,17 @@ impl Fickle {
             true => Some(false),
             false => self.has_session,
         };
-        // As long as there is no answer, it may be as it was or as it was asked for.
+        self.expected_until_ms = match self.expiry_s {
+            u32::MAX => u64::MAX,
+            expiry_s => self.left_ms + u64::from(expiry_s) * 1000,
+        };
+        // As long as there is no answer, it may be as it was or as it was asked for, or the old one
+        // has ended and the new one is not there.
         let will_last = self.asked_expiry_s > 0;
-        self.has_session = self.has_session.filter(|&has| has == will_last);
+        let may_have_ended = is_clean && self.has_session == Some(true);
+        self.has_session = self
+            .has_session
+            .filter(|&has| has == will_last && !may_have_ended);
         self.expiry_s = self.expiry_s.min(self.asked_expiry_s);
     }
 
@@ -91,6 +103,9 @@ impl Fickle {
                 continue;
             }
             let present = connack.session_present;
+            if host.elapsed_ms >= self.expected_until_ms {
+                self.expected = self.expected.filter(|expected| !expected);
+            }
             if self.expected.is_some_and(|expected| expected != present) {
                 return Err(format!(
                     "fickle's session: {present}, although told otherwise"
