@@ -390,3 +390,54 @@ fn a_segment_whose_header_was_not_written_to_the_end_is_no_damage() {
     assert_eq!((found, opened.damaged), (log, 0));
     assert_eq!(logs(&disk.names()), [name(1), name(2), name(3)]);
 }
+
+/// A log whose last batch has a gap in its second record, and where its records lie.
+fn with_a_gap() -> (Fake, Vec<Place>) {
+    let disk = Fake::seeded(1);
+    let (mut files, mut known) = fresh(disk.clone());
+    known.writer.set_marking(true);
+    let places: Vec<Place> = (1..5u8).map(|n| known.append(&[n; 3000]).place).collect();
+    (files.perform(&known.batch(), Sync::Always)).expect("it works");
+    let sector = places[1].offset() as usize / 512 + 2;
+    change(&disk, &name(1), |bytes| {
+        bytes[sector * 512..(sector + 1) * 512].fill(0);
+    });
+    (disk, places)
+}
+
+#[test]
+fn what_lies_behind_a_gap_is_cut_and_does_not_come_back() {
+    let (disk, places) = with_a_gap();
+    for _ in 0..2 {
+        let (_, _, found) = open_all(disk.clone()).expect("it opens");
+        assert_eq!(found.keys().copied().collect::<Vec<_>>(), places[..1]);
+    }
+}
+
+#[test]
+fn what_lies_behind_a_gap_counts_if_it_cannot_be_cut() {
+    let (disk, places) = with_a_gap();
+    disk.fail(Op::Truncate, EIO, 9);
+    let (_, _, found) = open_all(disk).expect("it opens");
+    let found: Vec<Place> = found.into_keys().collect();
+    assert_eq!(found, [places[0], places[2], places[3]]);
+}
+
+#[test]
+fn what_a_continuation_took_the_place_of_stays_away_when_that_is_gone() {
+    let disk = Fake::seeded(2);
+    let (mut files, mut known) = fresh(disk.clone());
+    let kept = put(&mut files, &mut known, b"before");
+    let given_up = known.append(b"on the way");
+    let batch = known.batch();
+    disk.fail(Op::Sync, EIO, 1);
+    (files.perform(&batch, Sync::Always)).expect_err("the disk failed");
+    (files.perform(&batch, Sync::Always)).expect("the second attempt goes elsewhere");
+    let continuation = name_of(1, given_up.place.offset());
+    // The power went before more than half of its header was there.
+    change(&disk, &continuation, |bytes| bytes[64..].fill(0));
+    for _ in 0..2 {
+        let (_, _, found) = open_all(disk.clone()).expect("it opens");
+        assert_eq!(found.into_keys().collect::<Vec<_>>(), [kept.place]);
+    }
+}
