@@ -59,6 +59,8 @@ struct Reading<'a, D: Disk> {
     has_gap: bool,
     opened: Opened,
     newest: Option<Clock>,
+    /// The latest moment on the log's clock that any record tells of.
+    latest_ms: u64,
     each: &'a mut dyn FnMut(Placed, Record<'_>),
 }
 
@@ -94,6 +96,7 @@ pub fn open<D: Disk>(
             ..Opened::default()
         },
         newest: None,
+        latest_ms: 0,
         each,
     };
     let starts: Vec<(u32, u32)> = candidates.iter().map(|c| (c.segment, c.start)).collect();
@@ -116,6 +119,8 @@ pub fn open<D: Disk>(
         );
     }
     let mut opened = reading.opened;
+    // It has seen that moment, whatever the calendar says by now.
+    let log_ms = log_ms.max(reading.latest_ms);
     opened.clock_offset_ms = log_ms as i64 - now.boot_ms as i64;
     reading.disk.sync_folder()?;
     let mut files = Files::new(reading.disk, salt, parts);
@@ -323,10 +328,12 @@ impl<D: Disk> Reading<'_, D> {
 
     /// Tells every record of these bytes.
     fn tell(&mut self, begin: Place, body: &[u8], last: Option<Place>) -> Scanned {
-        let (each, newest) = (&mut self.each, &mut self.newest);
+        let (each, newest, latest_ms) = (&mut self.each, &mut self.newest, &mut self.latest_ms);
         scan(self.salt, begin, body, last, |placed, record| {
-            if let Record::Clock(clock) = record {
-                *newest = Some(clock);
+            match record {
+                Record::Clock(clock) => *newest = Some(clock),
+                Record::Left { at_ms, .. } => *latest_ms = at_ms.max(*latest_ms),
+                _ => {}
             }
             each(placed, record);
         })

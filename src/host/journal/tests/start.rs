@@ -362,6 +362,17 @@ fn the_log_clock_goes_on_where_it_was() {
         ..booted
     };
     assert_eq!(offset(before), 69_990);
+    // But never back before a moment that some record tells of.
+    known.writer.append(&Record::Left {
+        key: 1,
+        expiry_s: 60,
+        at_ms: 75_000,
+        has_will: false,
+    });
+    files
+        .perform(&known.batch(), Sync::Always)
+        .expect("it works");
+    assert_eq!(offset(before), 74_990);
 }
 
 #[test]
