@@ -18,6 +18,7 @@ mod close;
 mod connack;
 mod connect;
 mod connection;
+mod encode;
 mod fetch;
 mod fill;
 mod full;

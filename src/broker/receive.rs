@@ -135,6 +135,13 @@ impl Broker {
             State::AwaitConnect => self.connect(id, header.first, packet, body),
             State::Open(session) => {
                 let version = conn.version;
+                if header.first >> 4 == PacketType::Publish as u8 {
+                    // Most packets are; as one of many kinds of packet it would be moved about.
+                    return match header.decode_publish(version, body) {
+                        Ok(publish) => self.publish(id, session, version, publish),
+                        Err(malformed) => self.refuse_packet(id, malformed),
+                    };
+                }
                 match Packet::decode(version, header, body, false) {
                     Ok(packet) => self.dispatch(id, session, version, packet),
                     Err(malformed) => self.refuse_packet(id, malformed),

@@ -9,15 +9,15 @@
 //! they were queued; a full window holds back QoS 1 and 2 messages, not the others.
 
 use super::connection::{Connection, State};
-use super::session::{Session, SessionId};
+use super::session::SessionId;
 use super::{Broker, ConnId, Now};
 use crate::store::journal::Place;
-use crate::store::{Delivery, DeliveryId, Message, Stage};
-use crate::wire::{Ack, PacketType, Properties, Publish, Put, QoS, ReasonCode, Version, Window};
+use crate::store::{DeliveryId, Stage};
+use crate::wire::{PacketType, QoS, Window};
 
 /// Where a thing that is sent comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+pub(super) enum Source {
     /// The front of the replies.
     Reply,
     /// A PINGRESP.
@@ -69,15 +69,17 @@ struct Item {
 }
 
 /// How far a transmission has got, before anything leaves its queue.
-struct Progress {
-    replies: usize,
-    encoded_replies: usize,
-    pings: usize,
-    slots: usize,
+pub(super) struct Progress {
+    pub(super) replies: usize,
+    pub(super) encoded_replies: usize,
+    pub(super) pings: usize,
+    pub(super) slots: usize,
     /// QoS 1 and 2 messages that the client has not acknowledged yet.
-    under_way: usize,
-    sent_count: u16,
-    qos0: Option<DeliveryId>,
+    pub(super) under_way: usize,
+    pub(super) sent_count: u16,
+    pub(super) qos0: Option<DeliveryId>,
+    /// Nothing else can be sent, whatever becomes of these.
+    pub(super) only_qos0: bool,
 }
 
 impl Broker {
@@ -101,9 +103,12 @@ impl Broker {
         let mut forced = partial.source.filter(|_| partial.taken > 0);
         while window.room() > 0 {
             let start = window.len();
-            let source = forced
-                .take()
-                .or_else(|| self.next_source(id, session, &progress));
+            let source = match progress.only_qos0 {
+                true => progress.qos0.map(|_| Source::QoS0),
+                false => forced
+                    .take()
+                    .or_else(|| self.next_source(id, session, &mut progress)),
+            };
             let Some(source) = source else { break };
             let begun_ms = (skipped > 0).then_some(partial.mono_ms);
             let Some((len, new_alias)) =
@@ -264,6 +269,7 @@ impl Broker {
             under_way: session.map_or(0, |session| session.window.sent()),
             sent_count: session.map_or(0, |session| session.sent_count),
             qos0: session.and_then(|session| session.queue_qos0.front()),
+            only_qos0: false,
         }
     }
 
@@ -272,7 +278,7 @@ impl Broker {
         &self,
         id: ConnId,
         session: Option<SessionId>,
-        progress: &Progress,
+        progress: &mut Progress,
     ) -> Option<Source> {
         let conn = self.connections.get(id.index as usize)?;
         // Behind a PUBLISH that was cut nothing may come but its rest.
@@ -303,7 +309,10 @@ impl Broker {
             return slot.map(|_| Source::Window);
         };
         match slot {
-            None => Some(Source::QoS0),
+            None => {
+                progress.only_qos0 = true;
+                Some(Source::QoS0)
+            }
             Some(_) => {
                 // Was everything that was queued before the QoS 0 message sent?
                 let ahead = self
@@ -358,117 +367,6 @@ impl Broker {
                     .and_then(|id| queue.after(&self.deliveries, id));
             }
         }
-    }
-
-    /// Encodes one thing; returns its length, 0 if it is not to be sent, and the alias it gave.
-    ///
-    /// `begun_ms` is the clock that the beginning of a packet was encoded with, if this is its
-    /// rest.
-    fn encode(
-        &mut self,
-        id: ConnId,
-        session: Option<SessionId>,
-        source: Source,
-        progress: &Progress,
-        window: &mut Window<'_>,
-        begun_ms: Option<u64>,
-    ) -> Option<(usize, Option<u16>)> {
-        let delivery = match source {
-            Source::Reply => {
-                let conn = self.connections.get(id.index as usize)?;
-                return Some((encode_reply(conn, progress, window)?, None));
-            }
-            Source::Ping => {
-                window.put(&[0xd0, 0]);
-                return Some((2, None));
-            }
-            Source::QoS0 => progress.qos0?,
-            Source::Window => {
-                let session = self.sessions.get(session?);
-                session
-                    .window
-                    .next_unsent(&self.deliveries, progress.slots)?
-                    .0
-            }
-        };
-        let version = self.connections.get(id.index as usize)?.version;
-        let delivery = *self.deliveries.get(delivery);
-        if delivery.stage == Stage::Released && source != Source::QoS0 {
-            let ack = Ack {
-                packet_id: delivery.number,
-                reason: ReasonCode::SUCCESS,
-                properties: Properties::default(),
-            };
-            ack.encode(version, PacketType::PubRel, window);
-            return Some((4, None));
-        }
-        if !self.messages.is_hot(delivery.message) {
-            self.fetch(delivery.message, id);
-            return None;
-        }
-        self.messages.want(delivery.message);
-        if self.messages.get(delivery.message).is_empty() && begun_ms.is_some() {
-            // The rest of a packet that was begun is lost: nothing can follow it.
-            self.close_quietly(id);
-            return None;
-        }
-        Some(self.encode_publish(id, session?, delivery, version, window, begun_ms))
-    }
-
-    fn encode_publish(
-        &mut self,
-        id: ConnId,
-        session_id: SessionId,
-        delivery: Delivery,
-        version: Version,
-        window: &mut Window<'_>,
-        begun_ms: Option<u64>,
-    ) -> (usize, Option<u16>) {
-        let (mono_ms, is_rest) = (begun_ms.unwrap_or(self.now.mono_ms), begun_ms.is_some());
-        let message = self.messages.get(delivery.message);
-        // What was begun goes on; so does QoS 2 in its handshake [MQTT-4.3.3-7].
-        if message.is_empty() {
-            return (0, None);
-        }
-        let is_expired = message.expires_ms < mono_ms && !is_rest && !delivery.was_sent();
-        let Some(conn) = self.connections.get_mut(id.index as usize) else {
-            return (0, None);
-        };
-        let session = self.sessions.get(session_id);
-        let listener = &self.settings.listeners[usize::from(session.listener)];
-        let mut publish = publish_of(message, delivery, version, mono_ms);
-        publish.topic = publish
-            .topic
-            .strip_prefix(listener.mount_point.as_bytes())
-            .unwrap_or(publish.topic);
-        let is_too_large = publish.encoded_len(version) > conn.max_packet_size;
-        if is_expired || is_too_large && !is_rest {
-            return (0, None);
-        }
-        let mut given = None;
-        if version == Version::V5 {
-            if let Some((alias, is_new)) = conn.outbound_aliases.get_or_give(publish.topic) {
-                let topic = publish.topic;
-                publish.topic_alias = Some(alias);
-                if !is_new {
-                    publish.topic = b"";
-                }
-                // With an alias the packet may be too large: then it goes without.
-                let is_good = publish.encoded_len(version) <= conn.max_packet_size;
-                if !is_good {
-                    (publish.topic, publish.topic_alias) = (topic, None);
-                }
-                if is_new && is_good {
-                    given = Some(alias);
-                } else if is_new {
-                    conn.outbound_aliases.take_back_from(alias);
-                }
-            }
-        }
-        log_sending(session, &publish, message);
-        let len = publish.encoded_len(version);
-        publish.encode(version, window);
-        (len, given)
     }
 
     /// The socket took the whole of it: it leaves its queue.
@@ -531,70 +429,4 @@ impl Broker {
             self.finish_delivery(session_id, delivery_id);
         }
     }
-}
-
-fn encode_reply(conn: &Connection, progress: &Progress, window: &mut Window<'_>) -> Option<usize> {
-    let (reply, bytes) = conn
-        .replies
-        .get(progress.replies, progress.encoded_replies)?;
-    if let Some(bytes) = bytes {
-        window.put(bytes);
-        return Some(bytes.len());
-    }
-    let properties = Properties::default();
-    let ack = Ack {
-        packet_id: reply.packet_id,
-        reason: reply.reason,
-        properties,
-    };
-    ack.encode(conn.version, reply.packet, window);
-    let is_short = conn.version != Version::V5 || reply.reason == ReasonCode::SUCCESS;
-    Some(if is_short { 4 } else { 5 })
-}
-
-/// The PUBLISH of a delivery, before topic alias and mount point.
-fn publish_of(
-    message: &Message,
-    delivery: Delivery,
-    version: Version,
-    mono_ms: u64,
-) -> Publish<'_> {
-    let is_v5 = version == Version::V5;
-    let qos = delivery.qos();
-    let expiry_s = (is_v5 && message.expires_ms != crate::store::message::NEVER)
-        // [MQTT-3.3.2-6]: what is left, of a message already begun at least 0.
-        .then(|| (message.expires_ms.saturating_sub(mono_ms).div_ceil(1000)) as u32);
-    Publish {
-        dup: delivery.is_again() && qos != QoS::AtMostOnce,
-        qos,
-        retain: delivery.retain(),
-        topic: message.topic(),
-        packet_id: delivery.number,
-        topic_alias: None,
-        expiry_s,
-        subscription_id: delivery.subscription_id().filter(|_| is_v5),
-        properties: if is_v5 {
-            message.properties()
-        } else {
-            Properties::default()
-        },
-        payload: message.payload(),
-    }
-}
-
-fn log_sending(session: &Session, publish: &Publish<'_>, message: &Message) {
-    log::debug!(
-        "Sending PUBLISH to {} (d{}, q{}, r{}, m{}, '{}', ... ({} bytes))",
-        session.name(),
-        u8::from(publish.dup),
-        publish.qos as u8,
-        u8::from(publish.retain),
-        if publish.qos == QoS::AtMostOnce {
-            0
-        } else {
-            publish.packet_id
-        },
-        String::from_utf8_lossy(message.topic()),
-        publish.payload.len(),
-    );
 }

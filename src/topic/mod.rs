@@ -3,6 +3,7 @@
 //! - [`filter`]: what a good Topic Filter is, Shared Subscriptions, and the slow obvious match.
 //! - [`levels`]: the interner; each distinct Topic Level is kept once and has a small number.
 //! - [`table`]: the trie of interned levels in flat arrays; values are plain numbers of the caller.
+//! - `recent`: the answers for the names that came last.
 //! - [`walk`]: enumerating stored names that match a filter, in slices, while the table changes.
 //!
 //! Looking up never interns: names of publishers cannot grow memory; only subscribing and storing
@@ -10,6 +11,7 @@
 
 pub mod filter;
 pub mod levels;
+mod recent;
 pub mod table;
 pub mod walk;
 

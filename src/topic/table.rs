@@ -8,6 +8,7 @@
 //! but no client can make it slow by subscribing to many shapes.
 
 use super::levels::{LevelId, Levels};
+use super::recent::Recent;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::hash::BuildHasher;
@@ -67,6 +68,8 @@ pub struct Table {
     free: u32,
     pub(super) levels: Levels,
     hasher: FixedState,
+    /// Counts from 1 whatever may change what matches.
+    changes: u64,
 }
 
 /// The scratch of a match, kept so that matching does not allocate, and its result.
@@ -74,6 +77,8 @@ pub struct Table {
 pub struct Matches {
     levels: Vec<LevelId>,
     stack: Vec<(u32, u32)>,
+    /// Of one table only: matches must not be used with another.
+    recent: Recent,
     /// The nodes of the filters that match.
     pub found: Vec<NodeId>,
 }
@@ -87,6 +92,7 @@ impl Table {
             free: NONE,
             levels: Levels::new(seed),
             hasher: FixedState::with_seed(seed ^ 0x9e37_79b9_7f4a_7c15),
+            changes: 1,
         }
     }
 
@@ -137,6 +143,7 @@ impl Table {
 
     /// Sets one of the two numbers of a node.
     pub fn set_value(&mut self, node: NodeId, which: usize, value: u32) {
+        self.changes += 1;
         self.nodes[node.0 as usize].values[which] = value;
     }
 
@@ -150,12 +157,24 @@ impl Table {
 
     /// Collects the nodes of all filters that match a topic name into `matches.found`.
     pub fn matches(&self, topic: &[u8], matches: &mut Matches) {
+        let hash = self.hasher.hash_one(topic);
+        matches.found.clear();
+        match matches.recent.get(hash, self.changes, topic) {
+            Some(found) => matches.found.extend_from_slice(found),
+            None => {
+                self.search(topic, matches);
+                (matches.recent).put(hash, self.changes, topic, &matches.found);
+            }
+        }
+    }
+
+    fn search(&self, topic: &[u8], matches: &mut Matches) {
         let Matches {
             levels,
             stack,
             found,
+            ..
         } = matches;
-        found.clear();
         levels.clear();
         for level in memchr_split(topic) {
             levels.push(self.levels.lookup(level).unwrap_or(NONE));
@@ -249,6 +268,7 @@ impl Table {
             b"#" => HASH,
             _ => self.levels.intern(level),
         };
+        self.changes += 1;
         let id = self.allocate(Node::new(parent, level_id));
         match level_id {
             PLUS => self.nodes[parent as usize].plus = id,
@@ -313,6 +333,7 @@ impl Table {
                 self.levels.release(level);
             }
         }
+        self.changes += 1;
         self.nodes[id as usize] = Node::new(NONE, NONE);
         self.nodes[id as usize].next = self.free;
         self.free = id;

@@ -1,6 +1,6 @@
 //! The fixed header: packet type, flags, Remaining Length.
 
-use super::{Malformed, Version};
+use super::{Malformed, Publish, Reader, Version};
 
 /// The fifteen packet types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -141,6 +141,13 @@ impl FixedHeader {
             .get(usize::from(self.first >> 4).wrapping_sub(1))
             .copied()
             .ok_or(Malformed::packet("packet type 0 is reserved"))
+    }
+
+    /// Decodes the body of a PUBLISH of a client's.
+    #[inline]
+    pub fn decode_publish(self, version: Version, body: &[u8]) -> Result<Publish<'_>, Malformed> {
+        self.check_flags(version)?;
+        Publish::decode(version, self.first, Reader::new(body), false)
     }
 
     /// Checks type, reserved flag bits [MQTT-2.1.3-1] and the form of Remaining Length for this

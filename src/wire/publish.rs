@@ -42,13 +42,7 @@ impl<'a> Publish<'a> {
         if dup && qos == QoS::AtMostOnce {
             return Err(Malformed::packet("DUP is set at QoS 0"));
         }
-        let topic = reader.name()?.as_bytes();
-        if memchr::memchr2(b'+', b'#', topic).is_some() {
-            return Err(Malformed {
-                reason: ReasonCode::TOPIC_NAME_INVALID,
-                what: "a wildcard in a topic name",
-            });
-        }
+        let topic = reader.topic_name()?;
         let packet_id = if qos == QoS::AtMostOnce {
             0
         } else {

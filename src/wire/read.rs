@@ -2,7 +2,7 @@
 //!
 //! Every read is bounded by the slice; running out of bytes is a Malformed Packet, never a panic.
 
-use super::Malformed;
+use super::{Malformed, ReasonCode};
 
 /// Reads the fields of a packet, front to back.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -129,6 +129,25 @@ impl<'a> Reader<'a> {
         ))
     }
 
+    /// A Topic Name: a name without wildcards [MQTT-3.3.2-2].
+    #[inline]
+    pub fn topic_name(&mut self) -> Result<&'a [u8], Malformed> {
+        let mut reader = *self;
+        let bytes = reader.binary()?;
+        if bytes.iter().fold(0, |all, &b| all | CLASS[usize::from(b)]) == 0 {
+            *self = reader;
+            return Ok(bytes);
+        }
+        let bytes = self.name()?.as_bytes();
+        if memchr::memchr2(b'+', b'#', bytes).is_some() {
+            return Err(Malformed {
+                reason: ReasonCode::TOPIC_NAME_INVALID,
+                what: "a wildcard in a topic name",
+            });
+        }
+        Ok(bytes)
+    }
+
     /// A non-zero Packet Identifier [MQTT-2.2.1-3].
     #[inline]
     pub fn packet_id(&mut self) -> Result<u16, Malformed> {
@@ -138,6 +157,17 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+/// 0 for the bytes that need no closer look in a Topic Name: ASCII but controls and wildcards.
+static CLASS: [u8; 256] = {
+    let mut class = [1; 256];
+    let mut byte = 0x20;
+    while byte < 0x7f {
+        class[byte] = (byte == b'+' as usize || byte == b'#' as usize) as u8;
+        byte += 1;
+    }
+    class
+};
 
 fn is_plain(c: char) -> bool {
     let code = u32::from(c);

@@ -31,7 +31,7 @@ use midge::wire::PacketType;
 use world::run;
 
 /// Worlds that `make test` looks at, in each of two tests that run side by side.
-const WORLDS: u64 = 400;
+const WORLDS: u64 = 2000;
 
 /// Runs worlds with these seeds; panics with the seed of the first that fails.
 fn worlds(seeds: impl Iterator<Item = u64>) -> Report {

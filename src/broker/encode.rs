@@ -1,0 +1,187 @@
+//! One thing that is sent, as bytes: a reply, or the packet of a delivery as its client may have it.
+
+use super::connection::Connection;
+use super::session::{Session, SessionId};
+use super::transmit::{Progress, Source};
+use super::{Broker, ConnId};
+use crate::store::{Delivery, Message, Stage};
+use crate::wire::{Ack, PacketType, Properties, Publish, Put, QoS, ReasonCode, Version, Window};
+
+impl Broker {
+    /// Encodes one thing; returns its length, 0 if it is not to be sent, and the alias it gave.
+    ///
+    /// `begun_ms` is the clock that the beginning of a packet was encoded with, if this is its
+    /// rest.
+    pub(super) fn encode(
+        &mut self,
+        id: ConnId,
+        session: Option<SessionId>,
+        source: Source,
+        progress: &Progress,
+        window: &mut Window<'_>,
+        begun_ms: Option<u64>,
+    ) -> Option<(usize, Option<u16>)> {
+        let delivery = match source {
+            Source::Reply => {
+                let conn = self.connections.get(id.index as usize)?;
+                return Some((encode_reply(conn, progress, window)?, None));
+            }
+            Source::Ping => {
+                window.put(&[0xd0, 0]);
+                return Some((2, None));
+            }
+            Source::QoS0 => progress.qos0?,
+            Source::Window => {
+                let session = self.sessions.get(session?);
+                session
+                    .window
+                    .next_unsent(&self.deliveries, progress.slots)?
+                    .0
+            }
+        };
+        let version = self.connections.get(id.index as usize)?.version;
+        let delivery = *self.deliveries.get(delivery);
+        if delivery.stage == Stage::Released && source != Source::QoS0 {
+            let ack = Ack {
+                packet_id: delivery.number,
+                reason: ReasonCode::SUCCESS,
+                properties: Properties::default(),
+            };
+            ack.encode(version, PacketType::PubRel, window);
+            return Some((4, None));
+        }
+        if !self.messages.is_hot(delivery.message) {
+            self.fetch(delivery.message, id);
+            return None;
+        }
+        self.messages.want(delivery.message);
+        if self.messages.get(delivery.message).is_empty() && begun_ms.is_some() {
+            // The rest of a packet that was begun is lost: nothing can follow it.
+            self.close_quietly(id);
+            return None;
+        }
+        Some(self.encode_publish(id, session?, delivery, version, window, begun_ms))
+    }
+
+    fn encode_publish(
+        &mut self,
+        id: ConnId,
+        session_id: SessionId,
+        delivery: Delivery,
+        version: Version,
+        window: &mut Window<'_>,
+        begun_ms: Option<u64>,
+    ) -> (usize, Option<u16>) {
+        let (mono_ms, is_rest) = (begun_ms.unwrap_or(self.now.mono_ms), begun_ms.is_some());
+        let message = self.messages.get(delivery.message);
+        // What was begun goes on; so does QoS 2 in its handshake [MQTT-4.3.3-7].
+        if message.is_empty() {
+            return (0, None);
+        }
+        let is_expired = message.expires_ms < mono_ms && !is_rest && !delivery.was_sent();
+        let Some(conn) = self.connections.get_mut(id.index as usize) else {
+            return (0, None);
+        };
+        let session = self.sessions.get(session_id);
+        let listener = &self.settings.listeners[usize::from(session.listener)];
+        let mut publish = publish_of(message, delivery, version, mono_ms);
+        publish.topic = publish
+            .topic
+            .strip_prefix(listener.mount_point.as_bytes())
+            .unwrap_or(publish.topic);
+        let mut len = publish.encoded_len(version);
+        if is_expired || len > conn.max_packet_size && !is_rest {
+            return (0, None);
+        }
+        let mut given = None;
+        if version == Version::V5 {
+            if let Some((alias, is_new)) = conn.outbound_aliases.get_or_give(publish.topic) {
+                let topic = publish.topic;
+                publish.topic_alias = Some(alias);
+                if !is_new {
+                    publish.topic = b"";
+                }
+                // With an alias the packet may be too large: then it goes without.
+                let is_good = publish.encoded_len(version) <= conn.max_packet_size;
+                if !is_good {
+                    (publish.topic, publish.topic_alias) = (topic, None);
+                }
+                if is_new && is_good {
+                    given = Some(alias);
+                } else if is_new {
+                    conn.outbound_aliases.take_back_from(alias);
+                }
+                len = publish.encoded_len(version);
+            }
+        }
+        log_sending(session, &publish, message);
+        publish.encode(version, window);
+        (len, given)
+    }
+}
+
+fn encode_reply(conn: &Connection, progress: &Progress, window: &mut Window<'_>) -> Option<usize> {
+    let (reply, bytes) = conn
+        .replies
+        .get(progress.replies, progress.encoded_replies)?;
+    if let Some(bytes) = bytes {
+        window.put(bytes);
+        return Some(bytes.len());
+    }
+    let properties = Properties::default();
+    let ack = Ack {
+        packet_id: reply.packet_id,
+        reason: reply.reason,
+        properties,
+    };
+    ack.encode(conn.version, reply.packet, window);
+    let is_short = conn.version != Version::V5 || reply.reason == ReasonCode::SUCCESS;
+    Some(if is_short { 4 } else { 5 })
+}
+
+/// The PUBLISH of a delivery, before topic alias and mount point.
+fn publish_of(
+    message: &Message,
+    delivery: Delivery,
+    version: Version,
+    mono_ms: u64,
+) -> Publish<'_> {
+    let is_v5 = version == Version::V5;
+    let qos = delivery.qos();
+    let expiry_s = (is_v5 && message.expires_ms != crate::store::message::NEVER)
+        // [MQTT-3.3.2-6]: what is left, of a message already begun at least 0.
+        .then(|| (message.expires_ms.saturating_sub(mono_ms).div_ceil(1000)) as u32);
+    Publish {
+        dup: delivery.is_again() && qos != QoS::AtMostOnce,
+        qos,
+        retain: delivery.retain(),
+        topic: message.topic(),
+        packet_id: delivery.number,
+        topic_alias: None,
+        expiry_s,
+        subscription_id: delivery.subscription_id().filter(|_| is_v5),
+        properties: if is_v5 {
+            message.properties()
+        } else {
+            Properties::default()
+        },
+        payload: message.payload(),
+    }
+}
+
+fn log_sending(session: &Session, publish: &Publish<'_>, message: &Message) {
+    log::debug!(
+        "Sending PUBLISH to {} (d{}, q{}, r{}, m{}, '{}', ... ({} bytes))",
+        session.name(),
+        u8::from(publish.dup),
+        publish.qos as u8,
+        u8::from(publish.retain),
+        if publish.qos == QoS::AtMostOnce {
+            0
+        } else {
+            publish.packet_id
+        },
+        String::from_utf8_lossy(message.topic()),
+        publish.payload.len(),
+    );
+}

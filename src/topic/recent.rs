@@ -1,0 +1,61 @@
+//! What the last topic names matched: most publishers use few names over and over.
+//!
+//! One slot for each hash value, so that a name is found or not with one look, and a name that
+//! comes only once costs little more than its hash. An answer holds as long as its table has not
+//! changed. Bounds: 256 slots of 80 bytes; longer names and longer answers are not remembered.
+
+use super::table::NodeId;
+
+const SLOTS: usize = 256;
+const NAME_MAX: usize = 48;
+const FOUND_MAX: usize = 4;
+
+#[derive(Clone, Copy)]
+struct Slot {
+    /// Which state of the table it is true for; no table has ever changed 0 times.
+    changes: u64,
+    len: u8,
+    count: u8,
+    name: [u8; NAME_MAX],
+    found: [NodeId; FOUND_MAX],
+}
+
+const EMPTY: Slot = Slot {
+    changes: 0,
+    len: 0,
+    count: 0,
+    name: [0; NAME_MAX],
+    found: [NodeId(0); FOUND_MAX],
+};
+
+/// The answers.
+#[derive(Default)]
+pub(super) struct Recent {
+    slots: Vec<Slot>,
+}
+
+impl Recent {
+    /// What a name matches, if that is known for this state of the table.
+    #[inline]
+    pub(super) fn get(&self, hash: u64, changes: u64, name: &[u8]) -> Option<&[NodeId]> {
+        let slot = self.slots.get(hash as usize % SLOTS)?;
+        let is_it = slot.changes == changes && slot.name.get(..usize::from(slot.len)) == Some(name);
+        is_it.then(|| &slot.found[..usize::from(slot.count).min(FOUND_MAX)])
+    }
+
+    /// Remembers what a name matches.
+    pub(super) fn put(&mut self, hash: u64, changes: u64, name: &[u8], found: &[NodeId]) {
+        if name.len() > NAME_MAX || found.len() > FOUND_MAX {
+            return;
+        }
+        if self.slots.is_empty() {
+            self.slots.resize(SLOTS, EMPTY);
+        }
+        let slot = &mut self.slots[hash as usize % SLOTS];
+        slot.changes = changes;
+        slot.len = name.len() as u8;
+        slot.count = found.len() as u8;
+        slot.name[..name.len()].copy_from_slice(name);
+        slot.found[..found.len()].copy_from_slice(found);
+    }
+}
