@@ -1,4 +1,4 @@
-//! One thing that is sent, as bytes: a reply, or the packet of a delivery as its client may have it.
+//! One thing that is sent, as bytes: a reply, or a delivery in the form its client may have.
 
 use super::connection::Connection;
 use super::session::{Session, SessionId};
@@ -31,13 +31,7 @@ impl Broker {
                 return Some((2, None));
             }
             Source::QoS0 => progress.qos0?,
-            Source::Window => {
-                let session = self.sessions.get(session?);
-                session
-                    .window
-                    .next_unsent(&self.deliveries, progress.slots)?
-                    .0
-            }
+            Source::Window => self.slot_at(session, progress)?.0,
         };
         let version = self.connections.get(id.index as usize)?.version;
         let delivery = *self.deliveries.get(delivery);

@@ -13,11 +13,11 @@ const SPAN_PER_WINDOW: usize = 4;
 impl Broker {
     /// Moves QoS 1 and 2 deliveries from the queue into the window, as far as there is room.
     pub(super) fn fill_window(&mut self, id: SessionId) {
-        while self.window_has_room(id) {
-            let session = self.sessions.get_mut(id);
-            let Some(front) = session.queue.front() else {
+        while let Some(front) = self.sessions.get(id).queue.front() {
+            if !self.window_has_room(id) {
                 break;
-            };
+            }
+            let session = self.sessions.get_mut(id);
             let delivery = self.deliveries.get_mut(front);
             let len = super::route::queued_len(self.messages.len_of(delivery.message));
             let ordinal = session.ordinal_of_queued(delivery.number);

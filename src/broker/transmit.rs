@@ -80,6 +80,8 @@ pub(super) struct Progress {
     pub(super) qos0: Option<DeliveryId>,
     /// Nothing else can be sent, whatever becomes of these.
     pub(super) only_qos0: bool,
+    /// The slot of the window that is next, and how many that passes, where it was looked for.
+    pub(super) slot: Option<(DeliveryId, usize)>,
 }
 
 impl Broker {
@@ -259,6 +261,18 @@ impl Broker {
         has_quota.then_some((id, passed))
     }
 
+    /// The slot of the window that is next, whether it may be sent or not.
+    pub(super) fn slot_at(
+        &self,
+        session: Option<SessionId>,
+        progress: &Progress,
+    ) -> Option<(DeliveryId, usize)> {
+        progress.slot.or_else(|| {
+            let window = &self.sessions.get(session?).window;
+            window.next_unsent(&self.deliveries, progress.slots)
+        })
+    }
+
     fn begin_progress(&self, session: Option<SessionId>) -> Progress {
         let session = session.map(|id| self.sessions.get(id));
         Progress {
@@ -270,6 +284,7 @@ impl Broker {
             sent_count: session.map_or(0, |session| session.sent_count),
             qos0: session.and_then(|session| session.queue_qos0.front()),
             only_qos0: false,
+            slot: None,
         }
     }
 
@@ -305,6 +320,7 @@ impl Broker {
             return None;
         }
         let slot = self.next_slot(session?, progress.slots, progress.under_way);
+        progress.slot = slot;
         let Some(qos0) = progress.qos0 else {
             return slot.map(|_| Source::Window);
         };
@@ -347,12 +363,10 @@ impl Broker {
             }
             Source::Ping => progress.pings += 1,
             Source::Window => {
-                let Some(session) = session else { return };
-                let window = &self.sessions.get(session).window;
-                let Some((id, passed)) = window.next_unsent(&self.deliveries, progress.slots)
-                else {
+                let Some((id, passed)) = self.slot_at(session, progress) else {
                     return;
                 };
+                progress.slot = None;
                 progress.slots += passed;
                 progress.under_way += 1;
                 if !self.deliveries.get(id).was_sent() {

@@ -117,7 +117,7 @@ impl Loop {
     ) -> io::Result<Loop> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
-        let checks = Checks::new(Arc::clone(&waker))?;
+        let checks = Checks::new(Arc::clone(&waker));
         let mut this = Loop {
             poll,
             events: Events::with_capacity(EVENTS),

@@ -7,9 +7,9 @@
 //! instead of growing memory. Results come in the order of the jobs.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use mio::Waker;
@@ -23,37 +23,50 @@ pub struct Worker<J, R> {
     outstanding: usize,
     capacity: usize,
     stop: Arc<AtomicBool>,
+    start: Box<dyn FnMut() -> io::Result<JoinHandle<()>> + Send>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
-    /// Starts the thread, named `name` (15 bytes are shown by ps), with the function it runs.
+    /// A worker named `name` (15 bytes are shown by ps), with the function it runs. Its thread
+    /// starts with the first job: most brokers never have one.
     ///
-    /// A `capacity` of 0 refuses every job. An error means that the system gives no thread.
+    /// A `capacity` of 0 refuses every job.
     pub fn new(
         name: &str,
         capacity: usize,
         waker: Arc<Waker>,
         work: impl FnMut(J) -> R + Send + 'static,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let (jobs, todo) = mpsc::channel();
         let (done, results) = mpsc::channel();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || run(&todo, &done, &stopped, &waker, work))?;
-        Ok(Self {
+        let name = name.to_owned();
+        // Whole until a thread has it: the system may give none at first.
+        let desk = Arc::new(Mutex::new((todo, done, work)));
+        let start = Box::new(move || {
+            let (desk, stop, waker) = (desk.clone(), stopped.clone(), waker.clone());
+            thread::Builder::new().name(name.clone()).spawn(move || {
+                if let Ok(mut desk) = desk.lock() {
+                    let (todo, done, work) = &mut *desk;
+                    run(todo, done, &stop, &waker, work);
+                }
+            })
+        });
+        Self {
             jobs: Some(jobs),
             results,
             outstanding: 0,
             capacity,
             stop,
-            thread: Some(thread),
-        })
+            start,
+            thread: None,
+        }
     }
 
-    /// Hands a job over, or gives it back when the worker has its hands full (or has died).
+    /// Hands a job over, or gives it back when the worker has its hands full (or has died, or the
+    /// system gives no thread).
     pub fn try_submit(&mut self, job: J) -> Result<(), J> {
         if self.outstanding >= self.capacity {
             return Err(job);
@@ -61,6 +74,18 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
         let Some(jobs) = &self.jobs else {
             return Err(job);
         };
+        if self.thread.is_none() {
+            match (self.start)() {
+                Ok(thread) => self.thread = Some(thread),
+                Err(error) => {
+                    log::error!("Error: no thread for work beside the main loop: {error}.");
+                    return Err(job);
+                }
+            }
+        }
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            return Err(job);
+        }
         jobs.send(job).map_err(|refused| refused.0)?;
         self.outstanding += 1;
         Ok(())
@@ -97,7 +122,7 @@ fn run<J, R>(
     done: &Sender<R>,
     stop: &AtomicBool,
     waker: &Waker,
-    mut work: impl FnMut(J) -> R,
+    work: &mut impl FnMut(J) -> R,
 ) {
     while let Ok(job) = todo.recv() {
         if stop.load(Ordering::Relaxed) || done.send(work(job)).is_err() {
@@ -137,8 +162,7 @@ mod tests {
     #[test]
     fn results_come_in_order_and_ring_the_waker() {
         let (mut poll, waker) = poll_and_waker();
-        let mut worker =
-            Worker::new("test", 8, waker, |n: u32| n * n).expect("the system gives a thread");
+        let mut worker = Worker::new("test", 8, waker, |n: u32| n * n);
         for n in 1..=5 {
             worker.try_submit(n).expect("there is room for eight");
         }
@@ -161,8 +185,7 @@ mod tests {
         let mut worker = Worker::new("test", 2, waker, move |text: String| {
             gate.recv().expect("the test opens the gate");
             text
-        })
-        .expect("the system gives a thread");
+        });
         let open = open; // dropped before the worker, so that a failing test does not hang
         worker.try_submit("one".into()).expect("room for two");
         worker.try_submit("two".into()).expect("room for two");
@@ -195,8 +218,7 @@ mod tests {
             started.send(n).expect("the test listens");
             gate.recv().expect("the test opens the gate");
             finished.send(n).expect("the test listens");
-        })
-        .expect("the system gives a thread");
+        });
         let open = open; // dropped before the worker, so that a failing test does not hang
         for n in 0..10 {
             worker.try_submit(n).expect("there is room for ten");
@@ -220,7 +242,7 @@ mod tests {
     #[test]
     fn a_capacity_of_nothing_refuses() {
         let (_poll, waker) = poll_and_waker();
-        let mut worker = Worker::new("test", 0, waker, |n: u32| n).expect("a thread");
+        let mut worker = Worker::new("test", 0, waker, |n: u32| n);
         assert_eq!(worker.try_submit(1), Err(1));
     }
 }

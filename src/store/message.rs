@@ -136,7 +136,10 @@ impl Messages {
             expires_ms,
         } = body;
         let topic_len = topic_prefix.len() + publish.topic.len();
-        let properties_len: usize = publish.forwarded().map(<[u8]>::len).sum();
+        let properties_len: usize = match publish.properties.is_empty() {
+            true => 0,
+            false => publish.forwarded().map(<[u8]>::len).sum(),
+        };
         let len = topic_len + properties_len + publish.payload.len();
         let mut bytes = self.pool.take(len);
         let mut at = 0;
@@ -146,7 +149,9 @@ impl Messages {
         };
         put(topic_prefix);
         put(publish.topic);
-        publish.forwarded().for_each(&mut put);
+        if properties_len > 0 {
+            publish.forwarded().for_each(&mut put);
+        }
         put(publish.payload);
         self.bytes += len;
         let body = self.bodies.insert(Message {

@@ -84,7 +84,11 @@ impl Window {
         delivery.stage = Stage::Done;
         let number = delivery.number;
         self.in_flight -= 1;
-        if (self.slot_of(deliveries, number)).is_some_and(|slot| slot < self.unsent) {
+        let slot = match self.slots.front() {
+            Some(&first) if first == id => Some(0),
+            _ => self.slot_of(deliveries, number),
+        };
+        if slot.is_some_and(|slot| slot < self.unsent) {
             self.sent -= 1;
         }
         while let Some(&first) = self.slots.front() {
@@ -101,11 +105,15 @@ impl Window {
     /// The first slot at or behind `at` that has something to send, counted from the first that was
     /// not sent on this connection; and how many slots to pass with it.
     pub fn next_unsent(&self, deliveries: &Deliveries, at: usize) -> Option<(DeliveryId, usize)> {
-        let rest = self.slots.iter().skip(self.unsent + at);
-        let (passed, &id) = rest
-            .enumerate()
-            .find(|(_, id)| deliveries.get(**id).stage != Stage::Done)?;
-        Some((id, passed + 1))
+        let first = self.unsent + at;
+        let mut slot = first;
+        loop {
+            let &id = self.slots.get(slot)?;
+            slot += 1;
+            if deliveries.get(id).stage != Stage::Done {
+                return Some((id, slot - first));
+            }
+        }
     }
 
     /// Remembers that the first slot that [`Window::next_unsent`] finds was sent.

@@ -93,19 +93,31 @@ impl<'a> Window<'a> {
     pub fn room(&self) -> usize {
         self.buffer.len() - self.at
     }
+
+    /// Puts what of `bytes` lies in the window.
+    #[cold]
+    fn put_part(&mut self, bytes: &[u8]) {
+        let skipped = self.skip.min(bytes.len());
+        self.skip -= skipped;
+        let bytes = &bytes[skipped..];
+        let taken = bytes.len().min(self.room());
+        self.buffer[self.at..self.at + taken].copy_from_slice(&bytes[..taken]);
+        self.at += taken;
+    }
 }
 
 impl Put for Window<'_> {
     #[inline]
-    fn put(&mut self, mut bytes: &[u8]) {
-        if self.skip > 0 {
-            let skipped = self.skip.min(bytes.len());
-            self.skip -= skipped;
-            bytes = &bytes[skipped..];
+    fn put(&mut self, bytes: &[u8]) {
+        // Nearly always all of it does; a length that is known then makes no call of the copying.
+        let end = self.at + bytes.len();
+        match self.buffer.get_mut(self.at..end) {
+            Some(room) if self.skip == 0 => {
+                room.copy_from_slice(bytes);
+                self.at = end;
+            }
+            _ => self.put_part(bytes),
         }
-        let taken = bytes.len().min(self.room());
-        self.buffer[self.at..self.at + taken].copy_from_slice(&bytes[..taken]);
-        self.at += taken;
     }
 }
 

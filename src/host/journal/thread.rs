@@ -75,7 +75,7 @@ impl Journal {
         });
         let shelf: Shelf<D::File> = files.shelf();
         let read = move |read: Read| (read, shelf.read::<D>(read));
-        let reader = Worker::new("journal-read", READS_MAX, Arc::clone(waker), read)?;
+        let reader = Worker::new("journal-read", READS_MAX, Arc::clone(waker), read);
         let hand = Hand {
             files,
             shared: Arc::clone(&shared),

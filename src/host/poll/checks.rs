@@ -13,7 +13,6 @@ use crate::broker::AuthRequest;
 use crate::host::worker::Worker;
 use mio::Waker;
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 
 /// Checks in the worker's hands: enough to keep it busy, few enough to change plans quickly.
@@ -37,19 +36,19 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    /// Starts the worker; it wakes the loop for each result.
-    pub(super) fn new(waker: Arc<Waker>) -> io::Result<Checks> {
+    /// No checks yet; the worker wakes the loop for each result.
+    pub(super) fn new(waker: Arc<Waker>) -> Checks {
         let check = |check: Check| {
             let request = &check.request;
             let password = request.password.as_deref();
             let sign_in = check.passwords.check(&request.username, password);
             (check, sign_in)
         };
-        Ok(Checks {
-            worker: Worker::new("passwords", AT_WORKER_MAX, waker, check)?,
+        Checks {
+            worker: Worker::new("passwords", AT_WORKER_MAX, waker, check),
             first: VecDeque::new(),
             later: VecDeque::new(),
-        })
+        }
     }
 
     /// Whether the link takes a place in a long queue for a client that only speaks once.
