@@ -179,7 +179,8 @@ fn check_order(world: &World, subscriber: &Subscriber) -> Result<(), String> {
 /// Whether later ones may have come first: it had expired before one of them came, in a life of the
 /// broker that ended before it was heard itself.
 ///
-/// That it was passed over is on no disk, and the log's clock can be earlier after a crash.
+/// No record says for sure by then that it was passed over. After a crash it may count as one that
+/// was sent, which does not expire any more, or the log's clock may be earlier than it was.
 fn may_be_passed(who: &Publisher, heard: &Heard, before: &[&Heard]) -> bool {
     let entry = &who.books[&heard.number];
     if !may_be_expired(entry, heard.ended_ms) {
