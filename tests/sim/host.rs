@@ -32,6 +32,8 @@ pub struct Host {
     boot: u64,
     /// Counts the starts of the broker.
     pub life: u64,
+    /// How much time had passed when the life before this one ended.
+    pub ended_ms: u64,
     offset_ms: i64,
     sockets: Vec<Socket>,
 }
@@ -71,6 +73,7 @@ impl Host {
             gained_ms: 0,
             boot: 1,
             life: 1,
+            ended_ms: 0,
             offset_ms,
             sockets: Vec::new(),
         }
@@ -79,6 +82,7 @@ impl Host {
     /// The power goes and comes back; the calendar may say anything afterwards.
     pub fn crash(&mut self, wall_ms: u64) {
         self.disk.crash();
+        self.ended_ms = self.elapsed_ms;
         self.boot += 1;
         // What the broker may take for time that has passed while nobody looked.
         let away_ms = wall_ms.saturating_sub(self.now.wall_ms);
@@ -91,6 +95,7 @@ impl Host {
     /// The broker is killed, and started again.
     pub fn kill(&mut self) {
         self.disk.outlive();
+        self.ended_ms = self.elapsed_ms;
         self.restart();
     }
 

@@ -41,6 +41,10 @@ pub struct Heard {
     pub number: u64,
     pub topic: String,
     pub at: u64,
+    /// How much time had passed.
+    pub ms: u64,
+    /// How much time had passed when the last life of the broker ended.
+    pub ended_ms: u64,
     /// It was heard before.
     pub is_again: bool,
 }
@@ -179,7 +183,7 @@ impl Subscriber {
                     let is_refused = unsuback.codes.first().is_some_and(|&code| code >= 0x80);
                     self.answer(unsuback.packet_id, !is_refused, at);
                 }
-                Packet::Publish(publish) => self.hear_publish(&publish, host.life, at)?,
+                Packet::Publish(publish) => self.hear_publish(&publish, host, at)?,
                 Packet::PubRel(ack) => {
                     self.holding.remove(&ack.packet_id);
                     let pubcomp = Packet::PubComp(Ack::new(ack.packet_id));
@@ -213,8 +217,8 @@ impl Subscriber {
         }
     }
 
-    fn hear_publish(&mut self, publish: &Publish, life: u64, at: u64) -> Result<(), String> {
-        let name = self.name;
+    fn hear_publish(&mut self, publish: &Publish, host: &Host, at: u64) -> Result<(), String> {
+        let (name, life) = (self.name, host.life);
         let id = publish.packet_id;
         let Some(what) = parse(&publish.topic, &publish.text()) else {
             let text = publish.text();
@@ -261,6 +265,8 @@ impl Subscriber {
             number,
             topic: publish.topic.clone(),
             at,
+            ms: host.elapsed_ms,
+            ended_ms: host.ended_ms,
             is_again,
         });
         Ok(())
