@@ -443,7 +443,7 @@ fn an_old_mark_makes_no_gap_of_what_was_damaged_segments_ago() {
     // From here on as with persistence_sync in milliseconds.
     known.writer.set_marking(false);
     let places: Vec<Place> = (1..6u8)
-        .map(|n| put(&mut files, &mut known, &[n; 300_000]).place)
+        .map(|n| put(&mut files, &mut known, &vec![n; 300_000]).place)
         .collect();
     assert_eq!(places[4].segment(), 2);
     let sector = places[1].offset() as usize / 512 + 2;
