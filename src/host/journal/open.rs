@@ -88,7 +88,7 @@ pub fn open<D: Disk>(
     let mut reading = Reading {
         disk,
         salt,
-        last: last_mark::<D>(&candidates, salt),
+        last: last_batch::<D>(&candidates, salt),
         has_gap: false,
         opened: Opened {
             salt,
@@ -130,7 +130,14 @@ pub fn open<D: Disk>(
     Ok((files, opened))
 }
 
-/// Where the last batch begins, if that can be told.
+/// Where the last batch begins, if that can be told. Without a mark for each batch it is longer,
+/// but no longer than a segment: all before a segment is durable.
+fn last_batch<D: Disk>(candidates: &[Candidate<D::File>], salt: u64) -> Option<Place> {
+    let newest = Place::new(candidates.last()?.segment, 0);
+    last_mark::<D>(candidates, salt).map(|mark| mark.max(newest))
+}
+
+/// Where the last mark is.
 fn last_mark<D: Disk>(candidates: &[Candidate<D::File>], salt: u64) -> Option<Place> {
     for candidate in candidates.iter().rev() {
         let Contents { bytes, .. } = contents::<D>(&candidate.file, candidate.len);

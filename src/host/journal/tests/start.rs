@@ -435,6 +435,27 @@ fn what_lies_behind_a_gap_counts_if_it_cannot_be_cut() {
 }
 
 #[test]
+fn an_old_mark_makes_no_gap_of_what_was_damaged_segments_ago() {
+    let disk = Fake::seeded(1);
+    let (mut files, mut known) = fresh(disk.clone());
+    known.writer.set_marking(true);
+    put(&mut files, &mut known, b"marked");
+    // From here on as with persistence_sync in milliseconds.
+    known.writer.set_marking(false);
+    let places: Vec<Place> = (1..6u8)
+        .map(|n| put(&mut files, &mut known, &[n; 300_000]).place)
+        .collect();
+    assert_eq!(places[4].segment(), 2);
+    let sector = places[1].offset() as usize / 512 + 2;
+    change(&disk, &name(1), |bytes| {
+        bytes[sector * 512..(sector + 1) * 512].fill(0);
+    });
+    let (_, opened, found) = open_all(disk).expect("it opens");
+    known.log.remove(&places[1]);
+    assert_eq!((found, opened.damaged), (known.log, 1));
+}
+
+#[test]
 fn what_a_continuation_took_the_place_of_stays_away_when_that_is_gone() {
     let disk = Fake::seeded(2);
     let (mut files, mut known) = fresh(disk.clone());
