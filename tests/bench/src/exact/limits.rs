@@ -63,10 +63,11 @@ impl Limits {
 }
 
 impl Limit {
-    /// Whether this is too much. A limit of 0 allows what rounds to 0.00.
+    /// Whether this is too much. A limit of 0 leaves room for what one run does and another does
+    /// not, such as a table that grows: one in fifty messages at most.
     pub fn is_broken(&self, value: f64) -> bool {
         self.limit
-            .is_some_and(|limit| value > (limit * SLACK).max(0.005))
+            .is_some_and(|limit| value > (limit * SLACK).max(0.02))
     }
 }
 
@@ -80,7 +81,7 @@ mod tests {
         let limits = Limits::parse(text).unwrap();
         let broken = |name: &str, value: f64| limits.of(name).unwrap().is_broken(value);
         assert!(!broken("a", 102.9) && broken("a", 103.1));
-        assert!(!broken("b", 0.004) && broken("b", 0.006));
+        assert!(!broken("b", 0.019) && broken("b", 0.021));
         assert!(!broken("c", 1e9));
         assert!(limits.of("d").is_err());
     }

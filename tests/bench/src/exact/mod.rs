@@ -74,9 +74,9 @@ const COUNTS: &[Count] = &[
     count("instructions no match 10k", Instructions, Match(false), 1, (20_000, 60_000)),
     count("system calls pairs q0", Calls, Pairs(16), 0, (160, 960)),
     count("system calls single q0", Calls, Pairs(1), 0, (50, 250)),
-    count("allocations pairs q0", Allocations, Pairs(16), 0, (160, 480)),
-    count("allocations pairs q1", Allocations, Pairs(16), 1, (160, 480)),
-    count("allocations pairs q2", Allocations, Pairs(16), 2, (160, 480)),
+    count("allocations pairs q0", Allocations, Pairs(16), 0, (640, 1280)),
+    count("allocations pairs q1", Allocations, Pairs(16), 1, (640, 1280)),
+    count("allocations pairs q2", Allocations, Pairs(16), 2, (640, 1280)),
 ];
 
 const fn count(name: &'static str, tool: Tool, load: Load, qos: u8, lengths: (u64, u64)) -> Count {
