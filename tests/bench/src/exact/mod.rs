@@ -225,10 +225,12 @@ type Figures = Result<Vec<(&'static str, f64)>, String>;
 fn start(dir: &Path, contestant: &Contestant) -> Figures {
     let broker = Broker::start(contestant, dir, QUIET)?;
     let resident = proc::resident(broker.pid())? as f64;
+    let own = proc::anonymous(broker.pid())? as f64;
     let virtual_memory = proc::virtual_bytes(broker.pid())? as f64;
     let millis = broker.start_wall.as_secs_f64() * 1e3;
     Ok(vec![
         ("MB resident when started", resident / 1e6),
+        ("MB of its own when started", own / 1e6),
         ("MB virtual when started", virtual_memory / 1e6),
         ("ms from start to an answer", millis),
     ])
