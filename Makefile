@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PORT ?= 1883
 
-.PHONY: help run build check test sim bench clean
+.PHONY: help run build check test sim bench bench-micro check-perf clean
 
 help:
 	@echo 'make run     build the release and start the broker on localhost, port $(PORT)'
@@ -13,6 +13,10 @@ help:
 	@echo 'make sim     crashes of a simulated disk, as long as SECONDS= says; SEED= runs one world again'
 	@echo 'make bench   Midge beside mosquitto, as a table; SCENARIO=, BROKERS=, RUNS=, FULL=1'
 	@echo '             pick what runs, HELP=1 lists what there is'
+	@echo 'make bench-micro'
+	@echo '             instructions per message, under valgrind; SCENARIO= picks by a word of the name'
+	@echo 'make check-perf'
+	@echo '             instructions, system calls, allocations and bytes against their limits'
 	@echo 'make clean   remove target/'
 
 build:
@@ -48,6 +52,21 @@ bench: build
 	$(CARGO) run --release --locked --quiet --manifest-path tests/bench/Cargo.toml \
 		--target-dir target/bench -- --scenario '$(SCENARIO)' --brokers '$(BROKERS)' \
 		--runs '$(RUNS)' $(if $(FULL),--full) $(if $(HELP),--help)
+
+# Counts that do not move with the machine, of a build with symbols: valgrind names functions then.
+MICRO = CARGO_PROFILE_RELEASE_STRIP=false CARGO_PROFILE_RELEASE_DEBUG=1 \
+	$(CARGO) build --release --locked --target-dir target/micro && \
+	$(CARGO) run --release --locked --quiet --manifest-path tests/bench/Cargo.toml \
+	--target-dir target/bench -- --midge target/micro/release/midge --scenario '$(SCENARIO)' \
+	--brokers '$(BROKERS)'
+
+bench-micro:
+	@bash tests/bench/setup.sh
+	$(MICRO) --micro
+
+check-perf:
+	@bash tests/bench/setup.sh
+	$(MICRO) --limits tests/bench/limits.tsv
 
 clean:
 	$(CARGO) clean

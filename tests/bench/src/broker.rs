@@ -123,6 +123,15 @@ impl Contestant {
         text.lines().next().unwrap_or("?").trim().to_string()
     }
 
+    /// The same broker, watched by the tool that this command line begins with. The process must
+    /// stay the broker's own: signals are meant for it.
+    pub fn under(&self, tool: &[String]) -> Self {
+        Self {
+            command: [tool, &self.command].concat(),
+            ..self.clone()
+        }
+    }
+
     fn program(&self) -> Command {
         let mut command = Command::new(&self.command[0]);
         if !self.libraries.is_empty() {

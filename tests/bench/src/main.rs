@@ -10,6 +10,7 @@
 //! - `broker`: who is compared, and starting and ending them. `proc`: what the kernel says of them.
 //! - `packet`, `net`, `client`: enough MQTT 3.1.1 for a load. `flow`: the load, which verifies.
 //!   `ping`: latency beside it. `stop`: a run that is cut short.
+//! - `exact`: what does not move with the machine: instructions, calls, allocations, bytes.
 //! - `rows`: the scenarios. `table`: what came of them. `disk`: what a sync costs here.
 
 use std::fmt::Write;
@@ -23,6 +24,7 @@ use table::{Results, Sink};
 mod broker;
 mod client;
 mod disk;
+mod exact;
 mod flow;
 mod net;
 mod packet;
@@ -40,9 +42,18 @@ struct Options {
     /// Empty: those that each scenario names.
     brokers: Vec<String>,
     runs: Option<u32>,
+    /// Exact counts instead: only instructions, or all of them with their limits.
+    exact: Option<Exact>,
     midge: PathBuf,
     peers: PathBuf,
     dir: PathBuf,
+}
+
+/// Which exact counts.
+enum Exact {
+    Instructions,
+    /// All, against the limits in this file.
+    Limits(PathBuf),
 }
 
 fn main() -> ExitCode {
@@ -76,6 +87,17 @@ fn options() -> Result<Option<Options>, String> {
             "brokers",
             "compare these, the first with each other one",
             "NAMES",
+        )
+        .optflag(
+            "m",
+            "micro",
+            "instructions per message instead, under valgrind",
+        )
+        .optopt(
+            "l",
+            "limits",
+            "every exact count, against the limits in FILE",
+            "FILE",
         )
         .optopt("r", "runs", "run each broker so often", "N")
         .optopt("", "midge", "the program (target/release/midge)", "FILE")
@@ -117,12 +139,17 @@ fn options() -> Result<Option<Options>, String> {
         scenarios: names("scenario"),
         brokers: names("brokers"),
         runs,
+        exact: match (found.opt_str("limits"), found.opt_present("micro")) {
+            (Some(file), _) => Some(Exact::Limits(file.into())),
+            (None, true) => Some(Exact::Instructions),
+            (None, false) => None,
+        },
         midge: path("midge", "target/release/midge"),
         peers: path("peers", "target/peers"),
         dir: path("dir", "target/bench/data"),
     };
     for name in &options.scenarios {
-        if !ALL.iter().any(|scenario| scenario.name == *name) {
+        if options.exact.is_none() && !ALL.iter().any(|scenario| scenario.name == *name) {
             return Err(format!("no scenario is called {name}: see --help"));
         }
     }
@@ -163,6 +190,20 @@ fn run(options: &Options) -> Result<bool, String> {
         dir: &dir.join("broker"),
         full: options.full,
     };
+    if let Some(exact) = &options.exact {
+        let name = options.brokers.first().map_or("midge-memory", |name| name);
+        let contestant = Contestant::named(name, &places)?;
+        let limits = match exact {
+            Exact::Instructions => None,
+            Exact::Limits(file) => Some(exact::Limits::read(file)?),
+        };
+        return exact::run(
+            context.dir,
+            &contestant,
+            &options.scenarios,
+            limits.as_ref(),
+        );
+    }
     println!("{}", machine(&dir)?);
     let mut tables: Vec<(Vec<String>, Results)> = Vec::new();
     for scenario in ALL {

@@ -75,6 +75,14 @@ pub fn resident(pid: Pid) -> Result<u64, String> {
     Ok(field(&status, "VmRSS:") * 1024)
 }
 
+/// Resident memory in bytes that no file backs: what the process itself wrote. The rest of the
+/// resident memory is the program's file, of which the kernel maps more or less as its cache has it.
+pub fn anonymous(pid: Pid) -> Result<u64, String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))
+        .map_err(|e| format!("its status: {e}"))?;
+    Ok(field(&status, "RssAnon:") * 1024)
+}
+
 /// Puts this thread, and every process it starts from now on, on one core. False if the machine
 /// has no such core for us.
 pub fn pin(core: usize) -> bool {

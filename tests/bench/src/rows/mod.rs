@@ -13,8 +13,8 @@ mod backlog;
 mod cleaning;
 mod held;
 mod queue;
-mod tables;
-mod throughput;
+pub mod tables;
+pub mod throughput;
 mod wear;
 
 /// What a run is given.
@@ -237,12 +237,12 @@ impl Measured {
 }
 
 /// Signs in and joins the loop, as a session that ends with its connection.
-fn join(net: &mut Net, broker: &Broker, client_id: &str) -> Result<usize, String> {
+pub fn join(net: &mut Net, broker: &Broker, client_id: &str) -> Result<usize, String> {
     net.join(client::sign_in(broker.port, client_id, true)?.socket)
 }
 
 /// The same with a subscription.
-fn join_subscriber(
+pub fn join_subscriber(
     net: &mut Net,
     broker: &Broker,
     client_id: &str,

@@ -69,7 +69,8 @@ pub fn filters(c: &Context<'_>, b: &Contestant, sink: &mut Sink<'_>) -> Result<(
     Ok(())
 }
 
-fn subscribe(socket: &mut TcpStream, count: usize) -> Result<(), String> {
+/// Subscribes to so many wildcard filters.
+pub fn subscribe(socket: &mut TcpStream, count: usize) -> Result<(), String> {
     for first in (0..count).step_by(FILTERS_EACH) {
         let last = (first + FILTERS_EACH).min(count);
         let filters = (first..last).map(|i| format!("bench/+/{i:0DIGITS$}/value"));
@@ -116,7 +117,8 @@ pub fn retained(c: &Context<'_>, b: &Contestant, sink: &mut Sink<'_>) -> Result<
     Ok(())
 }
 
-fn publishing(
+/// Publishes to so many topics, 64 bytes each.
+pub fn publishing(
     topic: &str,
     topics: usize,
     retain: bool,

@@ -10,16 +10,16 @@ use crate::net::Net;
 use crate::table::Sink;
 
 /// Nothing waits for acknowledgements of the subscriber, and nothing is dropped.
-const UNTHROTTLED: &str = "max_inflight_messages 0\n";
+pub const UNTHROTTLED: &str = "max_inflight_messages 0\n";
 
 /// Who talks to whom.
-struct Shape {
-    publishers: usize,
-    subscribers: usize,
+pub struct Shape {
+    pub publishers: usize,
+    pub subscribers: usize,
     /// Whether each publisher has a subscriber of its own.
-    paired: bool,
-    payload_bytes: usize,
-    window: u64,
+    pub paired: bool,
+    pub payload_bytes: usize,
+    pub window: u64,
 }
 
 /// 10 publishers, 1 subscriber.
@@ -77,7 +77,8 @@ pub fn large(c: &Context<'_>, b: &Contestant, sink: &mut Sink<'_>) -> Result<(),
     Ok(())
 }
 
-fn paired(window: u64) -> Shape {
+/// 100 publishers with a subscriber each, and so many messages under way.
+pub fn paired(window: u64) -> Shape {
     Shape {
         publishers: 100,
         subscribers: 100,
@@ -95,6 +96,22 @@ fn run(
     shape: &Shape,
 ) -> Result<(), String> {
     let broker = Broker::start(contestant, context.dir, UNTHROTTLED)?;
+    let (mut net, mut flow) = gather(&broker, qos, shape)?;
+    let (warm, time) = if context.full {
+        (500, 3000)
+    } else {
+        (200, 700)
+    };
+    flow::run_for(&mut net, &mut flow, Duration::from_millis(warm))?;
+    let mark = Mark::new(&broker, &flow)?;
+    flow::run_for(&mut net, &mut flow, Duration::from_millis(time))?;
+    let measured = mark.until_now(&broker, &flow)?;
+    flow::finish(&mut net, &mut flow)?;
+    measured.report(&format!("q{qos}"), sink)
+}
+
+/// Signs in everybody of this shape, all at one QoS.
+pub fn gather(broker: &Broker, qos: u8, shape: &Shape) -> Result<(Net, Flow), String> {
     let mut net = Net::new()?;
     let mut flow = Flow::default();
     for i in 0..shape.subscribers {
@@ -102,11 +119,11 @@ fn run(
             true => format!("bench/{i}/value"),
             false => "bench/+/value".into(),
         };
-        let peer = join_subscriber(&mut net, &broker, &format!("bench-sub-{i}"), &filter, qos)?;
+        let peer = join_subscriber(&mut net, broker, &format!("bench-sub-{i}"), &filter, qos)?;
         flow.subscriber(peer, qos);
     }
     for i in 0..shape.publishers {
-        let peer = join(&mut net, &broker, &format!("bench-pub-{i}"))?;
+        let peer = join(&mut net, broker, &format!("bench-pub-{i}"))?;
         let copies = if shape.paired { 1 } else { shape.subscribers };
         flow.publisher(
             peer,
@@ -122,15 +139,5 @@ fn run(
             },
         );
     }
-    let (warm, time) = if context.full {
-        (500, 3000)
-    } else {
-        (200, 700)
-    };
-    flow::run_for(&mut net, &mut flow, Duration::from_millis(warm))?;
-    let mark = Mark::new(&broker, &flow)?;
-    flow::run_for(&mut net, &mut flow, Duration::from_millis(time))?;
-    let measured = mark.until_now(&broker, &flow)?;
-    flow::finish(&mut net, &mut flow)?;
-    measured.report(&format!("q{qos}"), sink)
+    Ok((net, flow))
 }
