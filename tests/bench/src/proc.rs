@@ -76,7 +76,8 @@ pub fn resident(pid: Pid) -> Result<u64, String> {
 }
 
 /// Resident memory in bytes that no file backs: what the process itself wrote. The rest of the
-/// resident memory is the program's file, of which the kernel maps more or less as its cache has it.
+/// resident memory is the program's file, of which the kernel maps more or less as its
+/// cache has it.
 pub fn anonymous(pid: Pid) -> Result<u64, String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))
         .map_err(|e| format!("its status: {e}"))?;
