@@ -14,7 +14,7 @@ help:
 	@echo 'make bench   Midge beside mosquitto, as a table; SCENARIO=, BROKERS=, RUNS=, FULL=1'
 	@echo '             pick what runs, HELP=1 lists what there is'
 	@echo 'make bench-micro'
-	@echo '             instructions per message, under valgrind; SCENARIO= picks by a word of the name'
+	@echo '             instructions per message, under valgrind; SCENARIO= picks by words of the name'
 	@echo 'make check-perf'
 	@echo '             instructions, system calls, allocations and bytes against their limits'
 	@echo 'make clean   remove target/'

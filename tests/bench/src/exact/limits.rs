@@ -12,7 +12,7 @@ const SLACK: f64 = 1.03;
 #[derive(Debug)]
 pub struct Limit {
     pub name: String,
-    pub limit: Option<f64>,
+    pub most: Option<f64>,
     pub goal: String,
     pub peer: String,
 }
@@ -47,7 +47,7 @@ impl Limits {
             };
             limits.push(Limit {
                 name: name.to_string(),
-                limit,
+                most: limit,
                 goal: goal.to_string(),
                 peer: peer.to_string(),
             });
@@ -66,7 +66,7 @@ impl Limit {
     /// Whether this is too much. A limit of 0 leaves room for what one run does and another does
     /// not, such as a table that grows: one in fifty messages at most.
     pub fn is_broken(&self, value: f64) -> bool {
-        self.limit
+        self.most
             .is_some_and(|limit| value > (limit * SLACK).max(0.02))
     }
 }

@@ -90,15 +90,14 @@ const fn count(name: &'static str, tool: Tool, load: Load, qos: u8, lengths: (u6
 }
 
 /// Measures what is asked for and prints it; false if a limit is broken or a run failed. Without
-/// limits only the instructions are counted. `only` keeps figures whose name has one of the words.
+/// limits only the instructions are counted. `only` keeps figures whose name has all these words.
 pub fn run(
     dir: &Path,
     contestant: &Contestant,
     only: &[String],
     limits: Option<&Limits>,
 ) -> Result<bool, String> {
-    let wanted =
-        |name: &str| only.is_empty() || only.iter().any(|word| name.contains(word.as_str()));
+    let wanted = |name: &str| only.iter().all(|word| name.contains(word.as_str()));
     println!("{}: {}", contestant.name, contestant.version());
     println!(
         "{:34}{:>12}{:>12}{:>10}{:>12}",
@@ -134,7 +133,7 @@ fn report(name: &str, value: f64, limits: Option<&Limits>) -> Result<bool, Strin
         return Ok(true);
     };
     let limit = limits.of(name)?;
-    let allowed = limit.limit.map_or("-".to_string(), |most| most.to_string());
+    let allowed = limit.most.map_or("-".to_string(), |most| most.to_string());
     let broken = limit.is_broken(value);
     println!(
         "{name:34}{value:>12.3}{allowed:>12}{:>10}{:>12}{}",
