@@ -30,7 +30,7 @@ use books::Report;
 use midge::wire::PacketType;
 use world::run;
 
-/// Worlds that `make test` looks at, in each of two tests that run side by side.
+/// Worlds that `make test` looks at.
 const WORLDS: u64 = 2000;
 
 /// Runs worlds with these seeds; panics with the seed of the first that fails.

@@ -35,21 +35,16 @@ impl Default for Disk {
 
 impl Disk {
     fn perform(&mut self) {
-        let mut at = 0;
-        for step in &self.batch.steps {
-            match *step {
+        for (step, bytes) in self.batch.parts() {
+            match step {
                 Step::Open { segment, capacity } => {
                     self.segments.insert(segment, vec![0; capacity as usize]);
                 }
                 Step::Write {
-                    segment,
-                    offset,
-                    len,
+                    segment, offset, ..
                 } => {
-                    let (from, len) = (offset as usize, len as usize);
                     let file = self.segments.get_mut(&segment).expect("it was opened");
-                    file[from..from + len].copy_from_slice(&self.batch.bytes[at..at + len]);
-                    at += len;
+                    file[offset as usize..][..bytes.len()].copy_from_slice(bytes);
                 }
                 Step::Unlink { segment } => {
                     self.segments.remove(&segment).expect("it was opened");

@@ -240,13 +240,10 @@ impl Target {
 
     fn perform(&mut self, batch: &Batch) -> Result<(), Failure> {
         let cannot = |error: io::Error| format!("cannot write the new log: {error}");
-        let mut at = 0;
-        for step in &batch.steps {
-            match *step {
+        for (step, bytes) in batch.parts() {
+            match step {
                 Step::Open { segment, capacity } => self.open(segment, capacity).map_err(cannot)?,
-                Step::Write { offset, len, .. } => {
-                    let bytes = &batch.bytes[at..at + len as usize];
-                    at += len as usize;
+                Step::Write { offset, .. } => {
                     let file = self.file.as_ref();
                     let file = file.ok_or_else(|| "a segment was not opened".to_owned())?;
                     file.write_all_at(bytes, offset.into()).map_err(cannot)?;

@@ -100,25 +100,21 @@ impl<'a> Maker<'a> {
     fn write(&mut self) {
         let mut batch = Batch::default();
         self.writer.take(&mut batch);
-        let mut at = 0;
-        for step in &batch.steps {
-            match *step {
+        for (step, written) in batch.parts() {
+            match step {
                 Step::Open { segment, capacity } => {
                     let mut bytes = header(segment, 0).encode().to_vec();
                     bytes.resize(capacity as usize, 0);
                     self.folder.write(&files::name_of(segment, 0), &bytes);
                 }
                 Step::Write {
-                    segment,
-                    offset,
-                    len,
+                    segment, offset, ..
                 } => {
-                    let (offset, len) = (offset as usize, len as usize);
+                    let offset = offset as usize;
                     let name = files::name_of(segment, 0);
                     let mut bytes = self.folder.read(&name);
-                    bytes[offset..offset + len].copy_from_slice(&batch.bytes[at..at + len]);
+                    bytes[offset..offset + written.len()].copy_from_slice(written);
                     self.folder.write(&name, &bytes);
-                    at += len;
                 }
                 Step::Unlink { segment } => {
                     let name = self.folder.path(&files::name_of(segment, 0));

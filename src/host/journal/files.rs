@@ -208,19 +208,12 @@ impl<D: Disk> Files<D> {
             // The mode is a new one: this batch may say that everything before it is durable.
             self.sync()?;
         }
-        let mut at = 0;
-        for step in &batch.steps {
-            match *step {
+        for (step, bytes) in batch.parts() {
+            match step {
                 Step::Open { segment, capacity } => self.open_segment(segment, capacity, sync)?,
                 Step::Write {
-                    segment,
-                    offset,
-                    len,
-                } => {
-                    let bytes = &batch.bytes[at..at + len as usize];
-                    at += len as usize;
-                    self.write(Place::new(segment, offset), bytes, sync)?;
-                }
+                    segment, offset, ..
+                } => self.write(Place::new(segment, offset), bytes, sync)?,
                 Step::Unlink { .. } => {}
             }
         }

@@ -64,6 +64,20 @@ impl Batch {
         self.steps.is_empty()
     }
 
+    /// The steps in order, each with the bytes that it writes.
+    pub fn parts(&self) -> impl Iterator<Item = (Step, &[u8])> {
+        let mut rest = self.bytes.as_slice();
+        self.steps.iter().map(move |&step| {
+            let len = match step {
+                Step::Write { len, .. } => len as usize,
+                Step::Open { .. } | Step::Unlink { .. } => 0,
+            };
+            let (bytes, behind) = rest.split_at(len);
+            rest = behind;
+            (step, bytes)
+        })
+    }
+
     /// Makes it ready to be filled again.
     pub fn clear(&mut self) {
         self.bytes.clear();
