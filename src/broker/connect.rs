@@ -285,7 +285,7 @@ impl Broker {
             && self
                 .settings
                 .global_max_clients
-                .is_some_and(|max| self.sessions.slab.len() >= max);
+                .is_some_and(|max| self.sessions.count() >= max);
         if is_full {
             let what = "global_max_clients is reached";
             self.refuse(id, connect, &refusal(ReasonCode::SERVER_BUSY, what));
@@ -346,7 +346,7 @@ impl Broker {
             self.close(old, ReasonCode::SESSION_TAKEN_OVER, "taken over");
         }
         // The old connection's end may have ended the session, too.
-        let session = self.sessions.slab.get(session_id.0 as usize)?;
+        let session = self.sessions.living(session_id)?;
         let mount_point =
             |listener: u16| &self.settings.listeners[usize::from(listener)].mount_point;
         let is_stranger = session.username.as_deref() != connect.username && !session.is_unowned;
@@ -433,7 +433,7 @@ impl Broker {
             .map(|silence| self.now.mono_ms + silence);
         self.set_connection_timer(id, deadline);
         self.record_arrival(session_id, is_changed);
-        self.stats.connected(self.sessions.slab.len());
+        self.stats.connected(self.sessions.count());
     }
 
     /// A Client Identifier that nobody has: prefix and a random UUID in capitals.

@@ -64,6 +64,8 @@ pub(super) struct Connection {
     pub(super) is_gated: bool,
     /// It is not read from until the journal has caught up.
     pub(super) waits_for_journal: bool,
+    /// It is not read from until what it asked for last is done.
+    pub(super) waits_for_job: bool,
     /// A body that is to be sent next is on its way from the disk.
     pub(super) is_fetching: bool,
     /// A PUBREL whose message is on its way from the disk; nothing is read until it is there.
@@ -200,6 +202,7 @@ impl Connection {
             gate: Place::START,
             is_gated: false,
             waits_for_journal: false,
+            waits_for_job: false,
             is_fetching: false,
             waiting_release: None,
         }
@@ -357,7 +360,8 @@ impl Broker {
         let is_drained = conn.is_paused && conn.replies.is_half_empty();
         let is_waiting = matches!(conn.state, State::Authenticating(_))
             || conn.waiting_release.is_some()
-            || conn.waits_for_journal;
+            || conn.waits_for_journal
+            || conn.waits_for_job;
         if is_drained && !is_waiting {
             conn.is_paused = false;
             self.outputs.resume.push_back(id);

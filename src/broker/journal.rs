@@ -207,7 +207,7 @@ impl Broker {
     fn inventory(&self) -> String {
         format!(
             "{} sessions, {} messages ({} of them retained) and {} subscriptions",
-            self.sessions.slab.len(),
+            self.sessions.count(),
             self.messages.count(),
             self.retained.count(),
             self.subscriptions.slab.len(),

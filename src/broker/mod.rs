@@ -23,6 +23,7 @@ mod fetch;
 mod fill;
 mod full;
 mod import;
+mod jobs;
 mod journal;
 mod load;
 mod publish;
@@ -90,6 +91,7 @@ pub struct Broker {
     subscriptions: subscriptions::Subscriptions,
     retained: retain::Retained,
     timers: timer::Timers,
+    jobs: jobs::Jobs,
     outputs: Outputs,
     transit: transmit::Transit,
     journal: journal::Journal,
@@ -102,7 +104,7 @@ pub struct Broker {
     sys: sys::Sys,
     rng: Rng,
     now: Now,
-    /// Deliveries looked at since the last [`Broker::receive`] began.
+    /// What was done of a slice, see [`jobs`].
     work: usize,
 }
 
@@ -131,6 +133,7 @@ impl Broker {
             subscriptions: subscriptions::Subscriptions::new(rng.next()),
             retained: retain::Retained::new(rng.next()),
             timers: timer::Timers::default(),
+            jobs: jobs::Jobs::default(),
             outputs: Outputs::default(),
             transit: transmit::Transit::default(),
             journal: journal::Journal::default(),
@@ -151,19 +154,26 @@ impl Broker {
 
     /// The moment, in monotonic milliseconds, at which [`Broker::timeout`] is due.
     pub fn poll_timeout(&self) -> Option<u64> {
-        self.timers.next()
+        match self.has_jobs() {
+            true => Some(self.now.mono_ms),
+            false => self.timers.next(),
+        }
     }
 
-    /// Lets everything happen whose moment has come.
+    /// Lets happen whose moment has come, and goes on with long jobs, a slice of each:
+    /// [`Broker::poll_timeout`] tells at once when there is more.
     pub fn timeout(&mut self, now: Now) {
         self.now = now;
-        while let Some(timer) = self.timers.pop(now.mono_ms) {
-            match timer {
-                timer::Timer::Connection(index) => self.connection_timeout(index),
-                timer::Timer::Session(session) => self.session_timeout(session),
-                timer::Timer::Sys => self.update_sys(),
-                timer::Timer::RetainSweep => self.sweep_retained(),
-            }
+        self.serve_timers();
+        self.continue_job();
+    }
+
+    fn ring(&mut self, timer: timer::Timer) {
+        match timer {
+            timer::Timer::Connection(index) => self.connection_timeout(index),
+            timer::Timer::Session(session) => self.session_timeout(session),
+            timer::Timer::Sys => self.update_sys(),
+            timer::Timer::RetainSweep => self.sweep_retained(),
         }
     }
 
@@ -208,6 +218,11 @@ impl Broker {
     /// Whether [`Broker::poll_resume`] has something.
     pub fn has_resume(&self) -> bool {
         !self.outputs.resume.is_empty()
+    }
+
+    /// Whether [`Broker::poll_close`] has something.
+    pub fn has_close(&self) -> bool {
+        !self.outputs.close.is_empty()
     }
 
     /// A connection to close, after transmitting once more what waits; then call

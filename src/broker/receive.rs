@@ -14,11 +14,6 @@ const CONNECT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of an unfinished packet that count like a packet for Keep Alive.
 const PROGRESS_BYTES: usize = 4096;
 
-/// Deliveries that the packets of one [`Broker::receive`] may lead to, before others have their
-/// turn: a few milliseconds. One read of 64 KiB has room for thousands of messages, and each of
-/// them may have thousands of subscribers.
-const WORK_MAX: usize = 10_000;
-
 /// Whether a packet may lead to a record: all but QoS 0 without RETAIN, PINGREQ and DISCONNECT.
 fn needs_journal(first: u8) -> bool {
     !matches!(first, 0x30 | 0xc0 | 0xe0)
@@ -35,7 +30,9 @@ impl Broker {
         self.work = 0;
         let mut at = 0;
         while at < bytes.len() && self.takes_input(id) {
-            if self.work > WORK_MAX {
+            // One read has room for thousands of messages, each of them may have thousands of
+            // subscribers.
+            if self.is_slice_over() {
                 self.make_way(id);
                 break;
             }

@@ -93,16 +93,15 @@ impl Broker {
     }
 
     /// Records that a session is no more.
-    pub(super) fn record_end(&mut self, session: &Session) {
-        if session.key == 0 {
+    pub(super) fn record_end(&mut self, id: SessionId) {
+        let session = self.sessions.get_mut(id);
+        let key = std::mem::take(&mut session.key);
+        if key == 0 {
             return;
         }
-        self.journal.sessions.remove(&session.key);
-        self.journal.bury(session.placed);
-        let end = self
-            .journal
-            .append(&Record::SessionEnd { key: session.key });
-        if let Some(end) = end {
+        self.journal.sessions.remove(&key);
+        self.journal.bury(std::mem::take(&mut session.placed));
+        if let Some(end) = self.journal.append(&Record::SessionEnd { key }) {
             let client_id = session.client_id.clone();
             self.journal.ended.insert(client_id, end.end());
         }

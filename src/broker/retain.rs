@@ -28,6 +28,8 @@ pub(super) struct Retained {
     replays: u32,
     found: Vec<NodeId>,
     sweep_at: Option<u64>,
+    /// How far the sweep under way has got.
+    swept: usize,
 }
 
 struct Entry {
@@ -71,6 +73,9 @@ pub(super) struct Replay {
 const STEPS: usize = 2048;
 const FOUND_MAX: usize = 64;
 
+/// Entries that a sweep looks at in one go.
+const SWEPT_AT_ONCE: usize = 2048;
+
 impl Replay {
     fn goes_on(&self, subscriptions: &Subscriptions) -> bool {
         let subscription = subscriptions.slab.get(self.subscription as usize);
@@ -87,6 +92,7 @@ impl Retained {
             replays: 0,
             found: Vec::new(),
             sweep_at: None,
+            swept: 0,
         }
     }
 
@@ -515,20 +521,34 @@ impl Broker {
     pub(super) fn start_retain_sweep(&mut self) {
         let minutes = u64::from(self.settings.retain_expiry_interval);
         let at = (minutes > 0).then(|| self.now.mono_ms + minutes * 60_000);
+        self.retained.swept = 0;
         self.timers
             .set(Timer::RetainSweep, &mut self.retained.sweep_at, at);
     }
 
-    /// Frees retained messages that have expired without anybody asking for them.
+    /// Frees retained messages that have expired without anybody asking for them, some at a time.
     pub(super) fn sweep_retained(&mut self) {
         self.retained.sweep_at = None;
         let now_ms = self.now.mono_ms;
-        let expired: Vec<NodeId> = (self.retained.entries.iter())
-            .filter(|(_, entry)| self.messages.expires_ms(entry.message) < now_ms)
-            .map(|(_, entry)| entry.node)
-            .collect();
-        for node in expired {
-            self.drop_retained(node);
+        let first = self.retained.swept;
+        let end = (first + SWEPT_AT_ONCE).min(self.retained.entries.capacity());
+        for key in first..end {
+            let Some(entry) = self.retained.entries.get(key) else {
+                continue;
+            };
+            if self.messages.expires_ms(entry.message) < now_ms {
+                self.work += 1;
+                self.drop_retained(entry.node);
+            }
+        }
+        self.work += SWEPT_AT_ONCE / 8;
+        self.retained.swept = end;
+        if end < self.retained.entries.capacity() {
+            return self.timers.set(
+                Timer::RetainSweep,
+                &mut self.retained.sweep_at,
+                Some(now_ms),
+            );
         }
         self.start_retain_sweep();
     }

@@ -22,6 +22,9 @@ pub(super) fn queued_len(len: usize) -> usize {
     len + size_of::<Delivery>()
 }
 
+/// How many expired messages one new one may push out of a queue.
+const EXPIRED_AT_ONCE: usize = 64;
+
 /// What `route` needs to know about the message over and over.
 #[derive(Clone, Copy)]
 struct Routed {
@@ -141,7 +144,9 @@ impl Broker {
     /// Queues a delivery for a session, if its rights and limits allow it.
     #[inline]
     pub(super) fn deliver(&mut self, session_id: SessionId, delivery: Delivery) {
-        if self.sessions.get(session_id).rules.is_some() && !self.may_read(session_id, &delivery) {
+        let session = self.sessions.get(session_id);
+        let is_denied = session.rules.is_some() && !self.may_read(session_id, &delivery);
+        if session.has_ended || is_denied {
             return;
         }
         let len = queued_len(self.messages.len_of(delivery.message));
@@ -214,7 +219,10 @@ impl Broker {
     /// Frees the messages at the front of the queue that have expired [MQTT-3.3.2-5], so that no
     /// fresh ones are dropped for them.
     fn free_expired(&mut self, session_id: SessionId) {
-        while let Some(front) = self.sessions.get(session_id).queue.front() {
+        for _ in 0..EXPIRED_AT_ONCE {
+            let Some(front) = self.sessions.get(session_id).queue.front() else {
+                break;
+            };
             let id = self.deliveries.get(front).message;
             if self.messages.expires_ms(id) >= self.now.mono_ms {
                 break;

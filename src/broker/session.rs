@@ -1,6 +1,7 @@
 //! Sessions: what the server remembers of a client, with or without a connection.
 
 use super::connection::Peer;
+use super::jobs::Job;
 use super::publish::Held;
 use super::retain::Replay;
 use super::timer::Timer;
@@ -9,7 +10,7 @@ use super::{Broker, ConnId};
 use crate::auth::UserRules;
 use crate::store::journal::{Place, Placed, packet_id_of};
 use crate::store::window::distance;
-use crate::store::{DeliveryId, Queue, Stage, Window};
+use crate::store::{Queue, Stage, Window};
 use crate::wire::{QoS, Version};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
@@ -28,6 +29,8 @@ pub(super) const EXPIRES_NEVER: u32 = u32::MAX;
 pub(super) struct Session {
     pub(super) client_id: Box<str>,
     pub(super) connection: Option<ConnId>,
+    /// It is no more, but what it held is not freed yet.
+    pub(super) has_ended: bool,
     pub(super) version: Version,
     pub(super) is_bridge: bool,
     pub(super) username: Option<Box<str>>,
@@ -128,13 +131,23 @@ impl Sessions {
         SessionId(id)
     }
 
-    fn remove(&mut self, id: SessionId) -> Session {
-        let session = self.slab.remove(id.0 as usize);
-        let hash = self.hasher.hash_one(&*session.client_id);
+    /// The session, if it was not ended.
+    pub(super) fn living(&self, id: SessionId) -> Option<&Session> {
+        let session = self.slab.get(id.0 as usize);
+        session.filter(|session| !session.has_ended)
+    }
+
+    /// Nobody finds it by its Client Identifier any more.
+    fn unname(&mut self, id: SessionId) {
+        let hash = self.hasher.hash_one(&*self.get(id).client_id);
         if let Ok(entry) = self.by_client_id.find_entry(hash, |&other| other == id.0) {
             entry.remove();
         }
-        session
+    }
+
+    /// How many there are, without those that have ended.
+    pub(super) fn count(&self) -> usize {
+        self.by_client_id.len()
     }
 }
 
@@ -171,6 +184,7 @@ impl Broker {
         self.sessions.insert(Session {
             client_id: client_id.into(),
             connection: None,
+            has_ended: false,
             version: Version::V311,
             is_bridge: false,
             username: None,
@@ -207,36 +221,62 @@ impl Broker {
         })
     }
 
-    /// Ends a session: everything it holds is freed. Its will is the caller's affair.
+    /// Ends a session: everything it holds is freed, in slices if it is much. Its will is the
+    /// caller's affair.
     pub(super) fn end_session(&mut self, id: SessionId) {
-        self.remove_all_subscriptions(id);
-        while let Some(mut replay) = self.sessions.get_mut(id).replays.pop_front() {
-            self.retained.end_replay(&mut replay);
-        }
         let session = self.sessions.get_mut(id);
         self.timers
             .set(Timer::Session(id), &mut session.timer_at, None);
-        let mut session = self.sessions.remove(id);
-        self.record_end(&session);
+        session.has_ended = true;
+        session.will = None;
+        self.sessions.unname(id);
+        self.record_end(id);
+        self.dismantle(id);
+    }
+
+    /// Frees what an ended session holds, as far as a slice reaches.
+    pub(super) fn dismantle(&mut self, id: SessionId) {
+        while self.free_one(id) {
+            self.work += 1;
+            if self.is_slice_over() {
+                return self.begin_job(Job::EndSession(id));
+            }
+        }
+        self.sessions.slab.remove(id.0 as usize);
+    }
+
+    /// Frees one thing that an ended session holds; whether it held one.
+    fn free_one(&mut self, id: SessionId) -> bool {
+        if self.remove_a_subscription(id) {
+            return true;
+        }
+        let session = self.sessions.get_mut(id);
+        if let Some(mut replay) = session.replays.pop_front() {
+            self.retained.end_replay(&mut replay);
+            return true;
+        }
         for queue in [&mut session.queue_qos0, &mut session.queue] {
-            while let Some(front) = queue.front() {
+            if let Some(front) = queue.front() {
                 let message = self.deliveries.get(front).message;
                 let len = super::route::queued_len(self.messages.len_of(message));
                 queue.pop(&mut self.deliveries, len);
                 self.deliveries.remove(front);
                 self.messages.release(message);
+                return true;
             }
         }
-        let window: Vec<DeliveryId> = session.window.iter().collect();
-        for delivery in window {
+        if let Some(delivery) = session.window.pop() {
             let delivery = self.deliveries.remove(delivery);
             if delivery.stage == Stage::Publish {
                 self.messages.release(delivery.message);
             }
+            return true;
         }
-        for held in session.held.drain(..) {
+        let held = session.held.pop_front();
+        if let Some(held) = &held {
             self.messages.release(held.message);
         }
+        held.is_some()
     }
 
     /// The connection of this session is gone: arm the timers of its will and its end, or end it.
@@ -273,9 +313,10 @@ impl Broker {
     /// Publishes a will and ends a session whose moment has come; arms the timer for the next.
     pub(super) fn session_timeout(&mut self, id: SessionId) {
         let now_ms = self.now.mono_ms;
-        let Some(session) = self.sessions.slab.get_mut(id.0 as usize) else {
+        if self.sessions.living(id).is_none() {
             return;
-        };
+        }
+        let session = self.sessions.get_mut(id);
         if session.timer_at.is_some_and(|at| at <= now_ms) {
             // It rang and is out of the set already; or it is in it still and comes out below.
             self.timers

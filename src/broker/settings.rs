@@ -71,6 +71,8 @@ pub struct Settings {
     /// directive sets it.
     #[doc(hidden)]
     pub ungated: Option<PacketType>,
+    /// Deliveries looked at, filters or things freed before others have their turn.
+    pub slice: usize,
 }
 
 impl Default for Settings {
@@ -106,6 +108,7 @@ impl Default for Settings {
             persistence_max_bytes: 1_000_000_000,
             drops_oldest: false,
             ungated: None,
+            slice: 4000,
         }
     }
 }

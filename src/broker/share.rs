@@ -159,7 +159,9 @@ impl Broker {
         let session = self.sessions.get(subscription.session);
         let stored = self.messages.get(message);
         // A bridge gets nothing back that it brought.
-        if session.is_bridge && publisher == Publisher::Session(subscription.session) {
+        if session.has_ended
+            || session.is_bridge && publisher == Publisher::Session(subscription.session)
+        {
             return 0;
         }
         if session.rules.is_some() && !self.may(subscription.session, Access::Read, stored.topic())

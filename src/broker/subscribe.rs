@@ -1,12 +1,14 @@
 //! SUBSCRIBE and UNSUBSCRIBE (sections 3.8 to 3.11).
 
+use super::jobs::Job;
 use super::session::SessionId;
 use super::subscriptions::Subscriptions;
 use super::{Broker, ConnId};
 use crate::auth::Access;
+use crate::store::journal::Place;
 use crate::topic::{Filter, NodeId};
 use crate::wire::{
-    Malformed, PacketType, Properties, ReasonCode, RetainHandling, SubAck, Subscribe,
+    Filters, Malformed, PacketType, Properties, ReasonCode, RetainHandling, SubAck, Subscribe,
     SubscribeFilter, SubscriptionOptions, Unsubscribe, Version,
 };
 
@@ -26,6 +28,47 @@ const RECORD_BYTES: usize = 4096;
 /// What a filter may have to count once.
 const LEVELS: usize = 10;
 const BYTES: usize = 1024;
+
+/// A SUBSCRIBE or UNSUBSCRIBE while the broker goes from filter to filter.
+pub(super) struct Request {
+    id: ConnId,
+    session_id: SessionId,
+    version: Version,
+    packet_id: u16,
+    /// SUBACK or UNSUBACK.
+    answer: PacketType,
+    identifier: u32,
+    /// There is no room to keep what it asks for.
+    is_refused: bool,
+    /// The codes of the filters so far.
+    codes: Vec<u8>,
+    /// The directive that a filter failed by.
+    limit: Option<&'static str>,
+    has_too_many: bool,
+    /// What has to be durable before the answer.
+    promise: Place,
+}
+
+impl Request {
+    fn note(&mut self, reason: ReasonCode) {
+        if self.answer == PacketType::SubAck {
+            let limit = match reason {
+                ReasonCode::TOPIC_FILTER_INVALID => Some("max_topic_levels"),
+                ReasonCode::QUOTA_EXCEEDED if self.is_refused => Some("persistence"),
+                ReasonCode::QUOTA_EXCEEDED => Some(MAX_SUBSCRIPTIONS),
+                _ => None,
+            };
+            self.has_too_many |= limit == Some(MAX_SUBSCRIPTIONS);
+            self.limit = self.limit.or(limit);
+        }
+        self.codes.push(match (self.version, reason.is_error()) {
+            (Version::V31 | Version::V311, true) => 0x80,
+            _ => reason.0,
+        });
+    }
+}
+
+const MAX_SUBSCRIPTIONS: &str = "max_subscriptions_per_client";
 
 /// Before 5.0 the options byte holds the QoS only, and retained messages come always.
 fn wants_retained(options: SubscriptionOptions, is_new: bool) -> bool {
@@ -60,57 +103,112 @@ impl Broker {
                 Ok(_) => {}
             }
         }
-        let identifier = subscribe.subscription_id().unwrap_or(0);
-        let mut codes = Vec::new();
-        let (mut limit, mut is_full) = (None, false);
         let is_kept = self.sessions.get(session_id).is_recorded();
-        let has_room = !is_kept || self.has_room_for(RECORD_BYTES);
-        for filter in subscribe.filters() {
-            if !has_room {
-                codes.push(match version {
-                    Version::V5 => ReasonCode::QUOTA_EXCEEDED.0,
-                    _ => 0x80,
-                });
-                limit = Some("persistence");
-                continue;
+        let request = Request {
+            id,
+            session_id,
+            version,
+            packet_id: subscribe.packet_id,
+            answer: PacketType::SubAck,
+            identifier: subscribe.subscription_id().unwrap_or(0),
+            is_refused: is_kept && !self.has_room_for(RECORD_BYTES),
+            codes: Vec::new(),
+            limit: None,
+            has_too_many: false,
+            promise: Place::START,
+        };
+        self.go_through(request, subscribe.filters());
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        id: ConnId,
+        session_id: SessionId,
+        version: Version,
+        unsubscribe: &Unsubscribe<'_>,
+    ) {
+        log::debug!(
+            "Received UNSUBSCRIBE from {}",
+            self.sessions.get(session_id).name()
+        );
+        let mut filters = unsubscribe.filters();
+        if filters.any(|asked| Filter::parse(asked.filter).is_err()) {
+            return self.refuse_packet(id, BAD_FILTER);
+        }
+        let request = Request {
+            id,
+            session_id,
+            version,
+            packet_id: unsubscribe.packet_id,
+            answer: PacketType::UnsubAck,
+            identifier: 0,
+            is_refused: false,
+            codes: Vec::new(),
+            limit: None,
+            has_too_many: false,
+            promise: Place::START,
+        };
+        self.go_through(request, unsubscribe.filters());
+    }
+
+    /// Goes from filter to filter, as far as a slice of work reaches, and answers after the last.
+    /// What is left then is a job; the connection is not read on before it is done.
+    fn go_through(&mut self, mut request: Request, mut filters: Filters<'_>) {
+        while !filters.rest().is_empty() {
+            if self.is_slice_over() {
+                request.promise = self.journal.promise;
+                self.pause_for_job(request.id);
+                return self.begin_job(Job::Filters(request, filters.rest().into()));
             }
-            let reason = self.subscribe_one(session_id, filter, identifier);
-            is_full |= reason == ReasonCode::QUOTA_EXCEEDED;
-            limit = limit.or(match reason {
-                ReasonCode::TOPIC_FILTER_INVALID => Some("max_topic_levels"),
-                ReasonCode::QUOTA_EXCEEDED => Some("max_subscriptions_per_client"),
-                _ => None,
-            });
-            let code = match (version, reason.is_error()) {
-                (Version::V31 | Version::V311, true) => 0x80,
-                _ => reason.0,
+            self.work += 1;
+            let Some(asked) = filters.next() else { break };
+            let reason = match request.answer {
+                PacketType::UnsubAck => self.unsubscribe_one(request.session_id, asked.filter),
+                _ if request.is_refused => ReasonCode::QUOTA_EXCEEDED,
+                _ => self.subscribe_one(request.session_id, asked, request.identifier),
             };
-            codes.push(code);
+            request.note(reason);
         }
+        self.answer_request(&request);
+    }
+
+    /// Goes on with a SUBSCRIBE or UNSUBSCRIBE that is a job; whether its connection is still
+    /// there is looked at first.
+    pub(super) fn continue_request(&mut self, request: Request, rest: &[u8]) {
+        let id = request.id;
+        let Some(conn) = self.conn(id).filter(|conn| !conn.is_closing()) else {
+            return;
+        };
+        conn.waits_for_job = false;
+        self.journal.promise = request.promise;
+        let version = (request.answer == PacketType::SubAck).then_some(request.version);
+        self.go_through(request, Filters::resume(version, rest));
+        self.resume_if_drained(id);
+    }
+
+    fn answer_request(&mut self, request: &Request) {
         // Told once, however many filters there are.
-        if is_full {
-            let name = self.sessions.get(session_id).name();
-            log::info!(target: "notice", "Client {name} has max_subscriptions_per_client.");
+        if request.has_too_many {
+            let name = self.sessions.get(request.session_id).name();
+            log::info!(target: "notice", "Client {name} has {MAX_SUBSCRIPTIONS}.");
         }
-        let packet_id = subscribe.packet_id;
-        self.send_suback(id, PacketType::SubAck, version, packet_id, &codes, limit);
+        self.send_suback(request);
         // The acknowledgement goes first, the retained messages follow it; unless it was too large
         // for the client: then the connection has ended, and the session perhaps with it.
-        if self.conn(id).is_some_and(|conn| !conn.is_closing()) {
-            self.pump_replays(session_id);
+        if self.conn(request.id).is_some_and(|conn| !conn.is_closing()) {
+            self.pump_replays(request.session_id);
         }
     }
 
-    /// Answers a SUBSCRIBE or UNSUBSCRIBE; `limit` is the directive that a filter failed by.
-    fn send_suback(
-        &mut self,
-        id: ConnId,
-        packet: PacketType,
-        version: Version,
-        packet_id: u16,
-        codes: &[u8],
-        limit: Option<&str>,
-    ) {
+    fn send_suback(&mut self, request: &Request) {
+        let &Request {
+            id,
+            version,
+            answer,
+            packet_id,
+            limit,
+            ..
+        } = request;
         let raw = limit
             .map(|limit| self.reason_string(id, limit))
             .unwrap_or_default();
@@ -119,9 +217,9 @@ impl Broker {
             SubAck {
                 packet_id,
                 properties,
-                codes,
+                codes: &request.codes,
             }
-            .encode(version, packet, &mut bytes);
+            .encode(version, answer, &mut bytes);
             bytes
         };
         let mut bytes = encode(Properties::from_encoded(&raw));
@@ -133,9 +231,9 @@ impl Broker {
             let what = "its Maximum Packet Size has no room for the answer";
             return self.close(id, ReasonCode::PACKET_TOO_LARGE, what);
         }
-        log::debug!("Sending {} to {}", packet.name(), self.client_name(id));
-        let gate = self.gate(id, packet);
-        self.reply_encoded_at(id, packet, bytes, gate);
+        log::debug!("Sending {} to {}", answer.name(), self.client_name(id));
+        let gate = self.gate(id, answer);
+        self.reply_encoded_at(id, answer, bytes, gate);
     }
 
     /// Adds or replaces one subscription; the code to answer.
@@ -206,40 +304,9 @@ impl Broker {
         ReasonCode(options.qos as u8)
     }
 
-    pub(super) fn unsubscribe(
-        &mut self,
-        id: ConnId,
-        session_id: SessionId,
-        version: Version,
-        unsubscribe: &Unsubscribe<'_>,
-    ) {
-        log::debug!(
-            "Received UNSUBSCRIBE from {}",
-            self.sessions.get(session_id).name()
-        );
-        if unsubscribe
-            .filters()
-            .any(|filter| Filter::parse(filter).is_err())
-        {
-            return self.refuse_packet(id, BAD_FILTER);
-        }
-        let mut codes = Vec::new();
-        for text in unsubscribe.filters() {
-            let name = self.sessions.get(session_id).name();
-            log::info!(target: "unsubscribe", "{name} {text}");
-            codes.push(self.unsubscribe_one(session_id, text).0);
-        }
-        self.send_suback(
-            id,
-            PacketType::UnsubAck,
-            version,
-            unsubscribe.packet_id,
-            &codes,
-            None,
-        );
-    }
-
     fn unsubscribe_one(&mut self, session_id: SessionId, text: &str) -> ReasonCode {
+        let name = self.sessions.get(session_id).name();
+        log::info!(target: "unsubscribe", "{name} {text}");
         let Ok(Filter { share, filter }) = Filter::parse(text) else {
             return ReasonCode::TOPIC_FILTER_INVALID;
         };
@@ -282,12 +349,14 @@ impl Broker {
         }
     }
 
-    pub(super) fn remove_all_subscriptions(&mut self, session_id: SessionId) {
+    /// Takes out one subscription of a session that ends; whether it had one.
+    pub(super) fn remove_a_subscription(&mut self, session_id: SessionId) -> bool {
         let session = self.sessions.get_mut(session_id);
-        while let Some(id) = session.subscriptions {
-            self.journal.bury(self.subscriptions.get(id).placed);
-            self.subscriptions.remove(id, &mut session.subscriptions);
-        }
-        session.subscription_count = 0;
+        let Some(id) = session.subscriptions else {
+            return false;
+        };
+        self.journal.bury(self.subscriptions.get(id).placed);
+        self.subscriptions.remove(id, &mut session.subscriptions);
+        true
     }
 }

@@ -7,6 +7,7 @@ use super::{Broker, Now};
 use crate::wire::{Publish, QoS};
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 /// What is counted as it happens.
 #[derive(Default)]
@@ -26,7 +27,19 @@ pub(super) struct Stats {
     pub(super) memory: u64,
     pub(super) memory_maximum: u64,
     pub(super) connections: u64,
+    pub(super) turns: Turns,
 }
+
+/// How long the turns of the caller's loop took.
+#[derive(Default)]
+pub(super) struct Turns {
+    /// How many up to each of [`TURNS_US`], and longer.
+    counts: [u64; TURNS_US.len() + 1],
+    longest_us: u64,
+}
+
+/// Microseconds that turns are sorted by.
+const TURNS_US: [u64; 5] = [100, 500, 1000, 2000, 5000];
 
 impl Stats {
     /// A client has got its session; `clients` there are now.
@@ -85,15 +98,15 @@ const GAUGES: &[(&str, Gauge)] = &[
     ("publish/messages/dropped", |b| b.stats.publish_dropped),
     ("publish/bytes/received", |b| b.stats.publish_bytes_received),
     ("publish/bytes/sent", |b| b.stats.publish_bytes_sent),
-    ("clients/total", |b| b.sessions.slab.len() as u64),
+    ("clients/total", |b| b.sessions.count() as u64),
     ("clients/maximum", |b| b.stats.clients_maximum as u64),
     ("clients/connected", Broker::connected),
     ("clients/active", Broker::connected),
     ("clients/disconnected", |b| {
-        b.sessions.slab.len() as u64 - b.connected()
+        b.sessions.count() as u64 - b.connected()
     }),
     ("clients/inactive", |b| {
-        b.sessions.slab.len() as u64 - b.connected()
+        b.sessions.count() as u64 - b.connected()
     }),
     ("clients/expired", |b| b.stats.clients_expired),
     ("messages/stored", |b| b.messages.count() as u64),
@@ -108,6 +121,13 @@ const GAUGES: &[(&str, Gauge)] = &[
     ("heap/maximum", |b| b.stats.memory_maximum),
     ("connections/socket/count", |b| b.connections.len() as u64),
     ("packet/out/count", |b| b.deliveries.count() as u64),
+    ("turns/100us", |b| b.stats.turns.counts[0]),
+    ("turns/500us", |b| b.stats.turns.counts[1]),
+    ("turns/1ms", |b| b.stats.turns.counts[2]),
+    ("turns/2ms", |b| b.stats.turns.counts[3]),
+    ("turns/5ms", |b| b.stats.turns.counts[4]),
+    ("turns/longer", |b| b.stats.turns.counts[5]),
+    ("turns/longest", |b| b.stats.turns.longest_us),
     ("persistence/bytes/written", |b| {
         b.journal.report.bytes_written
     }),
@@ -148,6 +168,15 @@ impl Broker {
     pub fn note_memory(&mut self, bytes: u64) {
         self.stats.memory = bytes;
         self.stats.memory_maximum = self.stats.memory_maximum.max(bytes);
+    }
+
+    /// How long the caller's last turn took, from its events to its last output.
+    pub fn note_turn(&mut self, took: Duration) {
+        let us = took.as_micros().try_into().unwrap_or(u64::MAX);
+        let turns = &mut self.stats.turns;
+        turns.longest_us = turns.longest_us.max(us);
+        let at = TURNS_US.iter().position(|&limit| us <= limit);
+        turns.counts[at.unwrap_or(TURNS_US.len())] += 1;
     }
 
     /// Publishes the tree for the first time and arms its timer.

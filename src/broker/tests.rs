@@ -123,7 +123,11 @@ impl World {
     }
 
     fn turn(&mut self) -> bool {
-        let mut is_busy = false;
+        let due_at = self.broker.poll_timeout();
+        let mut is_busy = due_at.is_some_and(|at| at <= self.now.mono_ms);
+        if is_busy {
+            self.broker.timeout(self.now);
+        }
         while let Some(conn) = self.broker.poll_resume() {
             is_busy = true;
             if let Some(client) = self.client_of(conn) {

@@ -8,6 +8,7 @@
 mod checks;
 mod journal;
 mod starved;
+mod turns;
 
 use super::clock;
 use super::link::{Life, Link};
@@ -25,7 +26,8 @@ use slab::Slab;
 use starved::Starved;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use turns::Slice;
 
 /// Everything that a start or a reload brings.
 pub struct Setup {
@@ -164,10 +166,10 @@ impl Loop {
         owner.stopping();
         self.broker.publish_wills(self.now());
         self.await_journal();
-        self.write_all(self.now());
+        self.write_all(Slice::endless(), self.now());
         self.broker.shutdown(self.now());
-        self.write_all(self.now());
-        self.close_all(self.now());
+        self.write_all(Slice::endless(), self.now());
+        self.close_all(Slice::endless(), self.now());
         self.finish_journal();
         Ok(())
     }
@@ -184,6 +186,7 @@ impl Loop {
             Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
             _ => {}
         }
+        let begun = Instant::now();
         let now = self.now();
         let has_signals = self.sort_events();
         self.hear_journal(now);
@@ -194,11 +197,12 @@ impl Loop {
         self.broker.timeout(now);
         self.judge_passwords(now);
         self.publish_log_lines(now);
-        self.write_all(now);
+        self.write_all(Slice::begin(), now);
         self.feed_journal();
-        self.close_all(now);
+        self.close_all(Slice::begin(), now);
         self.feed_starved(now);
         self.free_all(now);
+        self.broker.note_turn(begun.elapsed());
         Ok(is_over)
     }
 
@@ -207,6 +211,7 @@ impl Loop {
         let is_busy = !self.readable.is_empty()
             || self.broker.has_writable()
             || self.broker.has_resume()
+            || self.broker.has_close()
             || !self.accept_again.is_empty() && self.accept_paused_until.is_none();
         if is_busy {
             return Some(Duration::ZERO);
@@ -342,9 +347,17 @@ impl Loop {
         (self.links.get(key)?.life == Life::Open(conn)).then_some(key)
     }
 
+    /// Reads each readable link once, as far as a slice reaches; those that had to wait are the
+    /// first in the next turn.
     fn read_all(&mut self, now: Now) {
         let mut readable = std::mem::take(&mut self.readable);
+        let slice = Slice::begin();
+        let (mut is_over, mut listed) = (false, 0);
         readable.retain(|&key| {
+            is_over = is_over || slice.is_over();
+            if is_over {
+                return true;
+            }
             let Some(link) = self.links.get_mut(key) else {
                 return false;
             };
@@ -377,8 +390,10 @@ impl Loop {
                 Life::Gone => false,
             };
             link.is_listed = link.may_have_more && takes_input;
+            listed += usize::from(link.is_listed);
             link.is_listed
         });
+        readable.rotate_left(listed);
         self.readable = readable;
         self.resume_all(now);
     }
@@ -420,8 +435,11 @@ impl Loop {
     }
 
     /// Each connection with output writes once.
-    fn write_all(&mut self, now: Now) {
+    fn write_all(&mut self, slice: Slice, now: Now) {
         for _ in 0..self.broker.writable_count() {
+            if slice.is_over() {
+                break;
+            }
             let Some(conn) = self.broker.poll_writable() else {
                 break;
             };
@@ -437,8 +455,11 @@ impl Loop {
         self.resume_all(now);
     }
 
-    fn close_all(&mut self, now: Now) {
-        while let Some(conn) = self.broker.poll_close() {
+    fn close_all(&mut self, slice: Slice, now: Now) {
+        while !slice.is_over() {
+            let Some(conn) = self.broker.poll_close() else {
+                break;
+            };
             let Some(key) = self.key_of(conn) else {
                 continue;
             };

@@ -153,6 +153,11 @@ impl Window {
         }
     }
 
+    /// Takes the first of all under way out, for good: the session has ended.
+    pub fn pop(&mut self) -> Option<DeliveryId> {
+        self.slots.pop_front()
+    }
+
     /// Everything under way, in order, also what is done.
     pub fn iter(&self) -> impl Iterator<Item = DeliveryId> + '_ {
         self.slots.iter().copied()

@@ -37,7 +37,7 @@ pub use put::{Put, Window, var_int_len};
 pub use read::Reader;
 pub use reason::ReasonCode;
 pub use subscribe::{
-    RetainHandling, SubAck, Subscribe, SubscribeFilter, SubscriptionOptions, Unsubscribe,
+    Filters, RetainHandling, SubAck, Subscribe, SubscribeFilter, SubscriptionOptions, Unsubscribe,
 };
 
 /// The largest Remaining Length that four bytes can say.

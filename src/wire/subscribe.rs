@@ -80,7 +80,57 @@ pub struct Subscribe<'a> {
     /// Properties; none before 5.0.
     pub properties: Properties<'a>,
     version: Version,
-    filters: Reader<'a>,
+    filters: &'a [u8],
+}
+
+/// The filters of a SUBSCRIBE or UNSUBSCRIBE, in their order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Filters<'a> {
+    reader: Reader<'a>,
+    /// The version of SUBSCRIBE; an UNSUBSCRIBE has no options.
+    version: Option<Version>,
+}
+
+impl<'a> Filters<'a> {
+    /// Filters that were checked before: the [`rest`](Filters::rest) of a SUBSCRIBE of this
+    /// version, or of an UNSUBSCRIBE.
+    pub fn resume(version: Option<Version>, rest: &'a [u8]) -> Filters<'a> {
+        let reader = Reader::new(rest);
+        Filters { reader, version }
+    }
+
+    /// The bytes of those that did not come yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.reader.rest()
+    }
+
+    fn read(&mut self) -> Result<SubscribeFilter<'a>, Malformed> {
+        let filter = self.reader.name()?;
+        let options = match self.version {
+            Some(version) => SubscriptionOptions::from_byte(version, self.reader.u8()?)?,
+            None => SubscriptionOptions::default(),
+        };
+        Ok(SubscribeFilter { filter, options })
+    }
+
+    /// Looks at all of them; there is one at least [MQTT-3.8.3-2] [MQTT-3.10.3-2].
+    fn check(mut self, what: &'static str) -> Result<(), Malformed> {
+        if self.reader.is_empty() {
+            return Err(Malformed::protocol(what));
+        }
+        while !self.reader.is_empty() {
+            self.read()?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Iterator for Filters<'a> {
+    type Item = SubscribeFilter<'a>;
+
+    fn next(&mut self) -> Option<SubscribeFilter<'a>> {
+        self.read().ok()
+    }
 }
 
 impl<'a> Subscribe<'a> {
@@ -93,14 +143,8 @@ impl<'a> Subscribe<'a> {
             Version::V5 => Properties::read(&mut reader, PacketType::Subscribe)?,
             _ => Properties::default(),
         };
-        let filters = reader;
-        if reader.is_empty() {
-            return Err(Malformed::protocol("a SUBSCRIBE without a filter"));
-        }
-        while !reader.is_empty() {
-            reader.name()?;
-            SubscriptionOptions::from_byte(version, reader.u8()?)?;
-        }
+        let filters = reader.rest();
+        Filters::resume(Some(version), filters).check("a SUBSCRIBE without a filter")?;
         Ok(Subscribe {
             packet_id,
             properties,
@@ -110,13 +154,8 @@ impl<'a> Subscribe<'a> {
     }
 
     /// The filters in their order.
-    pub fn filters(&self) -> impl Iterator<Item = SubscribeFilter<'a>> + use<'a> {
-        let (mut reader, version) = (self.filters, self.version);
-        std::iter::from_fn(move || {
-            let filter = reader.name().ok()?;
-            let options = SubscriptionOptions::from_byte(version, reader.u8().ok()?).ok()?;
-            Some(SubscribeFilter { filter, options })
-        })
+    pub fn filters(&self) -> Filters<'a> {
+        Filters::resume(Some(self.version), self.filters)
     }
 
     /// The Subscription Identifier of all its filters.
@@ -155,7 +194,7 @@ pub struct Unsubscribe<'a> {
     pub packet_id: u16,
     /// Properties; none before 5.0.
     pub properties: Properties<'a>,
-    filters: Reader<'a>,
+    filters: &'a [u8],
 }
 
 impl<'a> Unsubscribe<'a> {
@@ -168,13 +207,8 @@ impl<'a> Unsubscribe<'a> {
             Version::V5 => Properties::read(&mut reader, PacketType::Unsubscribe)?,
             _ => Properties::default(),
         };
-        let filters = reader;
-        if reader.is_empty() {
-            return Err(Malformed::protocol("an UNSUBSCRIBE without a filter"));
-        }
-        while !reader.is_empty() {
-            reader.name()?;
-        }
+        let filters = reader.rest();
+        Filters::resume(None, filters).check("an UNSUBSCRIBE without a filter")?;
         Ok(Unsubscribe {
             packet_id,
             properties,
@@ -182,10 +216,9 @@ impl<'a> Unsubscribe<'a> {
         })
     }
 
-    /// The filters in their order.
-    pub fn filters(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let mut reader = self.filters;
-        std::iter::from_fn(move || reader.name().ok())
+    /// The filters in their order, with options that mean nothing.
+    pub fn filters(&self) -> Filters<'a> {
+        Filters::resume(None, self.filters)
     }
 
     /// Writes an UNSUBSCRIBE.

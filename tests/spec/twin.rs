@@ -99,7 +99,7 @@ fn owned(packet: wire::Packet<'_>) -> Packet {
         wire::Packet::Unsubscribe(p) => Packet::Unsubscribe(Unsubscribe {
             packet_id: p.packet_id,
             properties: list(p.properties),
-            filters: p.filters().map(str::to_string).collect(),
+            filters: p.filters().map(|f| f.filter.to_string()).collect(),
         }),
         wire::Packet::UnsubAck(p) => Packet::UnsubAck(suback(p)),
         wire::Packet::PingReq => Packet::PingReq,
@@ -168,7 +168,7 @@ fn wire_round_trip(version: Version, from: From, bytes: &[u8]) -> Vec<u8> {
         }
         wire::Packet::SubAck(p) => p.encode(v, wire::PacketType::SubAck, &mut out),
         wire::Packet::Unsubscribe(p) => {
-            let filters: Vec<_> = p.filters().collect();
+            let filters: Vec<_> = p.filters().map(|f| f.filter).collect();
             wire::Unsubscribe::encode(v, p.packet_id, p.properties, &filters, &mut out);
         }
         wire::Packet::UnsubAck(p) => p.encode(v, wire::PacketType::UnsubAck, &mut out),

@@ -30,3 +30,139 @@ fn a_burst_with_many_subscribers_lets_others_have_their_turn() {
         assert_eq!(world.packets(client).len(), 300);
     }
 }
+
+/// A SUBSCRIBE of this many filters that are all different.
+fn many_filters(count: usize) -> Vec<u8> {
+    let names: Vec<String> = (0..count).map(|n| format!("f/{n}/+")).collect();
+    let filters: Vec<SubscribeFilter<'_>> = (names.iter())
+        .map(|filter| SubscribeFilter {
+            filter,
+            options: SubscriptionOptions::default(),
+        })
+        .collect();
+    bytes(|out| Subscribe::encode(Version::V5, 9, Properties::default(), &filters, out))
+}
+
+fn small_slices() -> World {
+    World::new(Settings {
+        slice: 10,
+        ..Settings::default()
+    })
+}
+
+#[test]
+fn a_long_subscribe_is_done_in_slices_and_answered_after_the_last() {
+    let mut world = small_slices();
+    let client = world.connect(&hello(Version::V5, "c"));
+    let conn = world.links[client].conn;
+    let packet = many_filters(95);
+    assert_eq!(world.broker.receive(conn, &packet, world.now), packet.len());
+    for slice in 1..10 {
+        assert_eq!(world.broker.subscriptions.slab.len(), slice * 10);
+        assert!(!world.broker.takes_input(conn), "what follows has to wait");
+        assert!(world.broker.poll_writable().is_none(), "no answer yet");
+        assert_eq!(world.broker.poll_timeout(), Some(world.now.mono_ms));
+        world.broker.timeout(world.now);
+    }
+    world.settle();
+    assert!(world.broker.takes_input(conn));
+    let codes = world.links[client].inbox.len() - 5;
+    assert_eq!(codes, 95);
+    assert_eq!(world.broker.subscriptions.slab.len(), 95);
+}
+
+#[test]
+fn a_client_that_goes_during_its_subscribe_leaves_nothing_behind() {
+    let mut world = small_slices();
+    let client = world.connect(&hello(Version::V5, "c"));
+    let conn = world.links[client].conn;
+    world.broker.receive(conn, &many_filters(95), world.now);
+    world.cut(client);
+    assert_eq!(world.broker.subscriptions.slab.len(), 0);
+    assert_eq!(world.broker.sessions.slab.len(), 0);
+}
+
+#[test]
+fn the_end_of_a_large_session_is_done_in_slices_and_nothing_reaches_it_any_more() {
+    let mut world = small_slices();
+    let client = world.connect(&hello(Version::V5, "c"));
+    world.send(client, &many_filters(95));
+    let publisher = world.connect(&hello(Version::V5, "p"));
+    world.broker.gone(world.links[client].conn, None, world.now);
+    world.links[client].is_closed = true;
+    assert_eq!(world.broker.subscriptions.slab.len(), 85);
+    assert_eq!(
+        world.broker.sessions.count(),
+        1,
+        "it has ended for everybody"
+    );
+    // Subscriptions that are not freed yet match, but lead nowhere.
+    for n in 0..95 {
+        let topic = format!("f/{n}/x");
+        let message = Publish {
+            topic: topic.as_bytes(),
+            ..Publish::default()
+        };
+        let conn = world.links[publisher].conn;
+        let packet = publish(Version::V5, &message);
+        world.broker.receive(conn, &packet, world.now);
+    }
+    assert_eq!(world.broker.deliveries.count(), 0);
+    // The client may be back before all is freed.
+    let again = world.connect(&hello(Version::V5, "c"));
+    world.settle();
+    assert_eq!(world.broker.subscriptions.slab.len(), 0);
+    assert_eq!(world.broker.sessions.slab.len(), 2);
+    world.cut(again);
+}
+
+#[test]
+fn sessions_that_expire_together_do_so_in_slices() {
+    let mut world = small_slices();
+    let raw = properties(&[(PropertyId::SessionExpiryInterval, 5)]);
+    for n in 0..20 {
+        let client_id = format!("c{n}");
+        let client = world.connect(&Connect {
+            properties: Properties::from_encoded(&raw),
+            ..hello(Version::V5, &client_id)
+        });
+        world.cut(client);
+    }
+    world.now.mono_ms += 6000;
+    world.broker.timeout(world.now);
+    assert_eq!(world.broker.sessions.count(), 19, "a timer at a time");
+    world.settle();
+    assert_eq!(world.broker.sessions.count(), 0);
+}
+
+#[test]
+fn retained_messages_that_expire_together_are_freed_in_slices() {
+    let mut world = World::new(Settings {
+        slice: 300,
+        retain_expiry_interval: 1,
+        ..Settings::default()
+    });
+    let publisher = world.connect(&hello(Version::V5, "p"));
+    for n in 0..5000 {
+        let topic = format!("t/{n}");
+        let message = Publish {
+            topic: topic.as_bytes(),
+            retain: true,
+            expiry_s: Some(1 + n % 2 * 1000),
+            payload: b"x",
+            ..Publish::default()
+        };
+        world.send(publisher, &publish(Version::V5, &message));
+    }
+    world.now.mono_ms += 60_000;
+    world.broker.timeout(world.now);
+    let left = world.broker.retained.count();
+    assert!((2500..4900).contains(&left), "{left}");
+    world.settle();
+    assert_eq!(world.broker.retained.count(), 2500);
+    assert_eq!(
+        world.broker.poll_timeout(),
+        Some(world.now.mono_ms + 60_000),
+        "until the next sweep"
+    );
+}

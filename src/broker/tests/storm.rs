@@ -37,6 +37,7 @@ fn settings(rng: &mut Rng) -> Settings {
         max_output_bytes: rng.usize(0..400),
         max_inbound_qos2: rng.usize(1..5),
         max_packet_size: 2000,
+        slice: [1, 3, 4000][rng.usize(..3)],
         persistent_client_expiration: Some(100),
         ..Settings::default()
     }
@@ -120,7 +121,10 @@ fn subscription(rng: &mut Rng, version: Version) -> Vec<u8> {
     };
     let raw = properties(&[(PropertyId::SubscriptionIdentifier, rng.u32(1..300))]);
     let raw = if rng.bool() { &raw[..] } else { &[] };
-    let filters = [SubscribeFilter { filter, options }];
+    let more = (0..rng.usize(0..5)).map(|_| FILTERS[rng.usize(..4)]);
+    let filters: Vec<SubscribeFilter<'_>> = (std::iter::once(filter).chain(more))
+        .map(|filter| SubscribeFilter { filter, options })
+        .collect();
     bytes(|out| Subscribe::encode(version, 9, Properties::from_encoded(raw), &filters, out))
 }
 
