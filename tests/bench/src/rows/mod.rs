@@ -152,7 +152,7 @@ pub const ALL: &[Scenario] = &[
 ];
 
 /// What happened between two moments.
-struct Measured {
+pub struct Measured {
     wall: Duration,
     broker: Duration,
     generator: Duration,
@@ -253,7 +253,7 @@ pub fn join_subscriber(
 }
 
 /// The lasting session that is filled while it is away.
-const AWAY: &str = "bench-away";
+pub const AWAY: &str = "bench-away";
 
 /// The session that was away comes back, as the first subscriber; it must still be there.
 fn come_back(net: &mut Net, flow: &mut Flow, broker: &Broker) -> Result<usize, String> {
@@ -267,7 +267,7 @@ fn come_back(net: &mut Net, flow: &mut Flow, broker: &Broker) -> Result<usize, S
 }
 
 /// The session comes back and must get everything, in order.
-fn drain(net: &mut Net, flow: &mut Flow, broker: &Broker) -> Result<Measured, String> {
+pub fn drain(net: &mut Net, flow: &mut Flow, broker: &Broker) -> Result<Measured, String> {
     let mark = Mark::new(broker, flow)?;
     let peer = come_back(net, flow, broker)?;
     flow::finish(net, flow)?;
