@@ -9,7 +9,7 @@
 //!
 //! - `broker`: who is compared, and starting and ending them. `proc`: what the kernel says of them.
 //! - `packet`, `net`, `client`: enough MQTT 3.1.1 for a load. `flow`: the load, which verifies.
-//!   `ping`: latency beside it. `stop`: a run that is cut short.
+//!   `ping`: latency beside it. `flood`: a load that is in the way of others. `stop`: a run that is cut short.
 //! - `exact`: what does not move with the machine: instructions, calls, allocations, bytes.
 //!   `parts`: the broker's own code, for some of these.
 //! - `rows`: the scenarios. `table`: what came of them. `disk`: what a sync costs here.
@@ -26,6 +26,7 @@ mod broker;
 mod client;
 mod disk;
 mod exact;
+mod flood;
 mod flow;
 mod net;
 mod packet;
@@ -80,6 +81,11 @@ fn as_part() -> Option<Result<bool, String>> {
     let count = count.parse().map_err(|_| format!("{count}: not a number"));
     match role.as_str() {
         "part" => Some(count.and_then(|count| part(name, count)).map(|()| true)),
+        "flood" => {
+            let port = name.parse().map_err(|_| format!("{name}: not a port"));
+            let ran = port.and_then(|port| flood::run(port, count? > 0));
+            Some(ran.map(|()| true))
+        }
         _ => None,
     }
 }

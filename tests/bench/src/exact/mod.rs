@@ -30,10 +30,10 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// No refresh of `$SYS` in the middle of a count.
 const QUIET: &str = "sys_interval 0\n";
 /// Clients, filters and topics of which memory is measured.
-const CLIENTS: usize = 2_000;
+const CLIENTS: usize = 10_000;
 const HELD: usize = 100_000;
 const FILTERS: usize = 10_000;
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(20);
 
 /// A load whose messages are counted.
 struct Count {

@@ -11,6 +11,7 @@ use crate::{client, proc};
 
 mod backlog;
 mod cleaning;
+mod fairness;
 mod held;
 mod queue;
 pub mod tables;
@@ -148,6 +149,13 @@ pub const ALL: &[Scenario] = &[
         brokers: MEMORY,
         runs: (1, 3),
         run: held::latency,
+    },
+    Scenario {
+        name: "fairness",
+        about: "p99 of a quiet pair at QoS 0, 1: alone, and beside a publisher that floods",
+        brokers: MEMORY,
+        runs: (1, 3),
+        run: fairness::run,
     },
 ];
 
