@@ -170,6 +170,11 @@ impl Broker {
         self.stats.memory_maximum = self.stats.memory_maximum.max(bytes);
     }
 
+    /// How many packets came since the start.
+    pub fn packets_received(&self) -> u64 {
+        self.stats.messages_received
+    }
+
     /// How long the caller's last turn took, from its events to its last output.
     pub fn note_turn(&mut self, took: Duration) {
         let us = took.as_micros().try_into().unwrap_or(u64::MAX);

@@ -3,8 +3,13 @@
 //! A link has three lives: it carries a connection; it lingers, because the other end shall still
 //! read our last packet before the kernel resets the connection over what we left unread; it is
 //! gone, and its slot is free at the end of the turn.
+//!
+//! How much it reads and writes in one go adapts itself. The kernel moves large payloads for half
+//! the price in large pieces; of small messages a large piece is many, and others wait while they
+//! are dealt with. What the other end does not take is encoded again, so a slow one gets little.
 
 use super::listen::Stream;
+use super::poll::BUFFER_BYTES;
 use super::ring::{Held, Large, Rings};
 use crate::auth::Passwords;
 use crate::broker::{Broker, ConnId, Now};
@@ -29,6 +34,11 @@ pub struct Link {
     pub(super) is_signing_in: bool,
     /// The kernel takes no more from us until it says so.
     is_blocked: bool,
+    /// The last read filled the room that it had.
+    was_full: bool,
+    /// Bytes of the next read and the next write, at most.
+    read_max: u32,
+    write_max: u32,
     pub(super) is_listed: bool,
     /// It waits for room for an unfinished packet.
     pub(super) is_starved: bool,
@@ -56,6 +66,14 @@ enum End {
 /// How long the other end may take to read our last packet.
 pub const LINGER_MS: u64 = 2000;
 
+/// What a link reads and writes in one go until more is known of it.
+const READ_BYTES: u32 = 32 * 1024;
+const WRITE_BYTES: u32 = 64 * 1024;
+/// The least that is encoded for a link in one go.
+const WRITE_BYTES_MIN: u32 = 16 * 1024;
+/// Bytes of a packet, on average, from which on larger reads are better than more turns.
+const BULKY: u64 = 2048;
+
 /// Buffers of one read or write at most in a turn, so that nobody has to wait for one link.
 const BUFFERS_PER_TURN: usize = 4;
 
@@ -72,6 +90,9 @@ impl Link {
             verified: None,
             is_signing_in: false,
             is_blocked: false,
+            was_full: false,
+            read_max: READ_BYTES,
+            write_max: WRITE_BYTES,
             is_listed: false,
             is_starved: false,
         }
@@ -94,23 +115,72 @@ impl Link {
         if !broker.takes_input(conn) {
             return true;
         }
-        let is_large = matches!(self.held, Held::Large(_));
-        let held = if is_large { 0 } else { self.held.bytes().len() };
-        let room = rings.room(&self.held, shared.len() - held);
+        let held = match &self.held {
+            Held::Large(_) if !self.fits_beside(shared) => 0,
+            held => held.bytes().len(),
+        };
+        let wanted = (self.read_max as usize).min(shared.len() - held);
+        let room = rings.room(&self.held, wanted);
         if room == 0 {
             return false;
         }
-        if let Some(large) = rings.take_large(&mut self.held) {
-            self.receive_large(conn, large, broker, &mut shared[..room], rings, now);
-            return true;
-        }
-        shared[..held].copy_from_slice(self.held.bytes());
-        let (end, ended) = self.read(&mut shared[held..held + room]);
-        let filled = held + end;
-        let consumed = broker.receive(conn, &shared[..filled], now);
-        rings.hold(&mut self.held, &shared[consumed..filled]);
+        let large = rings.take_large(&mut self.held);
+        let received = broker.packets_received();
+        let (n, ended) = match large {
+            Some(large) if held == 0 => {
+                self.receive_large(conn, large, broker, &mut shared[..room], rings, now)
+            }
+            large => {
+                let bytes = large
+                    .as_ref()
+                    .map_or(self.held.bytes(), |large| &large.bytes);
+                shared[..held].copy_from_slice(bytes);
+                let (n, ended) = self.read(&mut shared[held..held + room]);
+                let consumed = broker.receive(conn, &shared[..held + n], now);
+                self.hold(rings, large, &shared[..held + n], consumed, held);
+                (n, ended)
+            }
+        };
+        self.was_full = n == room;
+        self.adapt_reads(n as u64, broker.packets_received() - received);
         self.end(conn, ended, broker, rings, now);
         true
+    }
+
+    /// Whether a large beginning of a packet may go to the front of the shared buffer, so that
+    /// what follows is read behind it: not if it comes in crumbs, or is large for the buffer.
+    fn fits_beside(&self, shared: &[u8]) -> bool {
+        self.was_full && self.held.bytes().len() + self.read_max as usize <= shared.len()
+    }
+
+    /// Holds back what was not consumed of `bytes`; the first `old` of them are the `large` ones,
+    /// if there are large ones.
+    fn hold(
+        &mut self,
+        rings: &mut Rings,
+        large: Option<Large>,
+        bytes: &[u8],
+        consumed: usize,
+        old: usize,
+    ) {
+        match large {
+            Some(mut large) if consumed == 0 => {
+                large.bytes.extend_from_slice(&bytes[old..]);
+                rings.put_back(&mut self.held, large);
+            }
+            Some(large) => rings.hold_next(&mut self.held, large, &bytes[consumed..]),
+            None => rings.hold(&mut self.held, &bytes[consumed..]),
+        }
+    }
+
+    /// Reads more in one go while that is a few large packets.
+    fn adapt_reads(&mut self, n: u64, packets: u64) {
+        let is_bulky = n > packets * BULKY;
+        if packets > 0 && !is_bulky {
+            self.read_max = READ_BYTES;
+        } else if is_bulky && self.was_full {
+            self.read_max = (self.read_max * 2).min(BUFFER_BYTES as u32 / 2);
+        }
     }
 
     /// The same for a packet that is larger than a ring.
@@ -122,7 +192,7 @@ impl Link {
         shared: &mut [u8],
         rings: &mut Rings,
         now: Now,
-    ) {
+    ) -> (usize, Option<End>) {
         let (n, ended) = self.read(shared);
         if large.bytes.capacity() - large.bytes.len() < n {
             // By a half, not to the double as a Vec does: room is scarce.
@@ -136,7 +206,7 @@ impl Link {
             rings.hold(&mut self.held, &large.bytes[consumed..]);
             rings.finish(large);
         }
-        self.end(conn, ended, broker, rings, now);
+        (n, ended)
     }
 
     /// Reads once. Returns how many bytes, and whether and why the stream has ended.
@@ -218,7 +288,8 @@ impl Link {
             return;
         }
         for _ in 0..BUFFERS_PER_TURN {
-            let n = broker.transmit(conn, shared, now);
+            let room = (self.write_max as usize).min(shared.len());
+            let n = broker.transmit(conn, &mut shared[..room], now);
             if n == 0 {
                 // Messages that were not worth sending leave their queue, too.
                 broker.sent(conn, 0, now);
@@ -235,6 +306,8 @@ impl Link {
                     broker.sent(conn, taken, now);
                     if taken < n {
                         self.is_blocked = true;
+                        let taken = (taken as u32).next_power_of_two();
+                        self.write_max = taken.clamp(WRITE_BYTES_MIN, self.write_max);
                         return;
                     }
                 }
@@ -248,9 +321,10 @@ impl Link {
                     return self.end(conn, Some(End::Failed(e)), broker, rings, now);
                 }
             }
-            if n < shared.len() {
+            if n < room {
                 return;
             }
+            self.write_max = (self.write_max * 2).min(BUFFER_BYTES as u32);
         }
     }
 

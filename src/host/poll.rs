@@ -92,8 +92,9 @@ const SIGNALS: Token = Token(1);
 const FIRST_LISTENING: usize = 2;
 const FIRST_LINK: usize = 1 << 16;
 
-/// The shared buffers: what one link may read or write in one go.
-const BUFFER_BYTES: usize = 64 * 1024;
+/// The shared buffers: what one link may read or write in one go. Only large messages touch the
+/// most of them, see [`Link`].
+pub(super) const BUFFER_BYTES: usize = 256 * 1024;
 const EVENTS: usize = 1024;
 /// Connections that one listening socket gives us in one turn.
 const ACCEPTS_PER_TURN: usize = 64;

@@ -77,9 +77,7 @@ impl Rings {
             return;
         }
         if bytes.len() > RING_BYTES {
-            let number = self.next_number;
-            self.next_number += 1;
-            self.large.insert(number);
+            let number = self.begin();
             let bytes = bytes.to_vec();
             return self.put_back(held, Large { bytes, number });
         }
@@ -109,6 +107,26 @@ impl Rings {
     pub fn put_back(&mut self, held: &mut Held, large: Large) {
         self.large_bytes += large.bytes.capacity();
         *held = Held::Large(large);
+    }
+
+    /// Holds `bytes` back in place of a large one that was taken out and is used up.
+    pub fn hold_next(&mut self, held: &mut Held, mut large: Large, bytes: &[u8]) {
+        self.large.remove(&large.number);
+        if bytes.len() <= RING_BYTES {
+            return self.hold(held, bytes);
+        }
+        large.bytes.clear();
+        large.bytes.extend_from_slice(bytes);
+        large.number = self.begin();
+        self.put_back(held, large);
+    }
+
+    /// The number of a large one that begins now.
+    fn begin(&mut self) -> u64 {
+        let number = self.next_number;
+        self.next_number += 1;
+        self.large.insert(number);
+        number
     }
 
     /// A large one that was taken out is used up.
@@ -172,6 +190,23 @@ mod tests {
         rings.release(&mut large);
         assert_eq!((rings.free.len(), rings.large_bytes), (1, 0));
         assert_eq!(rings.first(), None);
+    }
+
+    #[test]
+    fn what_follows_a_large_one_takes_its_place_in_the_row() {
+        let mut rings = Rings::default();
+        let (mut first, mut second) = Default::default();
+        rings.hold(&mut first, &[1; 2 * RING_BYTES]);
+        rings.hold(&mut second, &[2; 2 * RING_BYTES]);
+        let large = rings.take_large(&mut first).expect("it is large");
+        rings.hold_next(&mut first, large, &[3; RING_BYTES + 1]);
+        assert_eq!(first.bytes(), [3; RING_BYTES + 1]);
+        assert!(rings.is_first(&second), "it was begun before");
+        let large = rings.take_large(&mut first).expect("it is large");
+        rings.hold_next(&mut first, large, b"abc");
+        assert_eq!(first.bytes(), b"abc");
+        rings.release(&mut second);
+        assert_eq!((rings.large_bytes, rings.first()), (0, None));
     }
 
     #[test]

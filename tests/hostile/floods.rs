@@ -79,3 +79,22 @@ fn large_packets_that_never_end_do_not_keep_others_from_sending() {
     peers.check();
     broker.logs("kept others waiting");
 }
+
+/// What a client only announces takes no memory, not even an address.
+#[test]
+fn announced_packets_of_100_megabytes_take_no_memory() {
+    let broker = Broker::start("max_packet_size 268435455");
+    let mut peers = Peers::new(&broker);
+    let _liars: Vec<_> = (0..14)
+        .map(|n| {
+            let mut client = broker.client(Version::V311, &format!("liar-{n}"));
+            // PUBLISH with a Remaining Length of 100,000,000 and the beginning of its topic.
+            client.throw(&[0x30, 0x80, 0xc2, 0xd7, 0x2f, 0xff, 0xff]);
+            client.throw(&[b'x'; 3000]);
+            client
+        })
+        .collect();
+    peers.check();
+    let bytes = broker.virtual_bytes();
+    assert!(bytes < 25_000_000, "{bytes}");
+}

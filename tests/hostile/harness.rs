@@ -98,6 +98,14 @@ impl Broker {
         number(11) + number(12)
     }
 
+    /// Addresses that the process has taken, used or not.
+    pub fn virtual_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/statm", self.child.id());
+        let statm = fs::read_to_string(path).unwrap();
+        let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
+        pages * 4096
+    }
+
     pub fn descriptors(&self) -> usize {
         let dir = fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap();
         dir.count()
