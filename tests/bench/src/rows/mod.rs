@@ -16,6 +16,7 @@ mod held;
 mod queue;
 pub mod tables;
 pub mod throughput;
+mod turns;
 mod wear;
 
 /// What a run is given.
@@ -156,6 +157,13 @@ pub const ALL: &[Scenario] = &[
         brokers: MEMORY,
         runs: (1, 3),
         run: fairness::run,
+    },
+    Scenario {
+        name: "turns",
+        about: "how long turns of the loop take while Midge does long jobs, as $SYS tells",
+        brokers: &["midge-memory", "midge"],
+        runs: (1, 3),
+        run: turns::run,
     },
 ];
 
