@@ -14,7 +14,7 @@ help:
 	@echo 'make bench   Midge beside mosquitto, as a table; SCENARIO=, BROKERS=, RUNS=, FULL=1'
 	@echo '             pick what runs, HELP=1 lists what there is'
 	@echo 'make bench-micro'
-	@echo '             instructions per message, under valgrind; SCENARIO= picks by words of the name'
+	@echo '             instructions per message, of codec, matching, replay; SCENARIO= picks by words'
 	@echo 'make check-perf'
 	@echo '             instructions, system calls, allocations and bytes against their limits'
 	@echo 'make clean   remove target/'
@@ -57,8 +57,8 @@ bench: build
 MICRO = CARGO_PROFILE_RELEASE_STRIP=false CARGO_PROFILE_RELEASE_DEBUG=1 \
 	$(CARGO) build --release --locked --target-dir target/micro && \
 	$(CARGO) run --release --locked --quiet --manifest-path tests/bench/Cargo.toml \
-	--target-dir target/bench -- --midge target/micro/release/midge --scenario '$(SCENARIO)' \
-	--brokers '$(BROKERS)'
+	--target-dir target/bench --features parts -- --midge target/micro/release/midge \
+	--scenario '$(SCENARIO)' --brokers '$(BROKERS)'
 
 bench-micro:
 	@bash tests/bench/setup.sh

@@ -206,23 +206,34 @@ impl Broker {
                 .replace("{port}", &port.to_string())
         };
         let command: Vec<String> = contestant.command.iter().map(fill).collect();
-        Self::spawn(contestant.clone(), command, data, port)
+        Self::spawn(contestant.clone(), &[], command, data, port)
     }
 
     /// Ends it and starts it again on the same folder.
-    pub fn restart(mut self) -> Result<(Self, Duration), String> {
-        let stopped = self.stop()?;
+    pub fn restart(self) -> Result<(Self, Duration), String> {
+        self.restart_under(&[])
+    }
+
+    /// The same, watched this time by the tool that this command line begins with. A broker that
+    /// was ended already is only started.
+    pub fn restart_under(mut self, tool: &[String]) -> Result<(Self, Duration), String> {
+        let stopped = match self.child.try_wait() {
+            Ok(Some(_)) => Duration::ZERO,
+            _ => self.stop()?,
+        };
         let (contestant, command) = (self.contestant.clone(), self.command.clone());
-        let broker = Self::spawn(contestant, command, self.data.clone(), self.port)?;
+        let broker = Self::spawn(contestant, tool, command, self.data.clone(), self.port)?;
         Ok((broker, stopped))
     }
 
     fn spawn(
         contestant: Contestant,
+        tool: &[String],
         command: Vec<String>,
         data: PathBuf,
         port: u16,
     ) -> Result<Self, String> {
+        let words = [tool, &command].concat();
         let log = data.with_file_name("log");
         let output = File::options().create(true).append(true).open(&log);
         let output = output.map_err(|e| format!("{}: {e}", log.display()))?;
@@ -230,8 +241,9 @@ impl Broker {
         proc::pin(proc::BROKER_CORE);
         let began = Instant::now();
         let child = contestant
+            .under(tool)
             .program()
-            .args(&command[1..])
+            .args(&words[1..])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(output)

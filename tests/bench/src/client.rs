@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::packet::{self, Packet};
+use crate::packet::{self, Packet, Template};
 
 /// The longest wait for one answer. A start with a million messages may need a while.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -110,20 +110,31 @@ pub fn listen(
     socket
         .write_all(&packet::subscribe(filter, 0))
         .map_err(|e| format!("subscribe: {e}"))?;
+    packets(&mut socket, |packet| match packet.kind() {
+        3 => keep_on(&packet.publish()?, packet.first & 1 == 1),
+        _ => Ok(true),
+    })
+    .map_err(|e| format!("listening to {filter}: {e}"))
+}
+
+/// Hands on every packet that comes until `keep_on` says no; what came behind that one is lost.
+fn packets(
+    socket: &mut TcpStream,
+    mut keep_on: impl FnMut(&Packet<'_>) -> Result<bool, String>,
+) -> Result<(), String> {
     let mut buffer = vec![0; 256 * 1024];
     let mut held = 0;
     loop {
         let came = socket
             .read(&mut buffer[held..])
-            .map_err(|e| format!("listening to {filter}: {e}"))?;
+            .map_err(|e| e.to_string())?;
         if came == 0 {
-            return Err(format!("listening to {filter}: the broker closed"));
+            return Err("the broker closed".into());
         }
         held += came;
         let mut at = 0;
         while let Some((packet, len)) = packet::split(&buffer[at..held])? {
-            let Packet { first, .. } = packet;
-            if packet.kind() == 3 && !keep_on(&packet.publish()?, first & 1 == 1)? {
+            if !keep_on(&packet)? {
                 return Ok(());
             }
             at += len;
@@ -133,16 +144,81 @@ pub fn listen(
     }
 }
 
+/// Asks for a sign of life; an error if anything else comes before the answer.
+pub fn ping(socket: &mut TcpStream) -> Result<(), String> {
+    socket
+        .write_all(&packet::PINGREQ)
+        .map_err(|e| format!("ping: {e}"))?;
+    packets(socket, |packet| match packet.kind() {
+        13 => Ok(false),
+        kind => Err(format!("a packet of type {kind} came instead of PINGRESP")),
+    })
+}
+
+/// Publishes so many messages at QoS 1, each to a topic of its own (`#` stands for its number),
+/// which expire after so many seconds: MQTT 5.
+pub fn publish_expiring(
+    port: u16,
+    topic: &str,
+    retain: bool,
+    count: usize,
+    expiry_s: u32,
+) -> Result<(), String> {
+    const WINDOW: usize = 200;
+    let failed = |e| format!("publishing: {e}");
+    let socket = TcpStream::connect(("127.0.0.1", port));
+    let mut socket = socket.map_err(failed)?;
+    socket
+        .set_nodelay(true)
+        .and_then(|()| socket.set_read_timeout(Some(ANSWER)))
+        .and_then(|()| socket.write_all(&packet::connect_5("bench-pub-5")))
+        .map_err(failed)?;
+    packets(&mut socket, |packet| match (packet.kind(), packet.body) {
+        (2, [_, 0, ..]) => Ok(false),
+        _ => Err("publishing: MQTT 5 was not accepted".into()),
+    })?;
+    let mut template = Template::expiring(topic, retain, expiry_s);
+    let mut out = Vec::new();
+    for first in (0..count).step_by(WINDOW) {
+        let last = (first + WINDOW).min(count);
+        out.clear();
+        for number in first..last {
+            template.put(number as u64, Some(number as u64), &mut out);
+        }
+        socket.write_all(&out).map_err(failed)?;
+        let mut acked = first;
+        packets(&mut socket, |packet| {
+            let expected = packet::packet_id_of(acked as u64);
+            let is_good = packet.body.get(2).is_none_or(|reason| *reason < 128);
+            if packet.kind() != 4 || packet.packet_id()? != expected || !is_good {
+                return Err(format!("publishing: message {acked} was not acknowledged"));
+            }
+            acked += 1;
+            Ok(acked < last)
+        })?;
+    }
+    Ok(())
+}
+
 /// The values below `$SYS/broker/persistence/` after the next refresh; empty where the broker has
 /// none. Waits for two refreshes of `$SYS`.
 pub fn persistence_figures(port: u16) -> Result<BTreeMap<String, f64>, String> {
-    const PREFIX: &str = "$SYS/broker/persistence/";
+    let figures = sys_figures(port)?.into_iter();
+    let below = figures.filter_map(|(name, value)| {
+        let name = name.strip_prefix("persistence/")?;
+        Some((name.to_string(), value))
+    });
+    Ok(below.collect())
+}
+
+/// The numbers below `$SYS/broker/` after the next refresh. Waits for two refreshes.
+pub fn sys_figures(port: u16) -> Result<BTreeMap<String, f64>, String> {
     let mut figures = BTreeMap::new();
     let mut refreshes = 0;
     let began = Instant::now();
     listen(port, "$SYS/broker/#", |publish, retained| {
         let topic = String::from_utf8_lossy(publish.topic);
-        if let Some(name) = topic.strip_prefix(PREFIX) {
+        if let Some(name) = topic.strip_prefix("$SYS/broker/") {
             let value = String::from_utf8_lossy(publish.payload);
             let number = value.split(' ').next().unwrap_or_default();
             if let Ok(number) = number.parse() {

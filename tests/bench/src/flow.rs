@@ -336,12 +336,11 @@ impl Publisher {
 
 impl Load for Flow {
     fn packet(&mut self, who: usize, packet: &Packet<'_>, outs: &mut Outs) -> Result<(), String> {
-        let out = Answer { outs, who };
         match self.roles[who] {
-            Role::Publisher(at) => self.answer_publisher(at, packet, out),
-            Role::Subscriber(at) => self.answer_subscriber(at, packet, out),
+            Role::Publisher(at) => self.answer_publisher(at, packet, Answer { outs, who }),
+            Role::Subscriber(at) => self.answer_subscriber(at, packet, Answer { outs, who }),
             Role::Ping => match &mut self.ping {
-                Some(ping) => ping.packet(packet),
+                Some(ping) => ping.packet(packet, outs),
                 None => Ok(()),
             },
             Role::Gone => Err("a packet came for a client that is gone".into()),

@@ -9,8 +9,9 @@
 //!
 //! - `broker`: who is compared, and starting and ending them. `proc`: what the kernel says of them.
 //! - `packet`, `net`, `client`: enough MQTT 3.1.1 for a load. `flow`: the load, which verifies.
-//!   `ping`: latency beside it. `stop`: a run that is cut short.
+//!   `ping`: latency beside it. `flood`: a load that is in the way of others. `stop`: a run that is cut short.
 //! - `exact`: what does not move with the machine: instructions, calls, allocations, bytes.
+//!   `parts`: the broker's own code, for some of these.
 //! - `rows`: the scenarios. `table`: what came of them. `disk`: what a sync costs here.
 
 use std::fmt::Write;
@@ -25,9 +26,12 @@ mod broker;
 mod client;
 mod disk;
 mod exact;
+mod flood;
 mod flow;
 mod net;
 mod packet;
+#[cfg(feature = "parts")]
+mod parts;
 mod ping;
 mod proc;
 mod rows;
@@ -57,10 +61,7 @@ enum Exact {
 }
 
 fn main() -> ExitCode {
-    let result = options().and_then(|options| match options {
-        Some(options) => run(&options),
-        None => Ok(true),
-    });
+    let result = as_part().unwrap_or_else(as_bench);
     match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -69,6 +70,40 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What this process is when the bench itself has started it: a part of its work.
+fn as_part() -> Option<Result<bool, String>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [role, name, count] = &args[..] else {
+        return None;
+    };
+    let count = count.parse().map_err(|_| format!("{count}: not a number"));
+    match role.as_str() {
+        "part" => Some(count.and_then(|count| part(name, count)).map(|()| true)),
+        "flood" => {
+            let port = name.parse().map_err(|_| format!("{name}: not a port"));
+            let ran = port.and_then(|port| flood::run(port, count? > 0));
+            Some(ran.map(|()| true))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(feature = "parts")]
+fn part(name: &str, operations: usize) -> Result<(), String> {
+    parts::run(name, operations)
+}
+
+#[cfg(not(feature = "parts"))]
+fn part(name: &str, _: usize) -> Result<(), String> {
+    Err(format!(
+        "{name}: this bench was built without --features parts"
+    ))
+}
+
+fn as_bench() -> Result<bool, String> {
+    options()?.map_or(Ok(true), |options| run(&options))
 }
 
 fn options() -> Result<Option<Options>, String> {

@@ -39,9 +39,28 @@ pub struct Template {
 impl Template {
     /// `payload_bytes` is at least [`STAMP_BYTES`]; `#` in `topic` stands for digits.
     pub fn new(topic: &str, qos: u8, retain: bool, payload_bytes: usize, publisher: u32) -> Self {
+        Self::with(topic, qos, retain, &[], payload_bytes, publisher)
+    }
+
+    /// A message of 64 bytes at QoS 1 in MQTT 5, which expires after so many seconds.
+    pub fn expiring(topic: &str, retain: bool, expiry_s: u32) -> Self {
+        let [a, b, c, d] = expiry_s.to_be_bytes();
+        Self::with(topic, 1, retain, &[5, 2, a, b, c, d], 64, 0)
+    }
+
+    /// `properties` are encoded, with their length; empty before MQTT 5.
+    fn with(
+        topic: &str,
+        qos: u8,
+        retain: bool,
+        properties: &[u8],
+        payload_bytes: usize,
+        publisher: u32,
+    ) -> Self {
         let mut body = text(&topic.replace('#', &"0".repeat(DIGITS)));
         let packet_id = (qos > 0).then_some(body.len());
         body.extend_from_slice(&[0, 0][..if qos > 0 { 2 } else { 0 }]);
+        body.extend_from_slice(properties);
         let stamp = body.len();
         body.extend_from_slice(&publisher.to_be_bytes());
         body.extend_from_slice(&[0; 8]);
@@ -162,6 +181,14 @@ pub fn connect(client_id: &str, clean: bool) -> Vec<u8> {
     packet(0x10, &body)
 }
 
+/// CONNECT of MQTT 5, without keep alive and properties.
+pub fn connect_5(client_id: &str) -> Vec<u8> {
+    let mut body = text("MQTT");
+    body.extend_from_slice(&[5, 2, 0, 0, 0]);
+    body.extend(text(client_id));
+    packet(0x10, &body)
+}
+
 /// SUBSCRIBE to one filter, with packet id 1.
 pub fn subscribe(filter: &str, qos: u8) -> Vec<u8> {
     subscribe_all([filter], qos)
@@ -182,6 +209,9 @@ pub fn acknowledge(first: u8, packet_id: u16, out: &mut Vec<u8>) {
     let [high, low] = packet_id.to_be_bytes();
     out.extend_from_slice(&[first, 2, high, low]);
 }
+
+/// PINGREQ.
+pub const PINGREQ: [u8; 2] = [0xC0, 0];
 
 /// DISCONNECT.
 pub const DISCONNECT: [u8; 2] = [0xE0, 0];

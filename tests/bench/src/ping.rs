@@ -1,6 +1,6 @@
-//! A pair at QoS 0 that measures how long the broker lets a message wait: one message each
-//! millisecond, whether the one before arrived or not, so that a stall is seen by every message
-//! that falls into it.
+//! A pair, at QoS 0 unless said, that measures how long the broker lets a message wait: one message
+//! each millisecond (unless said), whether the one before arrived or not, so that a stall is seen
+//! by every message that falls into it.
 //!
 //! A wait goes from the turn that gave the message to the kernel until the loop has read it: one
 //! pass through the broker, the kernel's loopback twice, the generator's own turn (which is
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use nix::unistd::Pid;
 
 use crate::net::Outs;
-use crate::packet::{Packet, Template};
+use crate::packet::{self, Packet, Template};
 use crate::proc;
 
 /// The pair's topic.
@@ -32,6 +32,8 @@ pub struct Ping {
     pub from: usize,
     pub to: usize,
     template: Template,
+    qos: u8,
+    every: Duration,
     next: Instant,
     broker: Pid,
     /// The kernel's scheduling figures of the broker's first thread, and of the generator.
@@ -66,6 +68,7 @@ pub struct Wait {
 /// Quantiles of one kind of figure, in milliseconds.
 pub struct Quantiles {
     pub median: f64,
+    pub p99: f64,
     pub p999: f64,
     pub most: f64,
 }
@@ -82,6 +85,8 @@ impl Ping {
             from,
             to,
             template: Template::new(TOPIC, 0, false, 64, 0),
+            qos: 0,
+            every: EVERY,
             next: Instant::now(),
             broker,
             delays,
@@ -89,6 +94,16 @@ impl Ping {
             waits: Vec::new(),
             since: 0,
         })
+    }
+
+    /// The same at QoS 0 or 1, with another time from one message to the next.
+    pub fn paced(self, qos: u8, every: Duration) -> Self {
+        Self {
+            template: Template::new(TOPIC, qos, false, 64, 0),
+            qos,
+            every,
+            ..self
+        }
     }
 
     /// How long nothing is to be sent.
@@ -102,7 +117,7 @@ impl Ping {
             return Ok(());
         }
         // A generator that is late does not make up for it: its delay is not the broker's.
-        self.next = (self.next + EVERY).max(now);
+        self.next = (self.next + self.every).max(now);
         self.template
             .put(self.sent.len() as u64, None, outs.of(self.from));
         let moment = self.moment()?;
@@ -110,8 +125,13 @@ impl Ping {
         Ok(())
     }
 
-    pub fn packet(&mut self, packet: &Packet<'_>) -> Result<(), String> {
-        let (_, number) = packet.publish()?.stamp()?;
+    pub fn packet(&mut self, packet: &Packet<'_>, outs: &mut Outs) -> Result<(), String> {
+        // PUBACK: the message arrives, or does not, where it counts.
+        if (packet.kind(), self.qos) == (4, 1) {
+            return Ok(());
+        }
+        let publish = packet.publish()?;
+        let (_, number) = publish.stamp()?;
         let expected = self.waits.len();
         if number != expected as u64 {
             return Err(format!("LOSS: ping {number} came, {expected} was next"));
@@ -123,6 +143,9 @@ impl Ping {
             undelayed: wall.saturating_sub(now.delay.saturating_sub(sent.delay)),
             cpu: now.cpu.saturating_sub(sent.cpu),
         });
+        if self.qos == 1 {
+            packet::acknowledge(0x40, publish.packet_id, outs.of(self.to));
+        }
         Ok(())
     }
 
@@ -165,6 +188,7 @@ pub fn quantiles(waits: &[Wait], figure: impl Fn(&Wait) -> Duration) -> Quantile
     let at = |share: f64| millis[((millis.len() - 1) as f64 * share).ceil() as usize];
     Quantiles {
         median: at(0.5),
+        p99: at(0.99),
         p999: at(0.999),
         most: at(1.0),
     }

@@ -54,6 +54,18 @@ pub fn waits(pid: Pid) -> Result<u64, String> {
     Ok(field(&status, "voluntary_ctxt_switches:"))
 }
 
+/// How long the first thread of this process was ready to run and did not, since it began.
+pub fn delay(pid: Pid) -> Result<Duration, String> {
+    let path = format!("/proc/{pid}/task/{pid}/schedstat");
+    let text = fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
+    // Time on the core, time waiting for it, slices.
+    let nanos = text.split_whitespace().nth(1);
+    let nanos = nanos.and_then(|word| word.parse().ok());
+    nanos
+        .map(Duration::from_nanos)
+        .ok_or_else(|| format!("{path} has no second number"))
+}
+
 /// Virtual memory in bytes.
 pub fn virtual_bytes(pid: Pid) -> Result<u64, String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))

@@ -8,7 +8,7 @@
 //! How many messages come in one turn of the broker's loop depends on who is quicker: under a tool
 //! the broker never is, so that its turns are full and the counts repeat.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::broker::{Broker, Contestant};
@@ -22,6 +22,7 @@ pub use limits::Limits;
 use tool::Tool;
 
 mod limits;
+mod parts;
 mod tool;
 
 /// The longest that a run may take.
@@ -29,10 +30,10 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// No refresh of `$SYS` in the middle of a count.
 const QUIET: &str = "sys_interval 0\n";
 /// Clients, filters and topics of which memory is measured.
-const CLIENTS: usize = 2_000;
+const CLIENTS: usize = 10_000;
 const HELD: usize = 100_000;
 const FILTERS: usize = 10_000;
-const IDLE: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(20);
 
 /// A load whose messages are counted.
 struct Count {
@@ -113,6 +114,20 @@ pub fn run(
             per_message(dir, contestant, count).map_err(|e| format!("{}: {e}", count.name))?;
         good &= report(count.name, value, limits)?;
     }
+    for (name, part, operations) in parts::PARTS {
+        if wanted(name) {
+            let value =
+                parts::per_operation(dir, part, *operations).map_err(|e| format!("{name}: {e}"))?;
+            good &= report(name, value, limits)?;
+        }
+    }
+    for (name, retained) in parts::REPLAYS {
+        if wanted(name) {
+            let value = parts::per_record(dir, contestant, *retained)
+                .map_err(|e| format!("{name}: {e}"))?;
+            good &= report(name, value, limits)?;
+        }
+    }
     if limits.is_none() {
         return Ok(good);
     }
@@ -150,6 +165,15 @@ fn per_message(dir: &Path, contestant: &Contestant, count: &Count) -> Result<f64
     Ok((long as f64 - short as f64) / (more - fewer) as f64)
 }
 
+/// Where a tool is to write its total: nothing is there yet.
+fn fresh(dir: &Path) -> Result<PathBuf, String> {
+    let out = dir.with_file_name("count");
+    if out.exists() {
+        std::fs::remove_file(&out).map_err(|e| format!("{}: {e}", out.display()))?;
+    }
+    Ok(out)
+}
+
 /// The tool's total of one run, and how many messages there were.
 fn total(
     dir: &Path,
@@ -157,10 +181,7 @@ fn total(
     count: &Count,
     length: u64,
 ) -> Result<(u64, u64), String> {
-    let out = dir.with_file_name("count");
-    if out.exists() {
-        std::fs::remove_file(&out).map_err(|e| format!("{}: {e}", out.display()))?;
-    }
+    let out = fresh(dir)?;
     let watched = contestant.under(&count.tool.command(&out));
     let mut broker = Broker::start(&watched, dir, &format!("{UNTHROTTLED}{QUIET}"))?;
     let (mut net, mut flow) = sign_in(&broker, count)?;

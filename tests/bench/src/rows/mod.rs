@@ -11,10 +11,12 @@ use crate::{client, proc};
 
 mod backlog;
 mod cleaning;
+mod fairness;
 mod held;
 mod queue;
 pub mod tables;
 pub mod throughput;
+mod turns;
 mod wear;
 
 /// What a run is given.
@@ -149,10 +151,24 @@ pub const ALL: &[Scenario] = &[
         runs: (1, 3),
         run: held::latency,
     },
+    Scenario {
+        name: "fairness",
+        about: "p99 of a quiet pair at QoS 0, 1: alone, and beside a publisher that floods",
+        brokers: MEMORY,
+        runs: (1, 3),
+        run: fairness::run,
+    },
+    Scenario {
+        name: "turns",
+        about: "how long turns of the loop take while Midge does long jobs, as $SYS tells",
+        brokers: &["midge-memory", "midge"],
+        runs: (1, 3),
+        run: turns::run,
+    },
 ];
 
 /// What happened between two moments.
-struct Measured {
+pub struct Measured {
     wall: Duration,
     broker: Duration,
     generator: Duration,
@@ -253,7 +269,7 @@ pub fn join_subscriber(
 }
 
 /// The lasting session that is filled while it is away.
-const AWAY: &str = "bench-away";
+pub const AWAY: &str = "bench-away";
 
 /// The session that was away comes back, as the first subscriber; it must still be there.
 fn come_back(net: &mut Net, flow: &mut Flow, broker: &Broker) -> Result<usize, String> {
@@ -267,7 +283,7 @@ fn come_back(net: &mut Net, flow: &mut Flow, broker: &Broker) -> Result<usize, S
 }
 
 /// The session comes back and must get everything, in order.
-fn drain(net: &mut Net, flow: &mut Flow, broker: &Broker) -> Result<Measured, String> {
+pub fn drain(net: &mut Net, flow: &mut Flow, broker: &Broker) -> Result<Measured, String> {
     let mark = Mark::new(broker, flow)?;
     let peer = come_back(net, flow, broker)?;
     flow::finish(net, flow)?;
