@@ -14,8 +14,8 @@ use std::collections::VecDeque;
 
 /// What is done in slices.
 pub(super) enum Job {
-    /// A SUBSCRIBE or UNSUBSCRIBE and the filters that are left of it.
-    Filters(Request, Box<[u8]>),
+    /// A SUBSCRIBE or UNSUBSCRIBE and its filters, encoded.
+    Filters(Request, Vec<u8>),
     /// A session that has ended holds something still.
     EndSession(SessionId),
 }
@@ -64,7 +64,7 @@ impl Broker {
         };
         self.work = 0;
         match job {
-            Job::Filters(request, rest) => self.continue_request(request, &rest),
+            Job::Filters(request, filters) => self.continue_request(request, filters),
             Job::EndSession(session) => self.dismantle(session),
         }
     }

@@ -11,9 +11,9 @@ use crate::auth::UserRules;
 use crate::store::journal::{Place, Placed, packet_id_of};
 use crate::store::window::distance;
 use crate::store::{Queue, Stage, Window};
+use crate::topic::Index;
 use crate::wire::{QoS, Version};
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use slab::Slab;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -90,7 +90,7 @@ pub(super) struct Session {
 /// All sessions, found by slot or by Client Identifier.
 pub(super) struct Sessions {
     pub(super) slab: Slab<Session>,
-    by_client_id: HashTable<u32>,
+    by_client_id: Index,
     hasher: FixedState,
 }
 
@@ -98,7 +98,7 @@ impl Sessions {
     pub(super) fn new(seed: u64) -> Sessions {
         Sessions {
             slab: Slab::new(),
-            by_client_id: HashTable::new(),
+            by_client_id: Index::default(),
             hasher: FixedState::with_seed(seed),
         }
     }
@@ -114,7 +114,7 @@ impl Sessions {
     pub(super) fn find(&self, client_id: &str) -> Option<SessionId> {
         let hash = self.hasher.hash_one(client_id);
         let is_it = |&id: &u32| *self.slab[id as usize].client_id == *client_id;
-        self.by_client_id.find(hash, is_it).map(|&id| SessionId(id))
+        self.by_client_id.find(hash, is_it).map(SessionId)
     }
 
     fn insert(&mut self, session: Session) -> SessionId {
@@ -125,7 +125,7 @@ impl Sessions {
             by_client_id,
             hasher,
         } = self;
-        by_client_id.insert_unique(hash, id, |&id| {
+        by_client_id.insert(hash, id, |id| {
             hasher.hash_one(&*slab[id as usize].client_id)
         });
         SessionId(id)
@@ -140,9 +140,7 @@ impl Sessions {
     /// Nobody finds it by its Client Identifier any more.
     fn unname(&mut self, id: SessionId) {
         let hash = self.hasher.hash_one(&*self.get(id).client_id);
-        if let Ok(entry) = self.by_client_id.find_entry(hash, |&other| other == id.0) {
-            entry.remove();
-        }
+        self.by_client_id.remove(hash, id.0);
     }
 
     /// How many there are, without those that have ended.

@@ -108,7 +108,7 @@ impl Default for Settings {
             persistence_max_bytes: 1_000_000_000,
             drops_oldest: false,
             ungated: None,
-            slice: 4000,
+            slice: 1500,
         }
     }
 }

@@ -41,7 +41,7 @@ impl Subscriptions {
             group.node == node && *group.name == *name
         };
         let hash = self.hasher.hash_one((node, name));
-        self.groups_by_name.find(hash, is_it).copied()
+        self.groups_by_name.find(hash, is_it)
     }
 
     /// The same, made now if need be.
@@ -72,7 +72,7 @@ impl Subscriptions {
             let group = &groups[id as usize];
             hasher.hash_one((group.node, &*group.name))
         };
-        groups_by_name.insert_unique(hash_of(id), id, |&id| hash_of(id));
+        groups_by_name.insert(hash_of(id), id, hash_of);
         self.table.set_value(node, GROUPS, id);
         id
     }
@@ -95,9 +95,7 @@ impl Subscriptions {
     fn remove_group(&mut self, id: u32) {
         let group = self.groups.remove(id as usize);
         let hash = self.hasher.hash_one((group.node, &*group.name));
-        if let Ok(entry) = self.groups_by_name.find_entry(hash, |&other| other == id) {
-            entry.remove();
-        }
+        self.groups_by_name.remove(hash, id);
         if let Some(next) = group.next {
             self.groups[next as usize].previous = group.previous;
         }

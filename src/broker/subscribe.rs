@@ -11,6 +11,7 @@ use crate::wire::{
     Filters, Malformed, PacketType, Properties, ReasonCode, RetainHandling, SubAck, Subscribe,
     SubscribeFilter, SubscriptionOptions, Unsubscribe, Version,
 };
+use std::borrow::Cow;
 
 /// A filter that is not one ends the connection, as in Mosquitto.
 const BAD_FILTER: Malformed = Malformed::packet("invalid topic filter");
@@ -29,6 +30,19 @@ const RECORD_BYTES: usize = 4096;
 const LEVELS: usize = 10;
 const BYTES: usize = 1024;
 
+/// Whether a filter may be asked for.
+fn good(asked: SubscribeFilter<'_>) -> Result<SubscribeFilter<'_>, Malformed> {
+    match Filter::parse(asked.filter) {
+        Err(_) => Err(BAD_FILTER),
+        // [MQTT-3.8.3-4]
+        Ok(Filter { share: Some(_), .. }) if asked.options.no_local => {
+            let what = "no local on a shared subscription";
+            Err(Malformed::protocol(what))
+        }
+        Ok(_) => Ok(asked),
+    }
+}
+
 /// A SUBSCRIBE or UNSUBSCRIBE while the broker goes from filter to filter.
 pub(super) struct Request {
     id: ConnId,
@@ -38,6 +52,10 @@ pub(super) struct Request {
     /// SUBACK or UNSUBACK.
     answer: PacketType,
     identifier: u32,
+    /// Where the next filter begins.
+    at: usize,
+    /// All filters were looked at: now they take effect.
+    are_good: bool,
     /// There is no room to keep what it asks for.
     is_refused: bool,
     /// The codes of the filters so far.
@@ -91,18 +109,6 @@ impl Broker {
             "Received SUBSCRIBE from {}",
             self.sessions.get(session_id).name()
         );
-        // All filters are looked at before any of them takes effect.
-        for SubscribeFilter { filter, options } in subscribe.filters() {
-            match Filter::parse(filter) {
-                Err(_) => return self.refuse_packet(id, BAD_FILTER),
-                // [MQTT-3.8.3-4]
-                Ok(Filter { share: Some(_), .. }) if options.no_local => {
-                    let what = "no local on a shared subscription";
-                    return self.refuse_packet(id, Malformed::protocol(what));
-                }
-                Ok(_) => {}
-            }
-        }
         let is_kept = self.sessions.get(session_id).is_recorded();
         let request = Request {
             id,
@@ -116,8 +122,10 @@ impl Broker {
             limit: None,
             has_too_many: false,
             promise: Place::START,
+            at: 0,
+            are_good: false,
         };
-        self.go_through(request, subscribe.filters());
+        self.go_through(request, subscribe.filters().rest().into());
     }
 
     pub(super) fn unsubscribe(
@@ -131,10 +139,6 @@ impl Broker {
             "Received UNSUBSCRIBE from {}",
             self.sessions.get(session_id).name()
         );
-        let mut filters = unsubscribe.filters();
-        if filters.any(|asked| Filter::parse(asked.filter).is_err()) {
-            return self.refuse_packet(id, BAD_FILTER);
-        }
         let request = Request {
             id,
             session_id,
@@ -147,42 +151,59 @@ impl Broker {
             limit: None,
             has_too_many: false,
             promise: Place::START,
+            at: 0,
+            are_good: false,
         };
-        self.go_through(request, unsubscribe.filters());
+        self.go_through(request, unsubscribe.filters().rest().into());
     }
 
-    /// Goes from filter to filter, as far as a slice of work reaches, and answers after the last.
-    /// What is left then is a job; the connection is not read on before it is done.
-    fn go_through(&mut self, mut request: Request, mut filters: Filters<'_>) {
-        while !filters.rest().is_empty() {
+    /// Goes from filter to filter, as far as a slice of work reaches: once to look at all of them,
+    /// once more to let them take effect. Then it answers. What is left at the end of the slice is
+    /// a job; the connection is not read on before it is done.
+    fn go_through(&mut self, mut request: Request, filters: Cow<'_, [u8]>) {
+        let version = (request.answer == PacketType::SubAck).then_some(request.version);
+        loop {
+            if request.at == filters.len() {
+                if request.are_good {
+                    return self.answer_request(&request);
+                }
+                (request.are_good, request.at) = (true, 0);
+            }
             if self.is_slice_over() {
                 request.promise = self.journal.promise;
                 self.pause_for_job(request.id);
-                return self.begin_job(Job::Filters(request, filters.rest().into()));
+                return self.begin_job(Job::Filters(request, filters.into_owned()));
             }
             self.work += 1;
-            let Some(asked) = filters.next() else { break };
-            let reason = match request.answer {
-                PacketType::UnsubAck => self.unsubscribe_one(request.session_id, asked.filter),
-                _ if request.is_refused => ReasonCode::QUOTA_EXCEEDED,
-                _ => self.subscribe_one(request.session_id, asked, request.identifier),
-            };
-            request.note(reason);
+            let mut rest = Filters::resume(version, &filters[request.at..]);
+            let asked = rest.next().unwrap_or(Err(BAD_FILTER)).and_then(good);
+            request.at = filters.len() - rest.rest().len();
+            match asked {
+                Err(malformed) => return self.refuse_packet(request.id, malformed),
+                Ok(asked) if request.are_good => self.obey(&mut request, asked),
+                Ok(_) => {}
+            }
         }
-        self.answer_request(&request);
     }
 
-    /// Goes on with a SUBSCRIBE or UNSUBSCRIBE that is a job; whether its connection is still
-    /// there is looked at first.
-    pub(super) fn continue_request(&mut self, request: Request, rest: &[u8]) {
+    fn obey(&mut self, request: &mut Request, asked: SubscribeFilter<'_>) {
+        let reason = match request.answer {
+            PacketType::UnsubAck => self.unsubscribe_one(request.session_id, asked.filter),
+            _ if request.is_refused => ReasonCode::QUOTA_EXCEEDED,
+            _ => self.subscribe_one(request.session_id, asked, request.identifier),
+        };
+        request.note(reason);
+    }
+
+    /// Goes on with a SUBSCRIBE or UNSUBSCRIBE that is a job, if its connection is still there.
+    pub(super) fn continue_request(&mut self, request: Request, filters: Vec<u8>) {
         let id = request.id;
         let Some(conn) = self.conn(id).filter(|conn| !conn.is_closing()) else {
             return;
         };
         conn.waits_for_job = false;
         self.journal.promise = request.promise;
-        let version = (request.answer == PacketType::SubAck).then_some(request.version);
-        self.go_through(request, Filters::resume(version, rest));
+        self.go_through(request, filters.into());
         self.resume_if_drained(id);
     }
 
@@ -340,7 +361,7 @@ impl Broker {
     }
 
     /// The filter as it is in the whole broker: behind the listener's `mount_point`.
-    fn mounted<'a>(&self, session_id: SessionId, filter: &'a str) -> std::borrow::Cow<'a, str> {
+    fn mounted<'a>(&self, session_id: SessionId, filter: &'a str) -> Cow<'a, str> {
         let listener = usize::from(self.sessions.get(session_id).listener);
         let mount_point = &self.settings.listeners[listener].mount_point;
         match mount_point.is_empty() {

@@ -8,10 +8,9 @@ use super::session::SessionId;
 use super::share::Group;
 use crate::store::journal::Placed;
 use crate::topic::table::NONE;
-use crate::topic::{NodeId, Table};
+use crate::topic::{Index, NodeId, Table};
 use crate::wire::SubscriptionOptions;
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use slab::Slab;
 
 /// A subscription, by its slot.
@@ -47,7 +46,7 @@ pub(super) struct Subscriptions {
     pub(super) table: Table,
     pub(super) slab: Slab<Subscription>,
     pub(super) groups: Slab<Group>,
-    pub(super) groups_by_name: HashTable<u32>,
+    pub(super) groups_by_name: Index,
     pub(super) hasher: FixedState,
     /// How many are shared.
     pub(super) shared_count: usize,
@@ -63,7 +62,7 @@ impl Subscriptions {
             table: Table::new(seed),
             slab: Slab::new(),
             groups: Slab::new(),
-            groups_by_name: HashTable::new(),
+            groups_by_name: Index::default(),
             hasher: FixedState::with_seed(seed.rotate_left(32)),
             shared_count: 0,
         }

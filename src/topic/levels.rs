@@ -5,8 +5,8 @@
 //! is written anew, so memory follows what is in use. The hash is keyed by a seed from outside:
 //! strangers choose the levels.
 
+use super::index::Index;
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 /// The number of an interned level.
@@ -14,7 +14,7 @@ pub type LevelId = u32;
 
 /// Interned levels, counted.
 pub struct Levels {
-    index: HashTable<LevelId>,
+    index: Index,
     entries: Vec<Entry>,
     free: Vec<LevelId>,
     bytes: Vec<u8>,
@@ -34,7 +34,7 @@ impl Levels {
     /// No levels; `seed` keys the hash.
     pub fn new(seed: u64) -> Levels {
         Levels {
-            index: HashTable::new(),
+            index: Index::default(),
             entries: Vec::new(),
             free: Vec::new(),
             bytes: Vec::new(),
@@ -47,7 +47,7 @@ impl Levels {
     #[inline]
     pub fn lookup(&self, level: &[u8]) -> Option<LevelId> {
         let hash = self.hasher.hash_one(level);
-        self.index.find(hash, |&id| self.text(id) == level).copied()
+        self.index.find(hash, |&id| self.text(id) == level)
     }
 
     /// The number of a level, interned now if need be, and counted once more.
@@ -76,8 +76,8 @@ impl Levels {
             hasher,
             ..
         } = self;
-        let hash_of = |id: &LevelId| hasher.hash_one(slice(entries, bytes, *id));
-        index.insert_unique(hasher.hash_one(level), id, hash_of);
+        let hash_of = |id| hasher.hash_one(slice(entries, bytes, id));
+        index.insert(hasher.hash_one(level), id, hash_of);
         id
     }
 
@@ -90,9 +90,7 @@ impl Levels {
         }
         self.garbage += usize::from(entry.len);
         let hash = self.hasher.hash_one(self.text(id));
-        if let Ok(found) = self.index.find_entry(hash, |&other| other == id) {
-            found.remove();
-        }
+        self.index.remove(hash, id);
         self.free.push(id);
         if self.garbage > 4096 && self.garbage > self.bytes.len() / 2 {
             self.compact();

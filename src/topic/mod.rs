@@ -2,6 +2,7 @@
 //!
 //! - [`filter`]: what a good Topic Filter is, Shared Subscriptions, and the slow obvious match.
 //! - [`levels`]: the interner; each distinct Topic Level is kept once and has a small number.
+//! - [`Index`]: numbers by hash, in tables that grow one by one.
 //! - [`table`]: the trie of interned levels in flat arrays; values are plain numbers of the caller.
 //! - `recent`: the answers for the names that came last.
 //! - [`walk`]: enumerating stored names that match a filter, in slices, while the table changes.
@@ -10,12 +11,14 @@
 //! a retained message do. Bounds: 44 bytes per node and about 10 per edge, a level's bytes once.
 
 pub mod filter;
+mod index;
 pub mod levels;
 mod recent;
 pub mod table;
 pub mod walk;
 
 pub use filter::{BadFilter, Filter, matches};
+pub use index::Index;
 pub use table::{Matches, NodeId, Table};
 pub use walk::Cursor;
 

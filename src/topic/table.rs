@@ -7,10 +7,10 @@
 //! memory at a million filters; against one hash probe per wildcard shape it is a little slower,
 //! but no client can make it slow by subscribing to many shapes.
 
+use super::index::Index;
 use super::levels::{LevelId, Levels};
 use super::recent::Recent;
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use std::hash::BuildHasher;
 
 /// A node of the table: a topic name or filter, or the beginning of one.
@@ -64,7 +64,7 @@ impl Node {
 /// Topic names or filters, each with two numbers of the caller's.
 pub struct Table {
     pub(super) nodes: Vec<Node>,
-    edges: HashTable<u32>,
+    edges: Index,
     free: u32,
     pub(super) levels: Levels,
     hasher: FixedState,
@@ -88,7 +88,7 @@ impl Table {
     pub fn new(seed: u64) -> Table {
         Table {
             nodes: vec![Node::new(NONE, NONE)],
-            edges: HashTable::new(),
+            edges: Index::default(),
             free: NONE,
             levels: Levels::new(seed),
             hasher: FixedState::with_seed(seed ^ 0x9e37_79b9_7f4a_7c15),
@@ -258,7 +258,6 @@ impl Table {
         };
         self.edges
             .find(self.edge_hash(parent, level), is_edge)
-            .copied()
             .unwrap_or(NONE)
     }
 
@@ -286,7 +285,7 @@ impl Table {
                     hasher,
                     ..
                 } = self;
-                edges.insert_unique(hash, id, |&node| {
+                edges.insert(hash, id, |node| {
                     let Node { parent, level, .. } = nodes[node as usize];
                     hasher.hash_one(u64::from(parent) << 32 | u64::from(level))
                 });
@@ -327,9 +326,7 @@ impl Table {
                     self.nodes[next as usize].previous = previous;
                 }
                 let hash = self.edge_hash(parent, level);
-                if let Ok(edge) = self.edges.find_entry(hash, |&node| node == id) {
-                    edge.remove();
-                }
+                self.edges.remove(hash, id);
                 self.levels.release(level);
             }
         }

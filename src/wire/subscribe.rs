@@ -72,7 +72,7 @@ pub struct SubscribeFilter<'a> {
     pub options: SubscriptionOptions,
 }
 
-/// SUBSCRIBE, checked.
+/// SUBSCRIBE, checked but for its filters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Subscribe<'a> {
     /// Packet Identifier.
@@ -83,7 +83,8 @@ pub struct Subscribe<'a> {
     filters: &'a [u8],
 }
 
-/// The filters of a SUBSCRIBE or UNSUBSCRIBE, in their order.
+/// The filters of a SUBSCRIBE or UNSUBSCRIBE, in their order. They are checked as they are read:
+/// there may be so many that this is work for more than one turn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Filters<'a> {
     reader: Reader<'a>,
@@ -92,8 +93,7 @@ pub struct Filters<'a> {
 }
 
 impl<'a> Filters<'a> {
-    /// Filters that were checked before: the [`rest`](Filters::rest) of a SUBSCRIBE of this
-    /// version, or of an UNSUBSCRIBE.
+    /// Those in the [`rest`](Filters::rest) of a SUBSCRIBE of this version, or of an UNSUBSCRIBE.
     pub fn resume(version: Option<Version>, rest: &'a [u8]) -> Filters<'a> {
         let reader = Reader::new(rest);
         Filters { reader, version }
@@ -103,33 +103,29 @@ impl<'a> Filters<'a> {
     pub fn rest(&self) -> &'a [u8] {
         self.reader.rest()
     }
-
-    fn read(&mut self) -> Result<SubscribeFilter<'a>, Malformed> {
-        let filter = self.reader.name()?;
-        let options = match self.version {
-            Some(version) => SubscriptionOptions::from_byte(version, self.reader.u8()?)?,
-            None => SubscriptionOptions::default(),
-        };
-        Ok(SubscribeFilter { filter, options })
-    }
-
-    /// Looks at all of them; there is one at least [MQTT-3.8.3-2] [MQTT-3.10.3-2].
-    fn check(mut self, what: &'static str) -> Result<(), Malformed> {
-        if self.reader.is_empty() {
-            return Err(Malformed::protocol(what));
-        }
-        while !self.reader.is_empty() {
-            self.read()?;
-        }
-        Ok(())
-    }
 }
 
 impl<'a> Iterator for Filters<'a> {
-    type Item = SubscribeFilter<'a>;
+    type Item = Result<SubscribeFilter<'a>, Malformed>;
 
-    fn next(&mut self) -> Option<SubscribeFilter<'a>> {
-        self.read().ok()
+    /// The next filter, or what is wrong with it; nothing more comes after that.
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.reader.is_empty() {
+            return None;
+        }
+        let mut read = || {
+            let filter = self.reader.name()?;
+            let options = match self.version {
+                Some(version) => SubscriptionOptions::from_byte(version, self.reader.u8()?)?,
+                None => SubscriptionOptions::default(),
+            };
+            Ok(SubscribeFilter { filter, options })
+        };
+        let filter = read();
+        if filter.is_err() {
+            self.reader = Reader::new(&[]);
+        }
+        Some(filter)
     }
 }
 
@@ -144,7 +140,9 @@ impl<'a> Subscribe<'a> {
             _ => Properties::default(),
         };
         let filters = reader.rest();
-        Filters::resume(Some(version), filters).check("a SUBSCRIBE without a filter")?;
+        if filters.is_empty() {
+            return Err(Malformed::protocol("a SUBSCRIBE without a filter"));
+        }
         Ok(Subscribe {
             packet_id,
             properties,
@@ -187,7 +185,7 @@ impl<'a> Subscribe<'a> {
     }
 }
 
-/// UNSUBSCRIBE, checked.
+/// UNSUBSCRIBE, checked but for its filters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Unsubscribe<'a> {
     /// Packet Identifier.
@@ -208,7 +206,9 @@ impl<'a> Unsubscribe<'a> {
             _ => Properties::default(),
         };
         let filters = reader.rest();
-        Filters::resume(None, filters).check("an UNSUBSCRIBE without a filter")?;
+        if filters.is_empty() {
+            return Err(Malformed::protocol("an UNSUBSCRIBE without a filter"));
+        }
         Ok(Unsubscribe {
             packet_id,
             properties,

@@ -29,7 +29,7 @@ fn wire_decode(version: Version, from: From, bytes: &[u8]) -> Result<Packet, wir
     }
     let from_server = from == From::Server;
     let packet = wire::Packet::decode(wire_version(version), header, body, from_server)?;
-    Ok(owned(packet))
+    owned(packet)
 }
 
 fn owned_connect(connect: &wire::Connect<'_>) -> Connect {
@@ -57,7 +57,7 @@ fn owned_connect(connect: &wire::Connect<'_>) -> Connect {
     }
 }
 
-fn owned(packet: wire::Packet<'_>) -> Packet {
+fn owned(packet: wire::Packet<'_>) -> Result<Packet, wire::Malformed> {
     let ack = |ack: wire::Ack<'_>| Ack {
         packet_id: ack.packet_id,
         code: ack.reason.0,
@@ -68,7 +68,7 @@ fn owned(packet: wire::Packet<'_>) -> Packet {
         properties: list(ack.properties),
         codes: ack.codes.to_vec(),
     };
-    match packet {
+    Ok(match packet {
         wire::Packet::ConnAck(p) => Packet::ConnAck(ConnAck {
             session_present: p.session_present,
             code: p.reason.0,
@@ -92,14 +92,16 @@ fn owned(packet: wire::Packet<'_>) -> Packet {
             properties: list(p.properties),
             filters: p
                 .filters()
-                .map(|f| (f.filter.to_string(), f.options.to_byte()))
-                .collect(),
+                .map(|f| f.map(|f| (f.filter.to_string(), f.options.to_byte())))
+                .collect::<Result<_, _>>()?,
         }),
         wire::Packet::SubAck(p) => Packet::SubAck(suback(p)),
         wire::Packet::Unsubscribe(p) => Packet::Unsubscribe(Unsubscribe {
             packet_id: p.packet_id,
             properties: list(p.properties),
-            filters: p.filters().map(|f| f.filter.to_string()).collect(),
+            filters: (p.filters())
+                .map(|f| f.map(|f| f.filter.to_string()))
+                .collect::<Result<_, _>>()?,
         }),
         wire::Packet::UnsubAck(p) => Packet::UnsubAck(suback(p)),
         wire::Packet::PingReq => Packet::PingReq,
@@ -112,7 +114,7 @@ fn owned(packet: wire::Packet<'_>) -> Packet {
             code: p.reason.0,
             properties: list(p.properties),
         }),
-    }
+    })
 }
 
 fn list(properties: wire::Properties<'_>) -> Vec<Property> {
@@ -163,12 +165,12 @@ fn wire_round_trip(version: Version, from: From, bytes: &[u8]) -> Vec<u8> {
         wire::Packet::PubRel(p) => p.encode(v, wire::PacketType::PubRel, &mut out),
         wire::Packet::PubComp(p) => p.encode(v, wire::PacketType::PubComp, &mut out),
         wire::Packet::Subscribe(p) => {
-            let filters: Vec<_> = p.filters().collect();
+            let filters: Vec<_> = p.filters().map(|f| f.expect("good")).collect();
             wire::Subscribe::encode(v, p.packet_id, p.properties, &filters, &mut out);
         }
         wire::Packet::SubAck(p) => p.encode(v, wire::PacketType::SubAck, &mut out),
         wire::Packet::Unsubscribe(p) => {
-            let filters: Vec<_> = p.filters().map(|f| f.filter).collect();
+            let filters: Vec<_> = p.filters().map(|f| f.expect("good").filter).collect();
             wire::Unsubscribe::encode(v, p.packet_id, p.properties, &filters, &mut out);
         }
         wire::Packet::UnsubAck(p) => p.encode(v, wire::PacketType::UnsubAck, &mut out),

@@ -57,8 +57,10 @@ fn a_long_subscribe_is_done_in_slices_and_answered_after_the_last() {
     let conn = world.links[client].conn;
     let packet = many_filters(95);
     assert_eq!(world.broker.receive(conn, &packet, world.now), packet.len());
-    for slice in 1..10 {
-        assert_eq!(world.broker.subscriptions.slab.len(), slice * 10);
+    for slice in 1..=18 {
+        // All filters are looked at before the first takes effect.
+        let done = (slice * 10_usize).saturating_sub(95);
+        assert_eq!(world.broker.subscriptions.slab.len(), done);
         assert!(!world.broker.takes_input(conn), "what follows has to wait");
         assert!(world.broker.poll_writable().is_none(), "no answer yet");
         assert_eq!(world.broker.poll_timeout(), Some(world.now.mono_ms));
@@ -69,6 +71,19 @@ fn a_long_subscribe_is_done_in_slices_and_answered_after_the_last() {
     let codes = world.links[client].inbox.len() - 5;
     assert_eq!(codes, 95);
     assert_eq!(world.broker.subscriptions.slab.len(), 95);
+}
+
+#[test]
+fn a_bad_filter_at_the_end_of_a_long_subscribe_undoes_all_of_it() {
+    let mut world = small_slices();
+    let client = world.connect(&hello(Version::V311, "c"));
+    let mut packet = vec![0x82, 0xa4, 0x01, 0, 9];
+    packet.extend([0, 1, b'a', 0].repeat(40));
+    packet.extend([0, 1]);
+    world.send(client, &packet);
+    assert!(world.links[client].is_closed, "the last filter is cut off");
+    assert!(world.packets(client).is_empty(), "without an answer");
+    assert_eq!(world.broker.subscriptions.slab.len(), 0);
 }
 
 #[test]
