@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::throughput::UNTHROTTLED;
 use super::{AWAY, Context, Mark, drain, join};
 use crate::broker::{Broker, Contestant};
 use crate::flow::{self, Flow, Publishing};
@@ -25,7 +26,7 @@ pub fn run(
     let mut net = Net::new()?;
     let mut flow = Flow::default();
     flow.subscriber_away(1);
-    join_publishers(&mut net, &mut flow, &broker, messages)?;
+    join_publishers(&mut net, &mut flow, &broker, messages, 300)?;
 
     let empty = proc::resident(broker.pid())? as f64;
     let mark = Mark::new(&broker, &flow)?;
@@ -63,6 +64,33 @@ pub fn run(
     Ok(())
 }
 
+/// The same without a restart: what it costs to queue a message and to deliver it later.
+pub fn in_and_out(c: &Context<'_>, b: &Contestant, sink: &mut Sink<'_>) -> Result<(), String> {
+    let counts: &[u64] = if c.full {
+        &[50_000, 500_000]
+    } else {
+        &[50_000]
+    };
+    for &count in counts {
+        let broker = Broker::start(b, c.dir, UNTHROTTLED)?;
+        client::lasting_session(broker.port, AWAY, "bench/away/+", 1)?;
+        let (mut net, mut flow) = (Net::new()?, Flow::default());
+        flow.subscriber_away(1);
+        join_publishers(&mut net, &mut flow, &broker, count, 64)?;
+        let empty = proc::resident(broker.pid())? as f64;
+        let mark = Mark::new(&broker, &flow)?;
+        flow::run_for(&mut net, &mut flow, LIMIT)?;
+        flow::settle(&mut net, &mut flow)?;
+        let part = format!("{}k in", count / 1000);
+        mark.until_now(&broker, &flow)?.report(&part, sink)?;
+        let each = (proc::resident(broker.pid())? as f64 - empty) / count as f64;
+        sink.part(&part, "memory per message", Unit::Bytes, each);
+        let part = format!("{}k out", count / 1000);
+        drain(&mut net, &mut flow, &broker)?.report(&part, sink)?;
+    }
+    Ok(())
+}
+
 /// Ends the broker, starts it on what it kept, and reports that.
 fn restart(broker: Broker, empty: f64, count: f64, sink: &mut Sink<'_>) -> Result<Broker, String> {
     let (broker, stopped) = broker.restart()?;
@@ -80,6 +108,7 @@ fn join_publishers(
     flow: &mut Flow,
     broker: &Broker,
     messages: u64,
+    payload_bytes: usize,
 ) -> Result<(), String> {
     for i in 0..PUBLISHERS {
         let peer = join(net, broker, &format!("bench-pub-{i}"))?;
@@ -90,7 +119,7 @@ fn join_publishers(
                 topics: 0,
                 retain: false,
                 qos: 1,
-                payload_bytes: 300,
+                payload_bytes,
                 window: 100,
                 copies: 1,
                 closed_loop: false,

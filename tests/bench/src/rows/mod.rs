@@ -131,6 +131,13 @@ pub const ALL: &[Scenario] = &[
         run: tables::retained,
     },
     Scenario {
+        name: "in-and-out",
+        about: "50k and 500k (50k) messages queued for a session that is away, then delivered",
+        brokers: MEMORY,
+        runs: (1, 3),
+        run: backlog::in_and_out,
+    },
+    Scenario {
         name: "idle",
         about: "10k (2k) idle connections with a subscription: memory, wake-ups, cost to connect",
         brokers: MEMORY,
