@@ -5,9 +5,9 @@
 //! Each scene has a fresh broker. What is counted begins when the scene is prepared; the longest
 //! turn is also that of the preparation, which is told beside it. Turns are measured by the clock:
 //! whoever else uses the broker's core makes them longer. So the broker comes before others here,
-//! where the system lets us (as root), and how long its loop waited for the core in all is reported:
-//! only where that is next to nothing, long turns are the broker's own. (The kernel gives the others
-//! a twentieth of a core in any case; they take it where the broker is busy for long.)
+//! where the system lets us (as root), and how long its loop waited for the core in all is told:
+//! only where that is next to nothing, long turns are the broker's own. (The kernel gives others a
+//! twentieth of a core in any case; they take it where the broker is busy for long.)
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
