@@ -174,7 +174,7 @@ impl Broker {
                 self.pause_for_job(request.id);
                 return self.begin_job(Job::Filters(request, filters.into_owned()));
             }
-            self.work += 1;
+            self.work += if request.are_good { 2 } else { 1 };
             let mut rest = Filters::resume(version, &filters[request.at..]);
             let asked = rest.next().unwrap_or(Err(BAD_FILTER)).and_then(good);
             request.at = filters.len() - rest.rest().len();

@@ -15,6 +15,10 @@ use crate::store::journal::Place;
 use crate::store::{DeliveryId, Stage};
 use crate::wire::{PacketType, QoS, Window};
 
+/// Packets of one transmission: a large buffer has room for very many small ones, and those that
+/// have expired take no room at all.
+const ITEMS_MAX: usize = 2000;
+
 /// Where a thing that is sent comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
@@ -103,7 +107,7 @@ impl Broker {
         let mut skipped = partial.taken;
         let mut progress = self.begin_progress(session);
         let mut forced = partial.source.filter(|_| partial.taken > 0);
-        while window.room() > 0 {
+        while window.room() > 0 && self.transit.items.len() < ITEMS_MAX {
             let start = window.len();
             let source = match progress.only_qos0 {
                 true => progress.qos0.map(|_| Source::QoS0),

@@ -117,7 +117,7 @@ impl Seam {
     /// A connection from `address`; its number, or `None` if the broker refuses it.
     pub fn accept(&mut self, address: &str, listener: u16) -> Option<usize> {
         let peer = Peer {
-            address: address.to_string(),
+            address: address.into(),
             listener,
         };
         let id = self.broker.accept(peer, self.now)?;
