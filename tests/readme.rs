@@ -289,7 +289,7 @@ impl Pair {
         };
         let mut broker = Broker::new(settings, 1, now);
         let peer = Peer {
-            address: "192.0.2.7:53970".to_owned(),
+            address: "192.0.2.7:53970".into(),
             listener: 0,
         };
         let id = broker.accept(peer, now).expect("the broker has room");

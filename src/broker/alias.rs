@@ -4,11 +4,13 @@ use super::{Broker, ConnId};
 use crate::wire::{Malformed, ReasonCode};
 use std::collections::HashMap;
 
+/// The topics that a client gave aliases to; slot 0 is alias 1.
+pub(super) type InboundAliases = Vec<Option<Box<[u8]>>>;
+
 /// The aliases that we gave to a client: the first topics sent to it get one, for good.
 ///
 /// Alias `n` belongs to `order[n - 1]`. An alias given in a transmission that the socket did not
 /// take is taken back.
-#[derive(Default)]
 pub(super) struct OutboundAliases {
     maximum: u16,
     by_topic: HashMap<Box<[u8]>, u16>,
@@ -16,15 +18,18 @@ pub(super) struct OutboundAliases {
 }
 
 impl OutboundAliases {
-    pub(super) fn set_maximum(&mut self, maximum: u16) {
-        self.maximum = maximum;
+    /// Room for this many aliases; none if there are to be none.
+    pub(super) fn with_maximum(maximum: u16) -> Option<Box<OutboundAliases>> {
+        let aliases = || OutboundAliases {
+            maximum,
+            by_topic: HashMap::new(),
+            order: Vec::new(),
+        };
+        (maximum > 0).then(|| Box::new(aliases()))
     }
 
     /// The alias of a topic that has one, and `true` if it was given just now.
     pub(super) fn get_or_give(&mut self, topic: &[u8]) -> Option<(u16, bool)> {
-        if self.maximum == 0 {
-            return None;
-        }
         if let Some(&alias) = self.by_topic.get(topic) {
             return Some((alias, false));
         }
@@ -67,9 +72,10 @@ impl Broker {
             return Err(invalid);
         }
         let slot = usize::from(alias) - 1;
-        if conn.inbound_aliases.len() <= slot {
-            conn.inbound_aliases.resize(slot + 1, None);
+        let aliases = conn.inbound_aliases.get_or_insert_default();
+        if aliases.len() <= slot {
+            aliases.resize(slot + 1, None);
         }
-        Ok(&mut conn.inbound_aliases[slot])
+        Ok(&mut aliases[slot])
     }
 }

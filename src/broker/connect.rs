@@ -4,6 +4,7 @@
 //! if the listener has a password file, and the packet waits meanwhile; [`Broker::admit`] ends an
 //! older connection of the same client, finds or makes the session, and answers.
 
+use super::alias::OutboundAliases;
 use super::connack::Greeting;
 use super::connection::{Peer, State};
 use super::session::{EXPIRES_NEVER, SessionId};
@@ -420,8 +421,8 @@ impl Broker {
             .properties
             .integer(PropertyId::TopicAliasMaximum)
             .unwrap_or(0) as u16;
-        conn.outbound_aliases
-            .set_maximum(aliases.min(listener.max_topic_alias_broker));
+        let aliases = aliases.min(listener.max_topic_alias_broker);
+        conn.outbound_aliases = OutboundAliases::with_maximum(aliases);
         conn.silence_max_ms = Some(silence_ms).filter(|&ms| ms != 0);
         // What earlier connections of the session changed may not be durable yet.
         if session.is_recorded() {

@@ -1,5 +1,6 @@
 //! Connections: what is known of a network connection, from its first byte to its last.
 
+use super::alias::{InboundAliases, OutboundAliases};
 use super::session::SessionId;
 use super::timer::Timer;
 use super::transmit::Partial;
@@ -12,7 +13,7 @@ use std::collections::VecDeque;
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Address and port, or what stands for them, for log lines.
-    pub address: String,
+    pub address: Box<str>,
     /// Which of [`super::Settings::listeners`] took it.
     pub listener: u16,
 }
@@ -47,9 +48,10 @@ pub(super) struct Connection {
     pub(super) max_packet_size: usize,
     /// Request Problem Information: whether Reason Strings are welcome.
     pub(super) wants_problems: bool,
-    /// The topics that the client gave aliases to; slot 0 is alias 1.
-    pub(super) inbound_aliases: Vec<Option<Box<[u8]>>>,
-    pub(super) outbound_aliases: super::alias::OutboundAliases,
+    /// The aliases that it gave, if it gave some.
+    pub(super) inbound_aliases: Option<Box<InboundAliases>>,
+    /// The aliases that it was given, if it takes any.
+    pub(super) outbound_aliases: Option<Box<OutboundAliases>>,
     pub(super) replies: Replies,
     pub(super) partial: Partial,
     pub(super) is_listed_writable: bool,
@@ -145,12 +147,18 @@ impl Replies {
     }
 
     pub(super) fn pop(&mut self) {
-        let popped = self.queue.pop_front();
-        if popped.is_some_and(Reply::is_encoded) {
+        let is_encoded = self.queue.pop_front().is_some_and(Reply::is_encoded);
+        if is_encoded {
             let bytes = self.encoded.pop_front();
             self.encoded_bytes -= bytes.map_or(0, |bytes| bytes.len());
         }
-        if self.queue.is_empty() {
+        if !self.queue.is_empty() {
+            return;
+        }
+        if is_encoded {
+            // CONNACK or SUBACK: many clients never get another packet that is no message.
+            (self.queue, self.encoded) = Default::default();
+        } else {
             // A burst's memory goes back; the daily amount stays.
             self.queue.shrink_to(1024);
         }
@@ -190,8 +198,8 @@ impl Connection {
             send_maximum: usize::from(u16::MAX),
             max_packet_size: usize::MAX,
             wants_problems: true,
-            inbound_aliases: Vec::new(),
-            outbound_aliases: super::alias::OutboundAliases::default(),
+            inbound_aliases: None,
+            outbound_aliases: None,
             replies: Replies::default(),
             partial: Partial::default(),
             is_listed_writable: false,

@@ -88,8 +88,8 @@ impl Broker {
             return (0, None);
         }
         let mut given = None;
-        if version == Version::V5 {
-            if let Some((alias, is_new)) = conn.outbound_aliases.get_or_give(publish.topic) {
+        if let Some(aliases) = &mut conn.outbound_aliases {
+            if let Some((alias, is_new)) = aliases.get_or_give(publish.topic) {
                 let topic = publish.topic;
                 publish.topic_alias = Some(alias);
                 if !is_new {
@@ -103,7 +103,7 @@ impl Broker {
                 if is_new && is_good {
                     given = Some(alias);
                 } else if is_new {
-                    conn.outbound_aliases.take_back_from(alias);
+                    aliases.take_back_from(alias);
                 }
                 len = publish.encoded_len(version);
             }

@@ -62,7 +62,7 @@ impl Broker {
             let mut next = self.subscriptions.first_of(node);
             while let Some(id) = next {
                 let subscription = self.subscriptions.get(id);
-                next = subscription.next;
+                next = subscription.next.get();
                 if is_kept(subscription.session) {
                     return true;
                 }

@@ -106,7 +106,7 @@ impl Broker {
             return None;
         }
         let peer = Peer {
-            address: String::new(),
+            address: Box::default(),
             listener: 0,
         };
         let now_ms = self.now.mono_ms;

@@ -62,7 +62,7 @@ impl Broker {
     ) -> SessionId {
         let listener = self.listener_of(&owned.listener, &owned.mount_point);
         let peer = Peer {
-            address: String::new(),
+            address: Box::default(),
             listener,
         };
         let id = self.create_session(&owned.client_id, &peer);

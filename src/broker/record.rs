@@ -115,7 +115,7 @@ impl Broker {
         }
         let subscription = self.subscriptions.get(id);
         let filter = self.subscriptions.table.text(subscription.node);
-        let group = subscription.group.map(|group| group as usize);
+        let group = subscription.group.get().map(|group| group as usize);
         let record = Record::Subscribe(record::Subscription {
             key,
             filter: std::str::from_utf8(&filter).unwrap_or_default(),

@@ -78,7 +78,7 @@ impl Broker {
             let mut line = String::from_utf8_lossy(&filter).into_owned();
             let session = self.sessions.get(subscription.session);
             let qos = subscription.options.qos as u8;
-            let shared = if subscription.group.is_some() {
+            let shared = if subscription.group.get().is_some() {
                 " shared"
             } else {
                 ""

@@ -74,7 +74,7 @@ impl Broker {
     fn route_to_node(&mut self, node: NodeId, routed: Routed) {
         let mut next = self.subscriptions.first_of(node);
         while let Some(id) = next {
-            next = self.subscriptions.get(id).next;
+            next = self.subscriptions.get(id).next.get();
             self.route_to_subscription(id, routed, None);
         }
         self.route_to_groups(node, routed.message, routed.publisher);
@@ -89,7 +89,7 @@ impl Broker {
             let mut next = self.subscriptions.first_of(node);
             while let Some(id) = next {
                 let subscription = self.subscriptions.get(id);
-                next = subscription.next;
+                next = subscription.next.get();
                 let qos = best.entry(subscription.session).or_default();
                 *qos = (*qos).max(Some(subscription.options.qos));
             }
@@ -98,7 +98,7 @@ impl Broker {
             let mut next = self.subscriptions.first_of(node);
             while let Some(id) = next {
                 let subscription = self.subscriptions.get(id);
-                next = subscription.next;
+                next = subscription.next.get();
                 let session = subscription.session;
                 if self.sessions.get(session).version == Version::V5 {
                     self.route_to_subscription(id, routed, None);

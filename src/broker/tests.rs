@@ -69,7 +69,7 @@ impl World {
     /// A network connection that has sent nothing yet.
     fn dial(&mut self, version: Version, listener: u16) -> Client {
         let peer = Peer {
-            address: "192.0.2.1:50000".to_string(),
+            address: "192.0.2.1:50000".into(),
             listener,
         };
         let conn = self.broker.accept(peer, self.now).expect("there is room");

@@ -162,7 +162,9 @@ impl Broker {
         self.transit.items = items;
         let Some(conn) = self.conn(id) else { return };
         if let Some(alias) = first_lost {
-            conn.outbound_aliases.take_back_from(alias);
+            if let Some(aliases) = &mut conn.outbound_aliases {
+                aliases.take_back_from(alias);
+            }
         }
         let taken = match end {
             Some(end) => n - end,

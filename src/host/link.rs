@@ -84,7 +84,7 @@ impl Link {
             stream,
             life: Life::Open(conn),
             held: Held::Nothing,
-            may_have_more: true,
+            may_have_more: false,
             is_ending: false,
             is_broken: false,
             verified: None,
@@ -328,9 +328,9 @@ impl Link {
         }
     }
 
-    /// The kernel takes output again.
-    pub fn unblock(&mut self) {
-        self.is_blocked = false;
+    /// The kernel takes output again; whether that was waited for.
+    pub fn unblock(&mut self) -> bool {
+        std::mem::take(&mut self.is_blocked)
     }
 
     /// The broker closed the connection: sends the last of it and lingers.

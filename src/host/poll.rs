@@ -251,8 +251,7 @@ impl Loop {
                     let Some(link) = self.links.get_mut(key) else {
                         continue;
                     };
-                    if event.is_writable() {
-                        link.unblock();
+                    if event.is_writable() && link.unblock() {
                         if let Life::Open(conn) = link.life {
                             self.broker.writable(conn);
                         }
@@ -296,7 +295,7 @@ impl Loop {
             match listening.accept() {
                 Ok((stream, address)) => {
                     let peer = Peer {
-                        address,
+                        address: address.into(),
                         listener: *listener,
                     };
                     if let Err(error) = self.open(stream, peer, now) {
@@ -335,10 +334,8 @@ impl Loop {
             self.by_conn.resize(conn.index() + 1, usize::MAX);
         }
         self.by_conn[conn.index()] = key;
-        let mut link = Link::new(stream, conn);
-        link.is_listed = true;
-        self.links.insert(link);
-        self.readable.push(key);
+        // Its first event comes at once: it can be written to, and read if something is there.
+        self.links.insert(Link::new(stream, conn));
         Ok(())
     }
 

@@ -11,6 +11,8 @@ use super::index::Index;
 use super::levels::{LevelId, Levels};
 use super::recent::Recent;
 use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use std::hash::BuildHasher;
 
 /// A node of the table: a topic name or filter, or the beginning of one.
@@ -37,7 +39,6 @@ pub(super) struct Node {
     pub(super) next: u32,
     pub(super) previous: u32,
     pub(super) values: [u32; 2],
-    pub(super) pins: u32,
 }
 
 impl Node {
@@ -51,13 +52,11 @@ impl Node {
             next: NONE,
             previous: NONE,
             values: [NONE; 2],
-            pins: 0,
         }
     }
 
     fn is_unused(&self) -> bool {
-        self.values == [NONE; 2]
-            && (self.plus, self.hash, self.first_child, self.pins) == (NONE, NONE, NONE, 0)
+        self.values == [NONE; 2] && (self.plus, self.hash, self.first_child) == (NONE, NONE, NONE)
     }
 }
 
@@ -66,6 +65,8 @@ pub struct Table {
     pub(super) nodes: Vec<Node>,
     edges: Index,
     free: u32,
+    /// How often nodes are pinned, for those few that are.
+    pins: HashMap<u32, u32, FixedState>,
     pub(super) levels: Levels,
     hasher: FixedState,
     /// Counts from 1 whatever may change what matches.
@@ -90,6 +91,7 @@ impl Table {
             nodes: vec![Node::new(NONE, NONE)],
             edges: Index::default(),
             free: NONE,
+            pins: HashMap::with_hasher(FixedState::with_seed(seed)),
             levels: Levels::new(seed),
             hasher: FixedState::with_seed(seed ^ 0x9e37_79b9_7f4a_7c15),
             changes: 1,
@@ -150,7 +152,10 @@ impl Table {
     /// Frees the node, and its parents, as far as nothing needs them.
     pub fn release(&mut self, node: NodeId) {
         let mut node = node.0;
-        while node != ROOT && self.nodes[node as usize].is_unused() {
+        while node != ROOT
+            && self.nodes[node as usize].is_unused()
+            && !self.pins.contains_key(&node)
+        {
             node = self.remove(node);
         }
     }
@@ -235,12 +240,17 @@ impl Table {
 
     /// Keeps a node alive although it may have neither values nor children.
     pub fn pin(&mut self, node: NodeId) {
-        self.nodes[node.0 as usize].pins += 1;
+        *self.pins.entry(node.0).or_default() += 1;
     }
 
     /// Takes back one [`Table::pin`].
     pub fn unpin(&mut self, node: NodeId) {
-        self.nodes[node.0 as usize].pins -= 1;
+        if let Entry::Occupied(mut pins) = self.pins.entry(node.0) {
+            *pins.get_mut() -= 1;
+            if *pins.get() == 0 {
+                pins.remove();
+            }
+        }
         self.release(node);
     }
 

@@ -140,7 +140,7 @@ impl Host {
 
     pub fn connect(&mut self) -> usize {
         let peer = Peer {
-            address: "192.0.2.1:1".to_owned(),
+            address: "192.0.2.1:1".into(),
             listener: 0,
         };
         let now = self.time();
