@@ -6,8 +6,9 @@
 //! turn is also that of the preparation, which is told beside it. Turns are measured by the clock:
 //! whoever else uses the broker's core makes them longer. So the broker comes before others here,
 //! where the system lets us (as root), and how long its loop waited for the core in all is told:
-//! only where that is next to nothing, long turns are the broker's own. (The kernel gives others a
-//! twentieth of a core in any case; they take it where the broker is busy for long.)
+//! only where that is next to nothing, and the host of a virtual machine took nothing either, long
+//! turns are the broker's own. (The kernel gives others a twentieth of a core in any case, 50 ms of
+//! a second; they take it where the broker is busy for long.)
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;
@@ -56,8 +57,9 @@ struct Scene<'a> {
     broker: &'a Broker,
     full: bool,
     before: Figures,
-    /// How long its loop had waited for its core by then.
+    /// How long its loop had waited for its core by then, and what the host had taken of that.
     delay: Duration,
+    stolen: Duration,
 }
 
 pub fn run(c: &Context<'_>, b: &Contestant, sink: &mut Sink<'_>) -> Result<(), String> {
@@ -72,13 +74,18 @@ pub fn run(c: &Context<'_>, b: &Contestant, sink: &mut Sink<'_>) -> Result<(), S
             full: c.full,
             before: Figures::new(),
             delay: Duration::ZERO,
+            stolen: Duration::ZERO,
         };
         act(&mut scene).map_err(|e| format!("{name}: {e}"))?;
         let after = client::sys_figures(broker.port)?;
         report(name, &scene.before, &after, sink)?;
         let delay = proc::delay(broker.pid())?.saturating_sub(scene.delay);
-        let millis = delay.as_secs_f64() * 1e3;
-        sink.part(name, "waits for its core, in all", Unit::Millis, millis);
+        let stolen = proc::stolen().saturating_sub(scene.stolen);
+        let mut add = |figure: &str, time: Duration| {
+            sink.part(name, figure, Unit::Millis, time.as_secs_f64() * 1e3);
+        };
+        add("waits for its core, in all", delay);
+        add("taken by the host, in all", stolen);
     }
     Ok(())
 }
@@ -124,6 +131,7 @@ impl Scene<'_> {
     fn prepared(&mut self) -> Result<(), String> {
         self.before = client::sys_figures(self.broker.port)?;
         self.delay = proc::delay(self.broker.pid())?;
+        self.stolen = proc::stolen();
         Ok(())
     }
 
