@@ -349,7 +349,7 @@ impl Loop {
     /// first in the next turn.
     fn read_all(&mut self, now: Now) {
         let mut readable = std::mem::take(&mut self.readable);
-        let slice = Slice::begin();
+        let mut slice = Slice::begin();
         let (mut is_over, mut listed) = (false, 0);
         readable.retain(|&key| {
             is_over = is_over || slice.is_over();
@@ -433,7 +433,7 @@ impl Loop {
     }
 
     /// Each connection with output writes once.
-    fn write_all(&mut self, slice: Slice, now: Now) {
+    fn write_all(&mut self, mut slice: Slice, now: Now) {
         for _ in 0..self.broker.writable_count() {
             if slice.is_over() {
                 break;
@@ -453,7 +453,7 @@ impl Loop {
         self.resume_all(now);
     }
 
-    fn close_all(&mut self, slice: Slice, now: Now) {
+    fn close_all(&mut self, mut slice: Slice, now: Now) {
         while !slice.is_over() {
             let Some(conn) = self.broker.poll_close() else {
                 break;

@@ -7,29 +7,57 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a round of reading, writing or closing may take, but for the link that is over it.
+/// How long a round of reading, writing or closing may take.
 const SLICE: Duration = Duration::from_micros(1200);
 
-/// A moment after which no further link is served in this round.
+/// Links that are served between two looks at the clock: it costs as much as a short packet.
+const LINKS: u32 = 8;
+
+/// Says when no further link is served in this round.
+#[derive(Default)]
 pub struct Slice {
+    served: u32,
+    /// When it is over; not known before the clock was looked at once.
     until: Option<Instant>,
+    is_endless: bool,
 }
 
 impl Slice {
     /// A slice that begins now.
     pub fn begin() -> Slice {
-        Slice {
-            until: Some(Instant::now() + SLICE),
-        }
+        Slice::default()
     }
 
     /// One without an end, for the end of the broker.
     pub fn endless() -> Slice {
-        Slice { until: None }
+        Slice {
+            is_endless: true,
+            ..Slice::default()
+        }
     }
 
-    /// Whether the others are to wait for the next turn.
-    pub fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() >= until)
+    /// Whether the others are to wait for the next turn; to be asked before each link.
+    pub fn is_over(&mut self) -> bool {
+        self.served += 1;
+        if self.is_endless || self.served % LINKS != 0 {
+            return false;
+        }
+        let now = Instant::now();
+        now >= *self.until.get_or_insert(now + SLICE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_ends_and_an_endless_one_does_not() {
+        let (mut slice, mut endless) = (Slice::begin(), Slice::endless());
+        let begun = Instant::now();
+        while !slice.is_over() {
+            assert!(!endless.is_over());
+        }
+        assert!(begun.elapsed() >= SLICE);
     }
 }
