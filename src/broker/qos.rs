@@ -95,8 +95,25 @@ impl Broker {
         (self.deliveries.get(delivery).qos() == qos).then_some(delivery)
     }
 
+    /// A step of a QoS 1 or 2 handshake.
+    #[inline]
+    pub(super) fn handshake(
+        &mut self,
+        id: ConnId,
+        session: SessionId,
+        packet: PacketType,
+        ack: Ack<'_>,
+    ) {
+        match packet {
+            PacketType::PubAck => self.puback(id, session, ack),
+            PacketType::PubRec => self.pubrec(id, session, ack),
+            PacketType::PubRel => self.pubrel(id, session, ack),
+            _ => self.pubcomp(id, session, ack),
+        }
+    }
+
     /// QoS 1, we send: the client has it; an error code counts, too [MQTT-4.4.0-2].
-    pub(super) fn puback(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
+    fn puback(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
         self.log_received(session, PacketType::PubAck, ack);
         let Some(delivery) = self.under_way(session, ack.packet_id, QoS::AtLeastOnce) else {
             return self.unknown_ack(id, PacketType::PubAck, ack.packet_id);
@@ -106,7 +123,7 @@ impl Broker {
     }
 
     /// QoS 2, we send, first half: the client has it, unless it says no.
-    pub(super) fn pubrec(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
+    fn pubrec(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
         self.log_received(session, PacketType::PubRec, ack);
         let Some(delivery) = self.under_way(session, ack.packet_id, QoS::ExactlyOnce) else {
             // The client shall forget the identifier [MQTT-4.3.3-4].
@@ -129,7 +146,7 @@ impl Broker {
     }
 
     /// QoS 2, we send, second half: the handshake is over.
-    pub(super) fn pubcomp(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
+    fn pubcomp(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
         self.log_received(session, PacketType::PubComp, ack);
         let delivery = self.under_way(session, ack.packet_id, QoS::ExactlyOnce);
         let released = delivery.filter(|&d| self.deliveries.get(d).stage == Stage::Released);

@@ -139,6 +139,9 @@ impl Broker {
                         Err(malformed) => self.refuse_packet(id, malformed),
                     };
                 }
+                if let Some((packet, ack)) = header.short_ack(body) {
+                    return self.handshake(id, session, packet, ack);
+                }
                 match Packet::decode(version, header, body, false) {
                     Ok(packet) => self.dispatch(id, session, version, packet),
                     Err(malformed) => self.refuse_packet(id, malformed),
@@ -157,10 +160,10 @@ impl Broker {
     ) {
         match packet {
             Packet::Publish(publish) => self.publish(id, session, version, publish),
-            Packet::PubAck(ack) => self.puback(id, session, ack),
-            Packet::PubRec(ack) => self.pubrec(id, session, ack),
-            Packet::PubRel(ack) => self.pubrel(id, session, ack),
-            Packet::PubComp(ack) => self.pubcomp(id, session, ack),
+            Packet::PubAck(ack) => self.handshake(id, session, PacketType::PubAck, ack),
+            Packet::PubRec(ack) => self.handshake(id, session, PacketType::PubRec, ack),
+            Packet::PubRel(ack) => self.handshake(id, session, PacketType::PubRel, ack),
+            Packet::PubComp(ack) => self.handshake(id, session, PacketType::PubComp, ack),
             Packet::Subscribe(subscribe) => self.subscribe(id, session, version, &subscribe),
             Packet::Unsubscribe(unsubscribe) => {
                 self.unsubscribe(id, session, version, &unsubscribe);

@@ -70,7 +70,7 @@ pub(super) struct Replay {
 }
 
 /// Bounds of one slice of a replay.
-const STEPS: usize = 2048;
+const STEPS: usize = 512;
 const FOUND_MAX: usize = 64;
 
 /// Entries that a sweep looks at in one go.
