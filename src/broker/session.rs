@@ -235,7 +235,7 @@ impl Broker {
     /// Frees what an ended session holds, as far as a slice reaches.
     pub(super) fn dismantle(&mut self, id: SessionId) {
         while self.free_one(id) {
-            self.work += 1;
+            self.work += 2;
             if self.is_slice_over() {
                 return self.begin_job(Job::EndSession(id));
             }

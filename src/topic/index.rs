@@ -6,6 +6,10 @@
 //! many that they grow one after the other, at even distances, and never together. The tables know
 //! nothing of what the numbers stand for: the caller compares and hashes.
 //!
+//! What was tried: with one table the longest turn while a million topics were retained took half
+//! a second; with 128 tables of one size 47 ms, since all of them grew at about the same time.
+//! Finding costs a few instructions more.
+//!
 //! Bounds: a growth moves one part in 128, which takes a millisecond where there are a million.
 
 use hashbrown::HashTable;

@@ -105,7 +105,7 @@ fn the_end_of_a_large_session_is_done_in_slices_and_nothing_reaches_it_any_more(
     let publisher = world.connect(&hello(Version::V5, "p"));
     world.broker.gone(world.links[client].conn, None, world.now);
     world.links[client].is_closed = true;
-    assert_eq!(world.broker.subscriptions.slab.len(), 85);
+    assert_eq!(world.broker.subscriptions.slab.len(), 90);
     assert_eq!(
         world.broker.sessions.count(),
         1,
