@@ -2,6 +2,9 @@
 //!
 //! In their errors `{flag}` stands for the flag as it was written.
 
+// The table has one shape for all, those that cannot fail too.
+#![allow(clippy::unnecessary_wraps)]
+
 use super::settings::Settings;
 
 /// Whether a flag is about TLS, so that a build without it must refuse the flag.

@@ -181,6 +181,44 @@ fn days(year: u64, month: u64, day: u64) -> u64 {
 mod tests {
     use super::*;
 
+    /// Made by `openssl x509 -req` without extensions.
+    const VERSION_1: &[u8] = include_bytes!("../../../../tests/data/tls/version1.der");
+
+    #[test]
+    fn a_certificate_of_version_1_is_read() {
+        let certificate = parse(VERSION_1).unwrap();
+        assert_eq!(certificate.version, 1);
+        assert_eq!(certificate.not_before, 1_795_438_201);
+        assert_eq!(certificate.not_after, 1_795_438_201 + 3650 * 86_400);
+        assert_eq!(
+            common_name(certificate.subject),
+            Some(&b"gateway.example"[..])
+        );
+        assert_eq!(common_name(certificate.issuer), Some(&b"Test-CA"[..]));
+        assert_eq!(
+            key(certificate.key_info).map(|(_, key)| key.len()),
+            Some(65)
+        );
+    }
+
+    #[test]
+    fn damage_is_refused_or_read_and_never_a_panic() {
+        for len in 0..VERSION_1.len() {
+            assert_eq!(parse(&VERSION_1[..len]), None);
+        }
+        let mut rng = fastrand::Rng::with_seed(1);
+        for _ in 0..100_000 {
+            let mut bytes = VERSION_1.to_vec();
+            for _ in 0..rng.usize(1..4) {
+                let at = rng.usize(..bytes.len());
+                bytes[at] = rng.u8(..);
+            }
+            if let Some(parsed) = parse(&bytes) {
+                let _ = (common_name(parsed.subject), key(parsed.key_info));
+            }
+        }
+    }
+
     #[test]
     fn days_are_counted_over_leap_years() {
         for (date, expected) in [

@@ -79,12 +79,13 @@ pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsFaul
 }
 
 /// The certificates of a directory that `openssl rehash` prepared: files with names of eight
-/// hexadecimal digits, a dot and a number. Others are not meant.
+/// hexadecimal digits, a dot and a number. Others are not meant. OpenSSL misses them in the
+/// handshake only, and so the fault is one of it.
 fn directory(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFault> {
     let fault = |error: io::Error| {
         let what = exit::system_words(&error);
         TlsFault::new(
-            Stage::SetUp,
+            Stage::Handshake,
             format!("--capath: {}: {what}.", path.display()),
         )
     };

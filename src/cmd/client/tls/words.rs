@@ -16,7 +16,7 @@ pub(super) const CLOSED: &str =
 /// The system broke the handshake off.
 pub(super) fn cut(error: &io::Error) -> String {
     let what = exit::system_words(error);
-    format!("The connection broke during the TLS handshake: {what}.")
+    format!("The connection broke during the TLS handshake ({what}): is this its TLS port?")
 }
 
 /// An error of rustls; `host` is the name that was asked for.
@@ -50,7 +50,7 @@ fn certificate(error: &CertificateError, host: &str) -> String {
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
             // Names are a stranger's words.
-            let names: Vec<String> = presented.iter().take(8).map(|n| escape(n)).collect();
+            let names: Vec<String> = presented.iter().take(8).map(|n| plain(n)).collect();
             let names = match names.is_empty() {
                 true => String::new(),
                 false => format!(" but for {}", names.join(", ")),
@@ -89,6 +89,14 @@ fn refusal(alert: AlertDescription) -> String {
         }
         other => format!("The broker ended TLS: {other:?}."),
     }
+}
+
+/// A name as people write it, out of `DnsName("name")`.
+fn plain(name: &str) -> String {
+    let inner = name
+        .split_once('"')
+        .and_then(|(_, rest)| rest.split_once('"'));
+    escape(inner.map_or(name, |(inner, _)| inner))
 }
 
 fn escape(text: &str) -> String {
