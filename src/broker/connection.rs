@@ -107,7 +107,7 @@ impl Reply {
     }
 
     /// Acknowledgements have a packet identifier; the rest is encoded.
-    fn is_encoded(self) -> bool {
+    pub(super) fn is_encoded(self) -> bool {
         self.packet_id == 0
     }
 }
@@ -137,13 +137,15 @@ impl Replies {
         self.queue.front().copied()
     }
 
-    /// The `at`th reply and, if it is kept encoded, its bytes; `encoded_at` counts those before it.
-    pub(super) fn get(&self, at: usize, encoded_at: usize) -> Option<(Reply, Option<&[u8]>)> {
-        let reply = *self.queue.get(at)?;
-        if !reply.is_encoded() {
-            return Some((reply, None));
-        }
-        Some((reply, self.encoded.get(encoded_at).map(|bytes| &**bytes)))
+    /// The `at`th reply.
+    #[inline]
+    pub(super) fn get(&self, at: usize) -> Option<Reply> {
+        self.queue.get(at).copied()
+    }
+
+    /// The bytes of the `at`th reply that is kept encoded.
+    pub(super) fn encoded(&self, at: usize) -> Option<&[u8]> {
+        self.encoded.get(at).map(|bytes| &**bytes)
     }
 
     pub(super) fn pop(&mut self) {
@@ -216,6 +218,12 @@ impl Connection {
         }
     }
 
+    /// Whether it is read from now.
+    #[inline]
+    pub(super) fn takes_input(&self) -> bool {
+        !self.is_paused && !self.is_closing()
+    }
+
     /// Whether nothing is read from it any more.
     pub(super) fn is_closing(&self) -> bool {
         matches!(self.state, State::Closing)
@@ -271,6 +279,7 @@ impl Broker {
     }
 
     /// A connection that is still there.
+    #[inline]
     pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut Connection> {
         self.connections
             .get_mut(id.index as usize)
@@ -328,11 +337,14 @@ impl Broker {
     }
 
     /// Queues a small packet; a connection with too many of them is not read from.
+    #[inline]
     pub(super) fn reply(&mut self, id: ConnId, reply: Reply) {
         let Some(conn) = self.conn(id) else { return };
         conn.replies.push(reply);
         conn.is_paused |= conn.replies.is_full();
-        self.mark_writable(id);
+        if !std::mem::replace(&mut conn.is_listed_writable, true) {
+            self.outputs.writable.push_back(id);
+        }
     }
 
     /// Queues a PINGRESP.

@@ -240,7 +240,7 @@ impl Broker {
     /// [`Broker::poll_close`].
     pub fn takes_input(&self, id: ConnId) -> bool {
         let conn = self.connections.get(id.index as usize);
-        conn.is_some_and(|c| c.generation == id.generation && !c.is_paused && !c.is_closing())
+        conn.is_some_and(|conn| conn.generation == id.generation && conn.takes_input())
     }
 }
 

@@ -339,14 +339,10 @@ impl Broker {
         }
         let qos = self.delivered_qos(self.messages.qos_of(id), replay.options.qos);
         let len = super::route::queued_len(self.messages.len_of(id));
-        let has_room = match qos {
-            QoS::AtMostOnce => self.has_room_qos0(session_id, len),
-            _ => self.has_room(session_id, len),
-        };
-        if !has_room {
+        let session = self.sessions.get(session_id);
+        if !self.has_room(session, qos, len) {
             return false;
         }
-        let session = self.sessions.get(session_id);
         let is_copied = self.is_copied(session_id, qos);
         if let Some(conn) = (session.connection).filter(|_| is_copied && !self.messages.is_hot(id))
         {

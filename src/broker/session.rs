@@ -103,10 +103,12 @@ impl Sessions {
         }
     }
 
+    #[inline]
     pub(super) fn get(&self, id: SessionId) -> &Session {
         &self.slab[id.0 as usize]
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, id: SessionId) -> &mut Session {
         &mut self.slab[id.0 as usize]
     }
@@ -151,11 +153,13 @@ impl Sessions {
 
 impl Session {
     /// The number of the delivery in the window that has this packet identifier.
+    #[inline]
     pub(super) fn ordinal_of(&self, packet_id: u16) -> u64 {
         self.base + u64::from(distance(packet_id_of(self.base), packet_id))
     }
 
     /// The number of the delivery at the front of the queue.
+    #[inline]
     pub(super) fn ordinal_of_queued(&self, packet_id: u16) -> u64 {
         self.windowed + u64::from(distance(packet_id_of(self.windowed), packet_id))
     }
@@ -257,8 +261,7 @@ impl Broker {
             if let Some(front) = queue.front() {
                 let message = self.deliveries.get(front).message;
                 let len = super::route::queued_len(self.messages.len_of(message));
-                queue.pop(&mut self.deliveries, len);
-                self.deliveries.remove(front);
+                queue.take(&mut self.deliveries, len);
                 self.messages.release(message);
                 return true;
             }
@@ -368,8 +371,7 @@ impl Broker {
             debug_assert_eq!(delivery.qos(), QoS::AtMostOnce);
             let message = delivery.message;
             let len = super::route::queued_len(self.messages.len_of(message));
-            session.queue_qos0.pop(&mut self.deliveries, len);
-            self.deliveries.remove(front);
+            session.queue_qos0.take(&mut self.deliveries, len);
             self.messages.release(message);
         }
     }

@@ -144,15 +144,6 @@ impl Messages {
         self.apart.insert(id.0, place);
     }
 
-    /// Somebody will need the body soon.
-    #[inline]
-    pub fn want(&mut self, id: MessageId) {
-        let entry = self.slots.get(id.0);
-        if entry.is_hot() {
-            self.bodies[entry.body() as usize].is_wanted = true;
-        }
-    }
-
     /// Puts the body of a cold message back.
     pub fn warm(&mut self, id: MessageId, topic: &[u8], properties: &[u8], payload: &[u8]) {
         let entry = *self.slots.get(id.0);

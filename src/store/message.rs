@@ -194,6 +194,18 @@ impl Messages {
         &self.bodies[entry.body() as usize]
     }
 
+    /// A message that is going to be sent, if its body is in memory.
+    #[inline]
+    pub fn wanted(&mut self, id: MessageId) -> Option<&Message> {
+        let entry = self.slots.get(id.0);
+        if !entry.is_hot() {
+            return None;
+        }
+        let body = &mut self.bodies[entry.body() as usize];
+        body.is_wanted = true;
+        Some(body)
+    }
+
     /// Whether the body is in memory.
     #[inline]
     pub fn is_hot(&self, id: MessageId) -> bool {
