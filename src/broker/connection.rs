@@ -115,6 +115,8 @@ impl Reply {
 /// A connection with this many replies or bytes of them waiting is not read from.
 const REPLIES_MAX: usize = 4096;
 const ENCODED_BYTES_MAX: usize = 64 * 1024;
+/// Where memory is short it is this part of them.
+const SHORT_PART: usize = 16;
 
 impl Replies {
     pub(super) fn push(&mut self, reply: Reply) {
@@ -176,13 +178,22 @@ impl Replies {
         self.encoded_bytes = self.encoded.iter().map(|bytes| bytes.len()).sum();
     }
 
-    fn is_full(&self) -> bool {
-        self.queue.len() + self.pings >= REPLIES_MAX || self.encoded_bytes >= ENCODED_BYTES_MAX
+    /// Bytes of memory they take.
+    fn memory(&self) -> usize {
+        self.queue.len() * size_of::<Reply>() + self.encoded_bytes
     }
 
-    fn is_half_empty(&self) -> bool {
-        self.queue.len() + self.pings <= REPLIES_MAX / 2
-            && self.encoded_bytes <= ENCODED_BYTES_MAX / 2
+    /// Whether there are enough; less is enough where memory is short.
+    fn is_full(&self, is_short: bool) -> bool {
+        let part = if is_short { SHORT_PART } else { 1 };
+        self.queue.len() + self.pings >= REPLIES_MAX / part
+            || self.encoded_bytes >= ENCODED_BYTES_MAX / part
+    }
+
+    fn is_half_empty(&self, is_short: bool) -> bool {
+        let part = if is_short { 2 * SHORT_PART } else { 2 };
+        self.queue.len() + self.pings <= REPLIES_MAX / part
+            && self.encoded_bytes <= ENCODED_BYTES_MAX / part
     }
 }
 
@@ -218,6 +229,16 @@ impl Connection {
         }
     }
 
+    /// Bytes of memory that it holds besides itself.
+    pub(super) fn memory(&self) -> usize {
+        let inbound = self.inbound_aliases.as_deref().map_or(0, |aliases| {
+            aliases.iter().flatten().map(|topic| topic.len()).sum()
+        });
+        let outbound = self.outbound_aliases.as_ref().map_or(0, |a| a.memory());
+        let credentials = self.credentials.as_ref().map_or(0, |c| c.memory());
+        self.replies.memory() + inbound + outbound + credentials
+    }
+
     /// Whether it is read from now.
     #[inline]
     pub(super) fn takes_input(&self) -> bool {
@@ -242,12 +263,21 @@ impl Broker {
     /// Takes a new network connection, unless there are too many of them.
     pub fn accept(&mut self, peer: Peer, now: super::Now) -> Option<ConnId> {
         self.now = now;
-        let listener = &self.settings.listeners[usize::from(peer.listener)];
         let here = self
             .connections_of
             .get(&peer.listener)
             .copied()
             .unwrap_or(0);
+        if !self.has_memory_to_connect() {
+            self.refuse_memory();
+            let address = &peer.address;
+            log::info!(
+                target: "notice",
+                "Client connection from {address} denied: memory_limit is reached."
+            );
+            return None;
+        }
+        let listener = &self.settings.listeners[usize::from(peer.listener)];
         let is_full = listener.max_connections.is_some_and(|max| here >= max)
             || self
                 .settings
@@ -339,9 +369,10 @@ impl Broker {
     /// Queues a small packet; a connection with too many of them is not read from.
     #[inline]
     pub(super) fn reply(&mut self, id: ConnId, reply: Reply) {
+        let is_over = self.is_over_memory();
         let Some(conn) = self.conn(id) else { return };
         conn.replies.push(reply);
-        conn.is_paused |= conn.replies.is_full();
+        conn.is_paused |= conn.replies.is_full(is_over);
         if !std::mem::replace(&mut conn.is_listed_writable, true) {
             self.outputs.writable.push_back(id);
         }
@@ -349,9 +380,10 @@ impl Broker {
 
     /// Queues a PINGRESP.
     pub(super) fn reply_ping(&mut self, id: ConnId) {
+        let is_over = self.is_over_memory();
         let Some(conn) = self.conn(id) else { return };
         conn.replies.pings += 1;
-        conn.is_paused |= conn.replies.is_full();
+        conn.is_paused |= conn.replies.is_full(is_over);
         self.mark_writable(id);
     }
 
@@ -368,16 +400,18 @@ impl Broker {
         bytes: Vec<u8>,
         gate: Place,
     ) {
+        let is_over = self.is_over_memory();
         let Some(conn) = self.conn(id) else { return };
         conn.replies.push_encoded(packet, bytes, gate);
-        conn.is_paused |= conn.replies.is_full();
+        conn.is_paused |= conn.replies.is_full(is_over);
         self.mark_writable(id);
     }
 
     /// Lets a paused connection be read again when its replies have gone out.
     pub(super) fn resume_if_drained(&mut self, id: ConnId) {
+        let is_over = self.is_over_memory();
         let Some(conn) = self.conn(id) else { return };
-        let is_drained = conn.is_paused && conn.replies.is_half_empty();
+        let is_drained = conn.is_paused && conn.replies.is_half_empty(is_over);
         let is_waiting = matches!(conn.state, State::Authenticating(_))
             || conn.waiting_release.is_some()
             || conn.waits_for_journal

@@ -139,7 +139,8 @@ impl Broker {
         }
         let mut given = None;
         if let Some(aliases) = &mut conn.outbound_aliases {
-            if let Some((alias, is_new)) = aliases.get_or_give(publish.topic) {
+            let may_give = !self.ledger.is_over;
+            if let Some((alias, is_new)) = aliases.get_or_give(publish.topic, may_give) {
                 let topic = publish.topic;
                 publish.topic_alias = Some(alias);
                 if !is_new {

@@ -71,11 +71,16 @@ impl Broker {
         let Some(alias) = publish.topic_alias else {
             return;
         };
+        let is_over = self.is_over_memory();
         let slot = match self.inbound_alias(id, alias) {
             Ok(slot) => slot,
             Err(malformed) => return self.refuse_packet(id, malformed),
         };
         if !publish.topic.is_empty() {
+            if is_over && slot.as_deref() != Some(publish.topic) {
+                self.refuse_memory();
+                return self.close(id, ReasonCode::QUOTA_EXCEEDED, "memory_limit is reached");
+            }
             if slot.as_deref() != Some(publish.topic) {
                 *slot = Some(publish.topic.into());
             }
@@ -111,8 +116,10 @@ impl Broker {
             Ok(Some(refused)) => return self.answer_refused(id, version, publish, refused),
             Err(malformed) => return self.refuse_packet(id, malformed),
         }
-        if publish.qos != QoS::AtMostOnce && !self.can_keep(session_id, publish) {
-            return self.refuse_to_keep(id, version, publish);
+        if publish.qos != QoS::AtMostOnce {
+            if let Some(limit) = self.cannot_keep(session_id, publish) {
+                return self.refuse_to_keep(id, version, publish, limit);
+            }
         }
         if publish.qos == QoS::ExactlyOnce {
             return self.hold(id, session_id, version, publish);

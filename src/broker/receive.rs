@@ -29,6 +29,7 @@ impl Broker {
     pub fn receive(&mut self, id: ConnId, bytes: &[u8], now: Now) -> usize {
         self.now = now;
         self.work = 0;
+        self.watch_memory();
         let mut at = 0;
         while at < bytes.len() {
             let is_slice_over = self.is_slice_over();

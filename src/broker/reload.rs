@@ -32,6 +32,7 @@ impl Broker {
         for id in known {
             self.check_again(id);
         }
+        self.check_memory();
         self.start_sys();
         self.start_retain_sweep();
     }

@@ -187,9 +187,12 @@ impl Broker {
             let queue = &session.queue_qos0;
             // One message may be larger than the limit.
             return queue.is_empty()
-                || queue.bytes() + len as u64 <= self.settings.max_output_bytes as u64;
+                || queue.bytes() + len as u64 <= self.settings.max_output_bytes as u64
+                    && self.may_wait(session);
         }
-        self.settings.queue_qos0_messages && self.has_room_in_queue(session, len)
+        self.settings.queue_qos0_messages
+            && self.may_wait(session)
+            && self.has_room_in_queue(session, len)
     }
 
     fn has_room_in_queue(&self, session: &Session, len: usize) -> bool {

@@ -15,7 +15,7 @@ pub mod journal;
 pub mod link;
 pub mod listen;
 pub mod log;
-mod memory;
+pub mod memory;
 pub mod poll;
 pub mod ring;
 pub mod signal;

@@ -138,7 +138,7 @@ impl Loop {
             lingering: Vec::new(),
             inbound: vec![0; BUFFER_BYTES].into_boxed_slice(),
             outbound: vec![0; BUFFER_BYTES].into_boxed_slice(),
-            rings: Rings::default(),
+            rings: Rings::new(setup.settings.memory_limit),
             starved: Starved::default(),
             passwords: setup.passwords,
             nodelay: setup.nodelay,
@@ -195,6 +195,7 @@ impl Loop {
         self.read_all(now);
         let is_over = has_signals && self.obey_signals(owner, now);
         self.note_memory(now);
+        self.broker.note_held(self.rings.bytes());
         self.broker.timeout(now);
         self.judge_passwords(now);
         self.publish_log_lines(now);
@@ -507,6 +508,7 @@ impl Loop {
                         self.passwords = setup.passwords;
                         self.nodelay = setup.nodelay;
                         self.set_sync(setup.sync);
+                        self.rings.set_limit(setup.settings.memory_limit);
                         self.broker.reload(setup.settings, now);
                     }
                     owner.reopen_logs();

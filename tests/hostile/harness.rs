@@ -100,9 +100,18 @@ impl Broker {
 
     /// Addresses that the process has taken, used or not.
     pub fn virtual_bytes(&self) -> u64 {
+        self.statm(0)
+    }
+
+    /// Memory that the process uses.
+    pub fn resident_bytes(&self) -> u64 {
+        self.statm(1)
+    }
+
+    fn statm(&self, at: usize) -> u64 {
         let path = format!("/proc/{}/statm", self.child.id());
         let statm = fs::read_to_string(path).unwrap();
-        let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
+        let pages: u64 = statm.split(' ').nth(at).unwrap().parse().unwrap();
         pages * 4096
     }
 

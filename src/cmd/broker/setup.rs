@@ -5,7 +5,7 @@ use crate::broker::{ListenerSettings, Settings};
 use crate::conf::{Bind, Config, Listener, Logging, SocketDomain, WhenFull};
 use crate::host::listen::{self, Address};
 use crate::host::log::{self as host_log, Facility, LogType, Syslog, Timestamp, Types};
-use crate::host::{access, poll::Setup};
+use crate::host::{access, memory, poll::Setup};
 use crate::wire::QoS;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -107,11 +107,18 @@ fn settings(config: &Config, listeners: Vec<ListenerSettings>) -> Settings {
         max_output_bytes: limits.max_output_bytes,
         connect_timeout: limits.connect_timeout.into(),
         max_inbound_qos2: limits.max_inbound_qos2.into(),
+        memory_limit: memory_limit(limits.memory_limit),
         memory_cache: config.persistence.memory_cache,
         persistence_max_bytes: config.persistence.persistence_max_bytes,
         drops_oldest: config.persistence.persistence_full == WhenFull::DropOldest,
         ..Settings::default()
     }
+}
+
+/// What clients may make the broker hold; without a directive the machine's size tells.
+fn memory_limit(configured: Option<u64>) -> usize {
+    let bytes = configured.unwrap_or_else(memory::default_limit);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 fn listener_settings(
