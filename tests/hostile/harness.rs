@@ -58,6 +58,11 @@ impl Broker {
         broker
     }
 
+    /// The port of its listener.
+    pub fn port(&self) -> u16 {
+        self.port.number
+    }
+
     pub fn dir(&self) -> &Dir {
         &self.dir
     }
@@ -169,7 +174,7 @@ pub struct Client {
 }
 
 impl Client {
-    fn new(stream: TcpStream) -> Client {
+    pub fn new(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_write_timeout(Some(LIMIT)).unwrap();
         stream.set_nodelay(true).unwrap();

@@ -13,6 +13,7 @@ mod dir;
 mod ends;
 mod floods;
 mod harness;
+mod listeners;
 mod passwords;
 #[allow(dead_code)]
 #[path = "../cli/harness/port.rs"]
