@@ -101,6 +101,7 @@ impl Running {
         let setup = Setup {
             settings,
             passwords: vec![None],
+            acceptors: Vec::new(),
             doors: Doors {
                 opened: listening.into_iter().map(|l| (0, l)).collect(),
                 ..Doors::default()

@@ -59,13 +59,47 @@ impl Broker {
                 if let Some(conn) = self.conn(id) {
                     conn.version = connect.version;
                 }
+                let (has_name, name) = self.name_in_certificate(id);
+                let connect = match has_name {
+                    false => connect,
+                    true => Connect {
+                        username: name.as_deref(),
+                        password: None,
+                        ..connect
+                    },
+                };
                 if let Err(refusal) = self.judge_connect(id, &connect) {
                     self.refuse(id, &connect, &refusal);
                     return;
                 }
-                self.sign_in(id, packet, &connect);
+                match (has_name, &name) {
+                    (false, _) => self.sign_in(id, packet, &connect),
+                    (true, Some(_)) => self.admit(id, &connect),
+                    (true, None) => {
+                        let what = "no name is in its certificate";
+                        let reason = ReasonCode::BAD_USER_NAME_OR_PASSWORD;
+                        self.refuse(id, &connect, &refusal(reason, what));
+                    }
+                }
             }
         }
+    }
+
+    /// The name that the certificate of a connection's other end tells; it comes before CONNECT,
+    /// where [`super::ListenerSettings::names_by_certificate`] is set.
+    pub fn identify(&mut self, id: ConnId, name: Box<str>) {
+        if let Some(conn) = self.conn(id) {
+            conn.identity = Some(name);
+        }
+    }
+
+    /// Whether a client's user name stands in its certificate, and which it is.
+    fn name_in_certificate(&mut self, id: ConnId) -> (bool, Option<Box<str>>) {
+        let Some(conn) = self.connections.get_mut(id.index as usize) else {
+            return (false, None);
+        };
+        let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
+        (listener.names_by_certificate, conn.identity.take())
     }
 
     /// [MQTT-3.1.4-1]: most malformed CONNECTs are worth no answer but the end of the connection.

@@ -57,6 +57,8 @@ pub(super) struct Connection {
     pub(super) is_listed_writable: bool,
     pub(super) is_paused: bool,
     pub(super) warned_receive_maximum: bool,
+    /// The name in its certificate, until CONNECT comes.
+    pub(super) identity: Option<Box<str>>,
     /// User name and password, to ask again when the password file changes.
     pub(super) credentials: Option<Box<super::connect::Credentials>>,
     /// What earlier connections of the session changed lies before this.
@@ -218,6 +220,7 @@ impl Connection {
             is_listed_writable: false,
             is_paused: false,
             warned_receive_maximum: false,
+            identity: None,
             credentials: None,
             gate_floor: Place::START,
             gate: Place::START,

@@ -15,6 +15,9 @@ const CONNECT_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of an unfinished packet that count like a packet for Keep Alive.
 const PROGRESS_BYTES: usize = 4096;
 
+/// What a TLS client says first; no packet begins like this.
+const TLS: u8 = 0x16;
+
 /// Whether a packet may lead to a record: all but QoS 0 without RETAIN, PINGREQ and DISCONNECT.
 fn needs_journal(first: u8) -> bool {
     !matches!(first, 0x30 | 0xc0 | 0xe0)
@@ -170,6 +173,11 @@ impl Broker {
 fn judge(state: &State, header: FixedHeader, max_packet_size: usize) -> Result<(), Malformed> {
     let packet_type = header.packet_type()?;
     match state {
+        State::AwaitConnect if header.first == TLS => {
+            return Err(Malformed::protocol(
+                "it speaks TLS, and this listener does not",
+            ));
+        }
         State::AwaitConnect if packet_type != PacketType::Connect => {
             return Err(Malformed::protocol("the first packet is no CONNECT"));
         }

@@ -139,6 +139,8 @@ pub struct ListenerSettings {
     pub allow_anonymous: bool,
     /// User names and passwords are checked: the broker asks by [`super::Broker::poll_auth`].
     pub has_passwords: bool,
+    /// The user name stands in the client's certificate, and needs no password.
+    pub names_by_certificate: bool,
     /// Who may publish and receive what.
     pub acl: Option<Arc<Acl>>,
     /// Give clients a Client Identifier that come without one.
@@ -162,6 +164,7 @@ impl Default for ListenerSettings {
             accept_protocol_versions: [true; 3],
             allow_anonymous: true,
             has_passwords: false,
+            names_by_certificate: false,
             acl: None,
             allow_zero_length_clientid: true,
             auto_id_prefix: "auto-".to_string(),

@@ -172,6 +172,8 @@ fn serve(
     let mut access = setup::Access::default();
     let checked = access.read(&config.listeners, None);
     checked.map_err(|what| failed(UNREADABLE, what))?;
+    let checked = access.read_certificates(&config.listeners, None);
+    checked.map_err(|what| failed(FAILED, what))?;
     let version = env!("CARGO_PKG_VERSION");
     let (listeners, doors) = Listeners::default()
         .change(&config)
@@ -286,6 +288,7 @@ impl Process {
         // Everything is read, checked and opened before anything changes.
         let mut access = setup::Access::default();
         access.read(&config.listeners, Some(&self.access))?;
+        access.read_certificates(&config.listeners, Some(&self.access))?;
         let (listeners, doors) = self.listeners.change(&config)?;
         let setup = access.setup(&config, &listeners, doors);
         config.messages.iter().for_each(crate::conf::Message::log);

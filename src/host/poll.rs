@@ -7,6 +7,7 @@
 
 mod accept;
 mod checks;
+mod handshakes;
 mod journal;
 mod starved;
 mod turns;
@@ -16,12 +17,14 @@ use super::link::{Life, Link};
 use super::memory;
 use super::ring::Rings;
 use super::signal::{Signal, Signals};
+use super::tls::{self, Acceptor};
 use crate::auth::Passwords;
 use crate::broker::{Broker, ConnId, Now, Settings};
 use crate::conf::Sync;
 use accept::Accepting;
 pub use accept::Doors;
 use checks::Checks;
+use handshakes::Handshakes;
 use journal::Keeping;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
@@ -39,6 +42,8 @@ pub struct Setup {
     pub passwords: Vec<Option<Arc<Passwords>>>,
     /// The sockets that the listeners get, and those that they lose.
     pub doors: Doors,
+    /// What the connections of each encrypted listener begin with.
+    pub acceptors: Vec<Option<Arc<Acceptor>>>,
     /// `set_tcp_nodelay`.
     pub nodelay: bool,
     /// `persistence_sync`.
@@ -78,6 +83,8 @@ pub struct Loop {
     rings: Rings,
     starved: Starved,
     passwords: Vec<Option<Arc<Passwords>>>,
+    acceptors: Vec<Option<Arc<Acceptor>>>,
+    handshakes: Handshakes,
     nodelay: bool,
     /// When the memory of the process is to be read again.
     memory_due_ms: u64,
@@ -125,6 +132,8 @@ impl Loop {
             rings: Rings::new(setup.settings.memory_limit),
             starved: Starved::default(),
             passwords: setup.passwords,
+            acceptors: setup.acceptors,
+            handshakes: Handshakes::default(),
             nodelay: setup.nodelay,
             memory_due_ms: 0,
             broker: Broker::new(setup.settings, seed, Keeping::default().now()),
@@ -176,7 +185,8 @@ impl Loop {
         self.read_all(now);
         let is_over = has_signals && self.obey_signals(owner, now);
         self.note_memory(now);
-        self.broker.note_held(self.rings.bytes());
+        let encrypted = self.handshakes.encrypted * tls::CONNECTION_BYTES;
+        self.broker.note_held(self.rings.bytes() + encrypted);
         self.broker.timeout(now);
         self.judge_passwords(now);
         self.publish_log_lines(now);
@@ -296,6 +306,10 @@ impl Loop {
             if link.life == Life::Gone {
                 self.gone.push(key);
             }
+            if link.stream.is_handshaking() {
+                // It may have cost a signature.
+                slice.look();
+            }
             let takes_input = match link.life {
                 Life::Open(conn) => self.broker.takes_input(conn),
                 Life::Lingering(_) => true,
@@ -404,7 +418,10 @@ impl Loop {
         });
         for key in gone.drain(..) {
             // Closing the socket takes it out of the poll as well: nobody else holds it.
-            drop(links.try_remove(key));
+            let link = links.try_remove(key);
+            if link.is_some_and(|link| link.stream.is_encrypted()) {
+                self.handshakes.encrypted -= 1;
+            }
         }
     }
 
@@ -423,6 +440,7 @@ impl Loop {
                             log::error!("Error: a listener cannot be served: {error}");
                         }
                         self.passwords = setup.passwords;
+                        self.acceptors = setup.acceptors;
                         self.nodelay = setup.nodelay;
                         self.set_sync(setup.sync);
                         self.rings.set_limit(setup.settings.memory_limit);

@@ -12,6 +12,7 @@ mod descriptors;
 mod dir;
 mod ends;
 mod floods;
+#[allow(dead_code)] // tests/tls uses the rest
 mod harness;
 mod listeners;
 mod passwords;

@@ -3,10 +3,11 @@
 use super::listeners::Listeners;
 use crate::auth::{Acl, Passwords, Problem};
 use crate::broker::{ListenerSettings, Settings};
-use crate::conf::{Bind, Config, Listener, Logging, SocketDomain, WhenFull};
+use crate::conf::{Bind, Config, Listener, Logging, SocketDomain, Tls, WhenFull};
 use crate::host::listen::{self, Address};
 use crate::host::log::{self as host_log, Facility, LogType, Syslog, Timestamp, Types};
 use crate::host::poll::{Doors, Setup};
+use crate::host::tls::Acceptor;
 use crate::host::{access, memory};
 use crate::wire::QoS;
 use std::collections::HashMap;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 pub(super) struct Access {
     passwords: HashMap<PathBuf, Arc<Passwords>>,
     acls: HashMap<PathBuf, Arc<Acl>>,
+    /// With what they were made from: a listener's directives.
+    acceptors: Vec<(Tls, Arc<Acceptor>)>,
     problems: Vec<Problem>,
 }
 
@@ -47,9 +50,42 @@ impl Access {
         Ok(())
     }
 
+    /// The same for certificates and keys.
+    ///
+    /// # Errors
+    /// What is wrong with one of them, and where the listener stands that names it.
+    pub(super) fn read_certificates(
+        &mut self,
+        listeners: &[Listener],
+        before: Option<&Access>,
+    ) -> Result<(), String> {
+        for listener in listeners {
+            if let Some(tls) = &listener.tls {
+                let acceptor =
+                    Acceptor::new(tls).map_err(|what| format!("{}: {what}", listener.origin))?;
+                self.acceptors.push((tls.clone(), Arc::new(acceptor)));
+            }
+        }
+        for (tls, acceptor) in before.iter().flat_map(|before| &before.acceptors) {
+            if self.acceptors.iter().all(|(other, _)| other != tls) {
+                self.acceptors.push((tls.clone(), Arc::clone(acceptor)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the connections of a listener begin with, if it is encrypted. What was read last
+    /// stands first.
+    fn acceptor_of(&self, listener: &Listener) -> Option<Arc<Acceptor>> {
+        let tls = listener.tls.as_ref()?;
+        let found = self.acceptors.iter().find(|(other, _)| other == tls);
+        found.map(|(_, acceptor)| Arc::clone(acceptor))
+    }
+
     /// Everything that the loop is told; the files of all listeners were read.
     pub(super) fn setup(&self, config: &Config, listeners: &Listeners, doors: Doors) -> Setup {
         let mut passwords = Vec::new();
+        let mut acceptors = Vec::new();
         let mut settings_of = Vec::new();
         for (listener, _) in listeners.all() {
             let security = &listener.security;
@@ -57,10 +93,12 @@ impl Access {
             let acl = (security.acl_file.as_ref()).and_then(|path| self.acls.get(path));
             settings_of.push(listener_settings(config, listener, table.is_some(), acl));
             passwords.push(table.map(Arc::clone));
+            acceptors.push(self.acceptor_of(listener));
         }
         Setup {
             settings: settings(config, settings_of),
             passwords,
+            acceptors,
             doors,
             nodelay: config.set_tcp_nodelay,
             sync: config.persistence.persistence_sync,
@@ -149,6 +187,7 @@ fn listener_settings(
     acl: Option<&Arc<Acl>>,
 ) -> ListenerSettings {
     let versions = listener.accept_protocol_versions;
+    let names_by_certificate = (listener.tls.as_ref()).is_some_and(|tls| tls.identity.is_some());
     let name = match &listener.bind {
         Bind::Tcp { port, .. } => port.to_string(),
         Bind::Unix(path) => path.display().to_string(),
@@ -163,7 +202,9 @@ fn listener_settings(
         use_username_as_clientid: listener.use_username_as_clientid,
         accept_protocol_versions: [versions.v31, versions.v311, versions.v5],
         allow_anonymous: listener.security.allow_anonymous,
-        has_passwords,
+        // The certificate says who it is.
+        has_passwords: has_passwords && !names_by_certificate,
+        names_by_certificate,
         acl: acl.map(Arc::clone),
         allow_zero_length_clientid: listener.security.allow_zero_length_clientid,
         auto_id_prefix: listener.security.auto_id_prefix.clone(),
@@ -210,10 +251,20 @@ pub(super) fn describe_listeners(listeners: &Listeners, setup: &Setup) {
             None => "everything".to_string(),
         };
         log::info!(
-            "Listener {} ({}): plain, anonymous {anonymous}, passwords {users}, rights {rights}.",
+            "Listener {} ({}): {}, anonymous {anonymous}, passwords {users}, rights {rights}.",
             listener.bind,
             listener.origin,
+            describe_tls(listener.tls.as_ref()),
         );
+    }
+}
+
+fn describe_tls(tls: Option<&Tls>) -> &'static str {
+    match tls {
+        None => "plain",
+        Some(tls) if tls.identity.is_some() => "TLS with names from certificates",
+        Some(tls) if tls.require_certificate => "TLS with certificates",
+        Some(_) => "TLS",
     }
 }
 

@@ -144,6 +144,10 @@ impl Loop {
         if self.nodelay {
             stream.set_nodelay();
         }
+        let acceptor = self.acceptors.get(usize::from(peer.listener));
+        if let Some(Some(acceptor)) = acceptor {
+            stream = stream.encrypt(acceptor)?;
+        }
         let Some(conn) = self.broker.accept(peer, now) else {
             return Ok(());
         };
@@ -152,7 +156,11 @@ impl Loop {
         }
         self.by_conn[conn.index()] = key;
         // Its first event comes at once: it can be written to, and read if something is there.
+        let is_encrypted = stream.is_encrypted();
         self.links.insert(Link::new(stream, conn));
+        if is_encrypted {
+            self.begin_handshake(key, conn, now);
+        }
         Ok(())
     }
 }
