@@ -84,9 +84,14 @@
 //! - `tests/sim` runs all of it on a disk that crashes at any operation; `tests/durability` kills
 //!   the real program.
 //!
-//! # Seams for what is to come
+//! # Memory and encryption
 //!
-//! Links know streams only, so that TLS can be one of them.
+//! - The broker's ledger bounds what clients make it hold: new things are refused, what was
+//!   accepted stays. Everything that clients can make grow is counted there, or has a limit of its
+//!   own that is small beside it.
+//! - Links know streams only; one kind of them is encrypted (rustls, in the loop's own thread). A
+//!   handshake costs a signature, so the loop looks at the clock behind each; a thread for them
+//!   would be another way round the order of a turn.
 #![forbid(unsafe_code)]
 
 pub mod auth;

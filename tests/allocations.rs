@@ -6,7 +6,7 @@
 
 use midge::broker::{ListenerSettings, Settings};
 use midge::host::listen::{Address, Bind, Listening};
-use midge::host::poll::{Loop, Owner, Setup};
+use midge::host::poll::{Doors, Loop, Owner, Setup};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -101,13 +101,17 @@ impl Running {
         let setup = Setup {
             settings,
             passwords: vec![None],
+            acceptors: Vec::new(),
+            doors: Doors {
+                opened: listening.into_iter().map(|l| (0, l)).collect(),
+                ..Doors::default()
+            },
             sync: midge::conf::Sync::Always,
             nodelay: true,
         };
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let listening = listening.into_iter().map(|l| (0, l)).collect();
-        let mut event_loop = Loop::new(setup, listening, None, 1).expect("a poll");
+        let mut event_loop = Loop::new(setup, None, 1).expect("a poll");
         if let Some(folder) = folder {
             let sync = midge::conf::Sync::Always;
             event_loop

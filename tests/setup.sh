@@ -2,8 +2,8 @@
 # Brings what `cargo test` needs besides cargo, and says what it brings:
 #
 #   mosquitto-clients   Debian's mosquitto_pub, _sub and _rr, installed with apt-get
+#   openssl             makes certificates and shakes hands, installed with apt-get
 #   tshark              decodes the frames that tests/cli records, installed with apt-get
-#   openssl             makes the certificates of the tests, installed with apt-get
 #   mosquitto           Debian's broker and mosquitto_passwd, a peer to compare with: unpacked into
 #                       target/peers/, never installed, so that no service starts on this machine
 #   paho-mqtt           a third-party client library, in a venv of its own in target/peers/
@@ -82,8 +82,8 @@ unpack_broker() {
 }
 
 tool mosquitto-clients 'command -v mosquitto_pub && command -v mosquitto_rr' mosquitto-clients
-tool tshark 'command -v tshark' tshark
 tool openssl 'command -v openssl' openssl
+tool tshark 'command -v tshark' tshark
 unpack_broker || lacking mosquitto "Debian's package could not be downloaded"
 
 if [ ! -x "$peers/python/bin/python3" ] || [ ! -e "$peers/python/paho-$paho" ]; then

@@ -28,12 +28,17 @@ impl OutboundAliases {
         (maximum > 0).then(|| Box::new(aliases()))
     }
 
+    /// Bytes of memory they take.
+    pub(super) fn memory(&self) -> usize {
+        self.order.iter().map(|topic| 2 * topic.len() + 64).sum()
+    }
+
     /// The alias of a topic that has one, and `true` if it was given just now.
-    pub(super) fn get_or_give(&mut self, topic: &[u8]) -> Option<(u16, bool)> {
+    pub(super) fn get_or_give(&mut self, topic: &[u8], may_give: bool) -> Option<(u16, bool)> {
         if let Some(&alias) = self.by_topic.get(topic) {
             return Some((alias, false));
         }
-        if self.order.len() >= usize::from(self.maximum) {
+        if !may_give || self.order.len() >= usize::from(self.maximum) {
             return None;
         }
         let alias = self.order.len() as u16 + 1;

@@ -6,7 +6,7 @@
 
 use super::alias::OutboundAliases;
 use super::connack::Greeting;
-use super::connection::{Peer, State};
+use super::connection::{Connection, Peer, State};
 use super::session::{EXPIRES_NEVER, SessionId};
 use super::will::StoredWill;
 use super::{Broker, ConnId, Now};
@@ -19,6 +19,13 @@ use crate::wire::{Connect, ConnectError, FixedHeader, PropertyId, ReasonCode, Ve
 pub(super) struct Credentials {
     pub(super) username: String,
     pub(super) password: Option<Vec<u8>>,
+}
+
+impl Credentials {
+    /// Bytes of memory they take.
+    pub(super) fn memory(&self) -> usize {
+        self.username.len() + self.password.as_ref().map_or(0, Vec::len)
+    }
 }
 
 /// A user name and password to be checked, outside and without haste.
@@ -52,13 +59,47 @@ impl Broker {
                 if let Some(conn) = self.conn(id) {
                     conn.version = connect.version;
                 }
+                let (has_name, name) = self.name_in_certificate(id);
+                let connect = match has_name {
+                    false => connect,
+                    true => Connect {
+                        username: name.as_deref(),
+                        password: None,
+                        ..connect
+                    },
+                };
                 if let Err(refusal) = self.judge_connect(id, &connect) {
                     self.refuse(id, &connect, &refusal);
                     return;
                 }
-                self.sign_in(id, packet, &connect);
+                match (has_name, &name) {
+                    (false, _) => self.sign_in(id, packet, &connect),
+                    (true, Some(_)) => self.admit(id, &connect),
+                    (true, None) => {
+                        let what = "no name is in its certificate";
+                        let reason = ReasonCode::BAD_USER_NAME_OR_PASSWORD;
+                        self.refuse(id, &connect, &refusal(reason, what));
+                    }
+                }
             }
         }
+    }
+
+    /// The name that the certificate of a connection's other end tells; it comes before CONNECT,
+    /// where [`super::ListenerSettings::names_by_certificate`] is set.
+    pub fn identify(&mut self, id: ConnId, name: Box<str>) {
+        if let Some(conn) = self.conn(id) {
+            conn.identity = Some(name);
+        }
+    }
+
+    /// Whether a client's user name stands in its certificate, and which it is.
+    fn name_in_certificate(&mut self, id: ConnId) -> (bool, Option<Box<str>>) {
+        let Some(conn) = self.connections.get_mut(id.index as usize) else {
+            return (false, None);
+        };
+        let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
+        (listener.names_by_certificate, conn.identity.take())
     }
 
     /// [MQTT-3.1.4-1]: most malformed CONNECTs are worth no answer but the end of the connection.
@@ -292,6 +333,12 @@ impl Broker {
             self.refuse(id, connect, &refusal(ReasonCode::SERVER_BUSY, what));
             return;
         }
+        if existing.is_none() && !self.has_memory_to_connect() {
+            self.refuse_memory();
+            let what = "memory_limit is reached";
+            self.refuse(id, connect, &refusal(ReasonCode::QUOTA_EXCEEDED, what));
+            return;
+        }
         if resumes_nothing(connect, existing) && !self.has_room_for(RECORD_BYTES) {
             let what = "the disk has no room to keep the session";
             self.refuse(id, connect, &refusal(ReasonCode::QUOTA_EXCEEDED, what));
@@ -405,24 +452,14 @@ impl Broker {
         session.expiry_s = expiry_s;
         session.silence_ms = silence_ms;
         session.will = will;
+        self.sessions.count_texts(session_id);
+        let session = self.sessions.get_mut(session_id);
         conn.state = State::Open(session_id);
-        conn.wants_problems = connect
-            .properties
-            .integer(PropertyId::RequestProblemInformation)
-            != Some(0);
-        conn.max_packet_size = (connect.properties.integer(PropertyId::MaximumPacketSize))
-            .map_or(usize::MAX, |size| size as usize);
-        let limit = match self.settings.max_inflight_messages {
-            0 => u16::MAX,
-            limit => limit,
-        };
-        conn.send_maximum = usize::from(connect.receive_maximum().min(limit));
-        let aliases = connect
-            .properties
-            .integer(PropertyId::TopicAliasMaximum)
-            .unwrap_or(0) as u16;
-        let aliases = aliases.min(listener.max_topic_alias_broker);
-        conn.outbound_aliases = OutboundAliases::with_maximum(aliases);
+        conn.heed(
+            connect,
+            self.settings.max_inflight_messages,
+            listener.max_topic_alias_broker,
+        );
         conn.silence_max_ms = Some(silence_ms).filter(|&ms| ms != 0);
         // What earlier connections of the session changed may not be durable yet.
         if session.is_recorded() {
@@ -456,6 +493,23 @@ impl Broker {
                 return id;
             }
         }
+    }
+}
+
+impl Connection {
+    /// Takes over what the client says it can take, as far as we would go.
+    fn heed(&mut self, connect: &Connect<'_>, max_inflight: u16, max_aliases: u16) {
+        let asked = |id| connect.properties.integer(id);
+        self.wants_problems = asked(PropertyId::RequestProblemInformation) != Some(0);
+        self.max_packet_size =
+            asked(PropertyId::MaximumPacketSize).map_or(usize::MAX, |size| size as usize);
+        let limit = match max_inflight {
+            0 => u16::MAX,
+            limit => limit,
+        };
+        self.send_maximum = usize::from(connect.receive_maximum().min(limit));
+        let aliases = asked(PropertyId::TopicAliasMaximum).unwrap_or(0) as u16;
+        self.outbound_aliases = OutboundAliases::with_maximum(aliases.min(max_aliases));
     }
 }
 

@@ -57,6 +57,8 @@ pub(super) struct Connection {
     pub(super) is_listed_writable: bool,
     pub(super) is_paused: bool,
     pub(super) warned_receive_maximum: bool,
+    /// The name in its certificate, until CONNECT comes.
+    pub(super) identity: Option<Box<str>>,
     /// User name and password, to ask again when the password file changes.
     pub(super) credentials: Option<Box<super::connect::Credentials>>,
     /// What earlier connections of the session changed lies before this.
@@ -107,7 +109,7 @@ impl Reply {
     }
 
     /// Acknowledgements have a packet identifier; the rest is encoded.
-    fn is_encoded(self) -> bool {
+    pub(super) fn is_encoded(self) -> bool {
         self.packet_id == 0
     }
 }
@@ -115,6 +117,8 @@ impl Reply {
 /// A connection with this many replies or bytes of them waiting is not read from.
 const REPLIES_MAX: usize = 4096;
 const ENCODED_BYTES_MAX: usize = 64 * 1024;
+/// Where memory is short it is this part of them.
+const SHORT_PART: usize = 16;
 
 impl Replies {
     pub(super) fn push(&mut self, reply: Reply) {
@@ -137,13 +141,15 @@ impl Replies {
         self.queue.front().copied()
     }
 
-    /// The `at`th reply and, if it is kept encoded, its bytes; `encoded_at` counts those before it.
-    pub(super) fn get(&self, at: usize, encoded_at: usize) -> Option<(Reply, Option<&[u8]>)> {
-        let reply = *self.queue.get(at)?;
-        if !reply.is_encoded() {
-            return Some((reply, None));
-        }
-        Some((reply, self.encoded.get(encoded_at).map(|bytes| &**bytes)))
+    /// The `at`th reply.
+    #[inline]
+    pub(super) fn get(&self, at: usize) -> Option<Reply> {
+        self.queue.get(at).copied()
+    }
+
+    /// The bytes of the `at`th reply that is kept encoded.
+    pub(super) fn encoded(&self, at: usize) -> Option<&[u8]> {
+        self.encoded.get(at).map(|bytes| &**bytes)
     }
 
     pub(super) fn pop(&mut self) {
@@ -174,13 +180,22 @@ impl Replies {
         self.encoded_bytes = self.encoded.iter().map(|bytes| bytes.len()).sum();
     }
 
-    fn is_full(&self) -> bool {
-        self.queue.len() + self.pings >= REPLIES_MAX || self.encoded_bytes >= ENCODED_BYTES_MAX
+    /// Bytes of memory they take.
+    fn memory(&self) -> usize {
+        self.queue.len() * size_of::<Reply>() + self.encoded_bytes
     }
 
-    fn is_half_empty(&self) -> bool {
-        self.queue.len() + self.pings <= REPLIES_MAX / 2
-            && self.encoded_bytes <= ENCODED_BYTES_MAX / 2
+    /// Whether there are enough; less is enough where memory is short.
+    fn is_full(&self, is_short: bool) -> bool {
+        let part = if is_short { SHORT_PART } else { 1 };
+        self.queue.len() + self.pings >= REPLIES_MAX / part
+            || self.encoded_bytes >= ENCODED_BYTES_MAX / part
+    }
+
+    fn is_half_empty(&self, is_short: bool) -> bool {
+        let part = if is_short { 2 * SHORT_PART } else { 2 };
+        self.queue.len() + self.pings <= REPLIES_MAX / part
+            && self.encoded_bytes <= ENCODED_BYTES_MAX / part
     }
 }
 
@@ -205,6 +220,7 @@ impl Connection {
             is_listed_writable: false,
             is_paused: false,
             warned_receive_maximum: false,
+            identity: None,
             credentials: None,
             gate_floor: Place::START,
             gate: Place::START,
@@ -214,6 +230,22 @@ impl Connection {
             is_fetching: false,
             waiting_release: None,
         }
+    }
+
+    /// Bytes of memory that it holds besides itself.
+    pub(super) fn memory(&self) -> usize {
+        let inbound = self.inbound_aliases.as_deref().map_or(0, |aliases| {
+            aliases.iter().flatten().map(|topic| topic.len()).sum()
+        });
+        let outbound = self.outbound_aliases.as_ref().map_or(0, |a| a.memory());
+        let credentials = self.credentials.as_ref().map_or(0, |c| c.memory());
+        self.replies.memory() + inbound + outbound + credentials
+    }
+
+    /// Whether it is read from now.
+    #[inline]
+    pub(super) fn takes_input(&self) -> bool {
+        !self.is_paused && !self.is_closing()
     }
 
     /// Whether nothing is read from it any more.
@@ -234,12 +266,21 @@ impl Broker {
     /// Takes a new network connection, unless there are too many of them.
     pub fn accept(&mut self, peer: Peer, now: super::Now) -> Option<ConnId> {
         self.now = now;
-        let listener = &self.settings.listeners[usize::from(peer.listener)];
         let here = self
             .connections_of
             .get(&peer.listener)
             .copied()
             .unwrap_or(0);
+        if !self.has_memory_to_connect() {
+            self.refuse_memory();
+            let address = &peer.address;
+            log::info!(
+                target: "notice",
+                "Client connection from {address} denied: memory_limit is reached."
+            );
+            return None;
+        }
+        let listener = &self.settings.listeners[usize::from(peer.listener)];
         let is_full = listener.max_connections.is_some_and(|max| here >= max)
             || self
                 .settings
@@ -271,6 +312,7 @@ impl Broker {
     }
 
     /// A connection that is still there.
+    #[inline]
     pub(super) fn conn(&mut self, id: ConnId) -> Option<&mut Connection> {
         self.connections
             .get_mut(id.index as usize)
@@ -328,18 +370,23 @@ impl Broker {
     }
 
     /// Queues a small packet; a connection with too many of them is not read from.
+    #[inline]
     pub(super) fn reply(&mut self, id: ConnId, reply: Reply) {
+        let is_over = self.is_over_memory();
         let Some(conn) = self.conn(id) else { return };
         conn.replies.push(reply);
-        conn.is_paused |= conn.replies.is_full();
-        self.mark_writable(id);
+        conn.is_paused |= conn.replies.is_full(is_over);
+        if !std::mem::replace(&mut conn.is_listed_writable, true) {
+            self.outputs.writable.push_back(id);
+        }
     }
 
     /// Queues a PINGRESP.
     pub(super) fn reply_ping(&mut self, id: ConnId) {
+        let is_over = self.is_over_memory();
         let Some(conn) = self.conn(id) else { return };
         conn.replies.pings += 1;
-        conn.is_paused |= conn.replies.is_full();
+        conn.is_paused |= conn.replies.is_full(is_over);
         self.mark_writable(id);
     }
 
@@ -356,16 +403,18 @@ impl Broker {
         bytes: Vec<u8>,
         gate: Place,
     ) {
+        let is_over = self.is_over_memory();
         let Some(conn) = self.conn(id) else { return };
         conn.replies.push_encoded(packet, bytes, gate);
-        conn.is_paused |= conn.replies.is_full();
+        conn.is_paused |= conn.replies.is_full(is_over);
         self.mark_writable(id);
     }
 
     /// Lets a paused connection be read again when its replies have gone out.
     pub(super) fn resume_if_drained(&mut self, id: ConnId) {
+        let is_over = self.is_over_memory();
         let Some(conn) = self.conn(id) else { return };
-        let is_drained = conn.is_paused && conn.replies.is_half_empty();
+        let is_drained = conn.is_paused && conn.replies.is_half_empty(is_over);
         let is_waiting = matches!(conn.state, State::Authenticating(_))
             || conn.waiting_release.is_some()
             || conn.waits_for_journal

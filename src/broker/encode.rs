@@ -4,10 +4,61 @@ use super::connection::Connection;
 use super::session::{Session, SessionId};
 use super::transmit::{Progress, Source};
 use super::{Broker, ConnId};
-use crate::store::{Delivery, Message, Stage};
+use crate::store::{Delivery, DeliveryId, Message, Stage, message::NEVER};
 use crate::wire::{Ack, PacketType, Properties, Publish, Put, QoS, ReasonCode, Version, Window};
 
+/// What holds for all packets of one transmission.
+#[derive(Clone, Copy)]
+pub(super) struct Terms {
+    version: Version,
+    max_packet_size: usize,
+    /// Topics go out as they are stored, and nobody reads along in the log.
+    is_plain: bool,
+}
+
 impl Broker {
+    /// What holds for the next packets to a connection.
+    pub(super) fn terms(&self, id: ConnId, session: Option<SessionId>) -> Option<Terms> {
+        let conn = self.connections.get(id.index as usize)?;
+        let listener = usize::from(self.sessions.get(session?).listener);
+        let has_prefix = !self.settings.listeners[listener].mount_point.is_empty();
+        let is_logged = log::log_enabled!(log::Level::Debug);
+        Some(Terms {
+            version: conn.version,
+            max_packet_size: conn.max_packet_size,
+            is_plain: !has_prefix && !is_logged && conn.outbound_aliases.is_none(),
+        })
+    }
+
+    /// The short way for most messages: a whole packet without properties. `None` where only
+    /// [`Broker::encode`] knows what to do.
+    #[inline]
+    pub(super) fn encode_plain(
+        &mut self,
+        delivery: DeliveryId,
+        terms: Terms,
+        window: &mut Window<'_>,
+    ) -> Option<usize> {
+        let delivery = *self.deliveries.get(delivery);
+        if !terms.is_plain || delivery.stage != Stage::Publish {
+            return None;
+        }
+        let message = self.messages.wanted(delivery.message)?;
+        let is_v5 = terms.version == Version::V5;
+        let has_properties =
+            is_v5 && (delivery.subscription_id().is_some() || !message.properties().is_empty());
+        if has_properties || message.expires_ms != NEVER || message.is_empty() {
+            return None;
+        }
+        let publish = Publish {
+            properties: Properties::default(),
+            expiry_s: None,
+            subscription_id: None,
+            ..publish_of(message, delivery, Version::V311, 0)
+        };
+        publish.encode_plain(terms.version, terms.max_packet_size, window)
+    }
+
     /// Encodes one thing; returns its length, 0 if it is not to be sent, and the alias it gave.
     ///
     /// `begun_ms` is the clock that the beginning of a packet was encoded with, if this is its
@@ -16,7 +67,7 @@ impl Broker {
         &mut self,
         id: ConnId,
         session: Option<SessionId>,
-        source: Source,
+        (source, delivery): (Source, Option<DeliveryId>),
         progress: &Progress,
         window: &mut Window<'_>,
         begun_ms: Option<u64>,
@@ -30,8 +81,7 @@ impl Broker {
                 window.put(&[0xd0, 0]);
                 return Some((2, None));
             }
-            Source::QoS0 => progress.qos0?,
-            Source::Window => self.slot_at(session, progress)?.0,
+            Source::QoS0 | Source::Window => delivery?,
         };
         let version = self.connections.get(id.index as usize)?.version;
         let delivery = *self.deliveries.get(delivery);
@@ -48,8 +98,8 @@ impl Broker {
             self.fetch(delivery.message, id);
             return None;
         }
-        self.messages.want(delivery.message);
-        if self.messages.get(delivery.message).is_empty() && begun_ms.is_some() {
+        let message = self.messages.wanted(delivery.message);
+        if message.is_some_and(Message::is_empty) && begun_ms.is_some() {
             // The rest of a packet that was begun is lost: nothing can follow it.
             self.close_quietly(id);
             return None;
@@ -89,7 +139,8 @@ impl Broker {
         }
         let mut given = None;
         if let Some(aliases) = &mut conn.outbound_aliases {
-            if let Some((alias, is_new)) = aliases.get_or_give(publish.topic) {
+            let may_give = !self.ledger.is_over;
+            if let Some((alias, is_new)) = aliases.get_or_give(publish.topic, may_give) {
                 let topic = publish.topic;
                 publish.topic_alias = Some(alias);
                 if !is_new {
@@ -115,10 +166,9 @@ impl Broker {
 }
 
 fn encode_reply(conn: &Connection, progress: &Progress, window: &mut Window<'_>) -> Option<usize> {
-    let (reply, bytes) = conn
-        .replies
-        .get(progress.replies, progress.encoded_replies)?;
-    if let Some(bytes) = bytes {
+    let reply = progress.reply?;
+    if reply.is_encoded() {
+        let bytes = conn.replies.encoded(progress.encoded_replies)?;
         window.put(bytes);
         return Some(bytes.len());
     }
@@ -142,7 +192,7 @@ fn publish_of(
 ) -> Publish<'_> {
     let is_v5 = version == Version::V5;
     let qos = delivery.qos();
-    let expiry_s = (is_v5 && message.expires_ms != crate::store::message::NEVER)
+    let expiry_s = (is_v5 && message.expires_ms != NEVER)
         // [MQTT-3.3.2-6]: what is left, of a message already begun at least 0.
         .then(|| (message.expires_ms.saturating_sub(mono_ms).div_ceil(1000)) as u32);
     Publish {

@@ -13,8 +13,11 @@ const SPAN_PER_WINDOW: usize = 4;
 impl Broker {
     /// Moves QoS 1 and 2 deliveries from the queue into the window, as far as there is room.
     pub(super) fn fill_window(&mut self, id: SessionId) {
+        if self.sessions.get(id).queue.is_empty() {
+            return self.wait_to_send(id);
+        }
         while let Some(front) = self.sessions.get(id).queue.front() {
-            if !self.window_has_room(id) {
+            if !self.window_has_room(self.sessions.get(id)) {
                 break;
             }
             let session = self.sessions.get_mut(id);
@@ -43,9 +46,8 @@ impl Broker {
         }
     }
 
-    pub(super) fn window_has_room(&self, id: SessionId) -> bool {
-        let session = self.sessions.get(id);
-        let limit = self.window_limit(id);
+    pub(super) fn window_has_room(&self, session: &Session) -> bool {
+        let limit = self.window_limit(session);
         let max_bytes = self.settings.max_inflight_bytes;
         let has_bytes =
             max_bytes == 0 || session.window_bytes < max_bytes || session.window.in_flight() == 0;
@@ -53,8 +55,8 @@ impl Broker {
             .max(64)
             .min(usize::from(u16::MAX) - 1);
         session.window.in_flight() < limit
-            && session.window.span(&self.deliveries) < span_max
             && has_bytes
+            && session.window.span(&self.deliveries) < span_max
             && self.has_free_id(session)
     }
 
@@ -70,8 +72,8 @@ impl Broker {
 
     /// How many QoS 1 and 2 messages may be under way to a client; while it is away, how many may
     /// be once it is back.
-    pub(super) fn window_limit(&self, id: SessionId) -> usize {
-        let conn = self.sessions.get(id).connection;
+    pub(super) fn window_limit(&self, session: &Session) -> usize {
+        let conn = session.connection;
         match conn.and_then(|conn| self.connections.get(conn.index as usize)) {
             Some(conn) => conn.send_maximum,
             None => usize::from(match self.settings.max_inflight_messages {

@@ -1,11 +1,12 @@
-//! When the disk is full, or as full as `persistence_max_bytes` lets it be.
+//! When the disk is full, or as full as `persistence_max_bytes` lets it be; or memory is.
 //!
 //! What cannot be kept is not acknowledged: MQTT 5.0 has a reason for that (0x97), 3.x gets no
 //! answer and sends it again when it connects anew. Messages that nobody would miss after a crash
 //! go their way, QoS 0 always. With `persistence_full drop_oldest` the longest queue makes room.
 
+use super::ledger::MEMORY_LIMIT;
 use super::publish::Held;
-use super::session::SessionId;
+use super::session::{Session, SessionId};
 use super::{Broker, ConnId};
 use crate::wire::{PacketType, Publish, QoS, ReasonCode, Version};
 
@@ -29,19 +30,32 @@ impl Broker {
         self.journal.disk_bytes() > self.allowed_bytes()
     }
 
-    /// Whether a QoS 1 or 2 message can be kept if it has to be.
-    pub(super) fn can_keep(&mut self, session: SessionId, publish: &Publish<'_>) -> bool {
-        if !self.journal.is_on() {
-            return true;
+    /// The directive by which a QoS 1 or 2 message cannot be kept, though it has to be.
+    #[inline]
+    pub(super) fn cannot_keep(
+        &mut self,
+        session: SessionId,
+        publish: &Publish<'_>,
+    ) -> Option<&'static str> {
+        if !self.journal.is_on() && !self.is_over_memory() {
+            return None;
         }
         let held = &self.sessions.get(session).held;
         let is_here = |held: &Held| held.packet_id == publish.packet_id;
         if publish.qos == QoS::ExactlyOnce && held.iter().any(is_here) {
             // It was taken already: to refuse it now would free an identifier that is in use.
-            return true;
+            return None;
+        }
+        if !self.can_hold(session, publish) {
+            self.refuse_memory();
+            return Some(MEMORY_LIMIT);
         }
         let len = publish.topic.len() + publish.properties.raw().len() + publish.payload.len();
-        self.has_room_for(len + RECORD_BYTES) || !self.must_keep(session, publish)
+        if self.has_room_for(len + RECORD_BYTES) || !self.must_keep(session, publish) {
+            return None;
+        }
+        self.journal.refused += 1;
+        Some("persistence")
     }
 
     /// Whether somebody would miss a message after a crash.
@@ -50,32 +64,51 @@ impl Broker {
         if publish.retain || is_held {
             return true;
         }
-        let mount_point = {
-            let listener = usize::from(self.sessions.get(session).listener);
-            self.settings.listeners[listener].mount_point.as_bytes()
-        };
-        let topic = [mount_point, publish.topic].concat();
-        let mut matches = std::mem::take(&mut self.matches);
-        self.subscriptions.table.matches(&topic, &mut matches);
-        let is_kept = |session: SessionId| self.sessions.get(session).is_recorded();
-        let found = matches.found.iter().any(|&node| {
+        self.has_recipient(session, publish.topic, Session::is_recorded)
+    }
+
+    /// A topic that a client publishes to, behind the mount point of its listener.
+    fn full_topic(&self, publisher: SessionId, topic: &[u8]) -> Vec<u8> {
+        let listener = usize::from(self.sessions.get(publisher).listener);
+        let mount_point = self.settings.listeners[listener].mount_point.as_bytes();
+        [mount_point, topic].concat()
+    }
+
+    /// Whether the topic has a retained message.
+    pub(super) fn is_retained(&self, publisher: SessionId, topic: &[u8]) -> bool {
+        self.retained.has(&self.full_topic(publisher, topic))
+    }
+
+    /// Whether one of those who subscribed to a topic is such a one; a share group may have one.
+    pub(super) fn has_recipient(
+        &mut self,
+        publisher: SessionId,
+        topic: &[u8],
+        is_one: impl Fn(&Session) -> bool,
+    ) -> bool {
+        let topic = self.full_topic(publisher, topic);
+        self.subscriptions.table.matches(&topic, &mut self.matches);
+        self.matches.found.iter().any(|&node| {
             let mut next = self.subscriptions.first_of(node);
             while let Some(id) = next {
                 let subscription = self.subscriptions.get(id);
                 next = subscription.next.get();
-                if is_kept(subscription.session) {
+                if is_one(self.sessions.get(subscription.session)) {
                     return true;
                 }
             }
             self.subscriptions.first_group_of(node).is_some()
-        });
-        self.matches = matches;
-        found
+        })
     }
 
     /// A message that cannot be kept is not taken, and not acknowledged.
-    pub(super) fn refuse_to_keep(&mut self, id: ConnId, version: Version, publish: &Publish<'_>) {
-        self.journal.refused += 1;
+    pub(super) fn refuse_to_keep(
+        &mut self,
+        id: ConnId,
+        version: Version,
+        publish: &Publish<'_>,
+        limit: &'static str,
+    ) {
         self.stats.publish_dropped += 1;
         if version != Version::V5 {
             return;
@@ -85,7 +118,7 @@ impl Broker {
             _ => PacketType::PubAck,
         };
         let reason = ReasonCode::QUOTA_EXCEEDED;
-        self.acknowledge_limit(id, packet, publish.packet_id, reason, "persistence");
+        self.acknowledge_limit(id, packet, publish.packet_id, reason, limit);
     }
 
     /// Drops some of what waits longest in the longest queue.

@@ -324,6 +324,7 @@ impl Broker {
 
     /// Makes a promise of the reply that is queued next: it leaves when everything is durable that
     /// the packet at hand changed, and what the session's earlier connections changed.
+    #[inline]
     pub(super) fn gate(&mut self, id: ConnId, packet: PacketType) -> Place {
         if self.settings.ungated == Some(packet) {
             return Place::START;
@@ -338,10 +339,14 @@ impl Broker {
     }
 
     /// Has the connection looked at again when a place is durable.
+    #[inline]
     pub(super) fn wait_at_gate(&mut self, id: ConnId, gate: Place) {
-        if self.journal.is_durable(gate) {
-            return;
+        if !self.journal.is_durable(gate) {
+            self.list_at_gate(id, gate);
         }
+    }
+
+    fn list_at_gate(&mut self, id: ConnId, gate: Place) {
         let Some(conn) = self.conn(id) else { return };
         conn.gate = conn.gate.max(gate);
         if !std::mem::replace(&mut conn.is_gated, true) {

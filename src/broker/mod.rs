@@ -25,6 +25,7 @@ mod full;
 mod import;
 mod jobs;
 mod journal;
+mod ledger;
 mod load;
 mod publish;
 mod qos;
@@ -92,6 +93,7 @@ pub struct Broker {
     retained: retain::Retained,
     timers: timer::Timers,
     jobs: jobs::Jobs,
+    ledger: ledger::Ledger,
     outputs: Outputs,
     transit: transmit::Transit,
     journal: journal::Journal,
@@ -134,6 +136,7 @@ impl Broker {
             retained: retain::Retained::new(rng.next()),
             timers: timer::Timers::default(),
             jobs: jobs::Jobs::default(),
+            ledger: ledger::Ledger::default(),
             outputs: Outputs::default(),
             transit: transmit::Transit::default(),
             journal: journal::Journal::default(),
@@ -240,7 +243,7 @@ impl Broker {
     /// [`Broker::poll_close`].
     pub fn takes_input(&self, id: ConnId) -> bool {
         let conn = self.connections.get(id.index as usize);
-        conn.is_some_and(|c| c.generation == id.generation && !c.is_paused && !c.is_closing())
+        conn.is_some_and(|conn| conn.generation == id.generation && conn.takes_input())
     }
 }
 

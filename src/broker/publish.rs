@@ -43,19 +43,20 @@ pub(super) struct Held {
 }
 
 impl Broker {
+    #[inline]
     pub(super) fn publish(
         &mut self,
         id: ConnId,
         session: SessionId,
         version: Version,
-        mut publish: Publish<'_>,
+        publish: &mut Publish<'_>,
     ) {
         self.stats.publish_received += 1;
         self.stats.publish_bytes_received += publish.payload.len() as u64;
         if publish.topic_alias.is_some() {
-            self.publish_aliased(id, session, version, &mut publish);
+            self.publish_aliased(id, session, version, publish);
         } else {
-            self.publish_named(id, session, version, &publish);
+            self.publish_named(id, session, version, publish);
         }
     }
 
@@ -70,11 +71,16 @@ impl Broker {
         let Some(alias) = publish.topic_alias else {
             return;
         };
+        let is_over = self.is_over_memory();
         let slot = match self.inbound_alias(id, alias) {
             Ok(slot) => slot,
             Err(malformed) => return self.refuse_packet(id, malformed),
         };
         if !publish.topic.is_empty() {
+            if is_over && slot.as_deref() != Some(publish.topic) {
+                self.refuse_memory();
+                return self.close(id, ReasonCode::QUOTA_EXCEEDED, "memory_limit is reached");
+            }
             if slot.as_deref() != Some(publish.topic) {
                 *slot = Some(publish.topic.into());
             }
@@ -102,33 +108,31 @@ impl Broker {
         version: Version,
         publish: &Publish<'_>,
     ) {
-        self.log_publish("Received", session_id, publish);
+        if log::log_enabled!(log::Level::Debug) {
+            self.log_publish("Received", session_id, publish);
+        }
         match self.judge_publish(session_id, publish) {
             Ok(None) => {}
             Ok(Some(refused)) => return self.answer_refused(id, version, publish, refused),
             Err(malformed) => return self.refuse_packet(id, malformed),
         }
-        if publish.qos != QoS::AtMostOnce && !self.can_keep(session_id, publish) {
-            return self.refuse_to_keep(id, version, publish);
+        if publish.qos != QoS::AtMostOnce {
+            if let Some(limit) = self.cannot_keep(session_id, publish) {
+                return self.refuse_to_keep(id, version, publish, limit);
+            }
         }
-        match publish.qos {
-            QoS::AtMostOnce => {
-                self.publish_mounted(session_id, publish);
-            }
-            QoS::AtLeastOnce => {
-                let found = self.publish_mounted(session_id, publish);
-                self.acknowledge(
-                    id,
-                    PacketType::PubAck,
-                    publish.packet_id,
-                    subscribers(found),
-                );
-            }
-            QoS::ExactlyOnce => self.hold(id, session_id, publish),
+        if publish.qos == QoS::ExactlyOnce {
+            return self.hold(id, session_id, version, publish);
+        }
+        let found = self.publish_mounted(session_id, publish);
+        if publish.qos == QoS::AtLeastOnce {
+            let reason = subscribers(found);
+            self.acknowledge(id, PacketType::PubAck, publish.packet_id, reason);
         }
     }
 
     /// Nothing, why just this message is refused, or what makes the packet unacceptable.
+    #[inline]
     fn judge_publish(
         &mut self,
         session_id: SessionId,
@@ -228,7 +232,7 @@ impl Broker {
     }
 
     /// Keeps a QoS 2 message until PUBREL, unless it is held already [MQTT-4.3.3-10].
-    fn hold(&mut self, id: ConnId, session_id: SessionId, publish: &Publish<'_>) {
+    fn hold(&mut self, id: ConnId, session_id: SessionId, version: Version, publish: &Publish<'_>) {
         let packet_id = publish.packet_id;
         let session = self.sessions.get(session_id);
         if session.held.iter().any(|held| held.packet_id == packet_id) {
@@ -259,7 +263,8 @@ impl Broker {
             self.begin_message();
             self.describe_message(message, None, Some(held));
         }
-        let found = self.has_subscriber(message);
+        // 3.x cannot be told.
+        let found = version != Version::V5 || self.has_subscriber(message);
         self.acknowledge(id, PacketType::PubRec, packet_id, subscribers(found));
     }
 
@@ -351,6 +356,7 @@ impl Broker {
     }
 
     /// Whether the client may write to a topic, as it names it on its listener.
+    #[inline]
     fn may_write_mounted(&self, id: SessionId, topic: &[u8]) -> bool {
         let session = self.sessions.get(id);
         let listener = &self.settings.listeners[usize::from(session.listener)];
@@ -361,11 +367,13 @@ impl Broker {
     }
 
     /// Whether the client may write to a topic.
+    #[inline]
     pub(super) fn may_write(&self, id: SessionId, topic: &[u8]) -> bool {
         self.may(id, Access::Write, topic)
     }
 
     /// Whether the client may do this.
+    #[inline]
     pub(super) fn may(&self, id: SessionId, access: Access, topic: &[u8]) -> bool {
         let session = self.sessions.get(id);
         let acl = &self.settings.listeners[usize::from(session.listener)].acl;
@@ -377,7 +385,7 @@ impl Broker {
             .allowed
     }
 
-    /// Costs the look at the level where debug lines are off.
+    #[cold]
     fn log_publish(&self, what: &str, session_id: SessionId, publish: &Publish<'_>) {
         log::debug!(
             "{what} PUBLISH from {} (d{}, q{}, r{}, m{}, '{}', ... ({} bytes))",

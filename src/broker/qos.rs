@@ -78,6 +78,7 @@ impl Broker {
             .is_some_and(|conn| len <= conn.max_packet_size)
     }
 
+    #[inline]
     fn log_received(&self, session: SessionId, packet: PacketType, ack: Ack<'_>) {
         log::debug!(
             "Received {} from {} (Mid: {}, RC:{})",
@@ -89,6 +90,7 @@ impl Broker {
     }
 
     /// The delivery under way that an acknowledgement is about.
+    #[inline]
     fn under_way(&self, session: SessionId, packet_id: u16, qos: QoS) -> Option<DeliveryId> {
         let window = &self.sessions.get(session).window;
         let delivery = window.find_sent(&self.deliveries, packet_id)?;
@@ -229,6 +231,7 @@ impl Broker {
     }
 
     /// The message of a delivery is not needed any more, its packet identifier may be.
+    #[inline]
     fn free_window_message(&mut self, session_id: SessionId, id: DeliveryId) {
         let message = self.deliveries.get(id).message;
         let len = super::route::queued_len(self.messages.len_of(message)) as u64;

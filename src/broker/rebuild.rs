@@ -81,6 +81,7 @@ impl Broker {
         session.will = owned.will.map(Box::new);
         session.next_ordinal = draft.next_ordinal.max(1);
         session.sent_before = draft.sent_before;
+        self.sessions.count_texts(id);
         self.journal.count_live(placed);
         self.journal.sessions.insert(key, id);
         id

@@ -4,6 +4,7 @@
 //! the connection, size. The table of what may come when stands here, before any dispatch.
 
 use super::connection::State;
+use super::session::SessionId;
 use super::{Broker, ConnId, Now};
 use crate::store::journal::Place;
 use crate::wire::{FixedHeader, Malformed, Packet, PacketType, ReasonCode, Version};
@@ -13,6 +14,9 @@ const CONNECT_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes of an unfinished packet that count like a packet for Keep Alive.
 const PROGRESS_BYTES: usize = 4096;
+
+/// What a TLS client says first; no packet begins like this.
+const TLS: u8 = 0x16;
 
 /// Whether a packet may lead to a record: all but QoS 0 without RETAIN, PINGREQ and DISCONNECT.
 fn needs_journal(first: u8) -> bool {
@@ -28,11 +32,18 @@ impl Broker {
     pub fn receive(&mut self, id: ConnId, bytes: &[u8], now: Now) -> usize {
         self.now = now;
         self.work = 0;
+        self.watch_memory();
         let mut at = 0;
-        while at < bytes.len() && self.takes_input(id) {
+        while at < bytes.len() {
+            let is_slice_over = self.is_slice_over();
+            let conn = self.connections.get_mut(id.index as usize);
+            let Some(conn) = conn.filter(|c| c.generation == id.generation && c.takes_input())
+            else {
+                break;
+            };
             // One read has room for thousands of messages, each of them may have thousands of
             // subscribers.
-            if self.is_slice_over() {
+            if is_slice_over {
                 self.make_way(id);
                 break;
             }
@@ -45,7 +56,7 @@ impl Broker {
                     break;
                 }
             };
-            if let Err(malformed) = self.judge(id, header) {
+            if let Err(malformed) = judge(&conn.state, header, self.settings.max_packet_size) {
                 self.refuse_packet(id, malformed);
                 break;
             }
@@ -53,12 +64,14 @@ impl Broker {
             if rest.len() < total {
                 break;
             }
+            conn.last_seen_ms = now.mono_ms;
+            let open = conn.session().map(|session| (session, conn.version));
             if self.journal.is_backlogged() && needs_journal(header.first) {
                 self.wait_for_journal(id);
                 break;
             }
             at += total;
-            self.packet(id, header, &rest[..total]);
+            self.packet(id, open, header, &rest[..total]);
         }
         self.stats.bytes_received += at as u64;
         if self.conn(id).is_none_or(|conn| conn.is_closing()) {
@@ -89,77 +102,39 @@ impl Broker {
         }
     }
 
-    /// Whether a packet with this header may come now.
-    fn judge(&mut self, id: ConnId, header: FixedHeader) -> Result<(), Malformed> {
-        let Some(conn) = self.connections.get(id.index as usize) else {
-            return Ok(());
-        };
-        let packet_type = header.packet_type()?;
-        match conn.state {
-            State::AwaitConnect if packet_type != PacketType::Connect => {
-                return Err(Malformed::protocol("the first packet is no CONNECT"));
-            }
-            State::AwaitConnect if header.total() > CONNECT_BYTES_MAX => {
-                return Err(Malformed::packet("a CONNECT of more than 16 KiB"));
-            }
-            State::Open(_) if packet_type == PacketType::Connect => {
-                return Err(Malformed::protocol("a second CONNECT"));
-            }
-            State::Open(_) if !packet_type.comes_from_client() => {
-                return Err(Malformed::protocol("a packet that only servers send"));
-            }
-            _ => {}
-        }
-        let max = self.settings.max_packet_size;
-        if max != 0 && header.total() > max {
-            let what = "a packet above max_packet_size";
-            return Err(Malformed {
-                reason: ReasonCode::PACKET_TOO_LARGE,
-                what,
-            });
-        }
-        Ok(())
-    }
-
-    fn packet(&mut self, id: ConnId, header: FixedHeader, packet: &[u8]) {
-        let now_ms = self.now.mono_ms;
-        self.stats.messages_received += 1;
-        self.journal.promise = Place::START;
-        let Some(conn) = self.conn(id) else { return };
-        conn.last_seen_ms = now_ms;
-        let body = &packet[usize::from(header.len)..];
-        match conn.state {
-            State::AwaitConnect => self.connect(id, header.first, packet, body),
-            State::Open(session) => {
-                let version = conn.version;
-                if header.first >> 4 == PacketType::Publish as u8 {
-                    // Most packets are; as one of many kinds of packet it would be moved about.
-                    return match header.decode_publish(version, body) {
-                        Ok(publish) => self.publish(id, session, version, publish),
-                        Err(malformed) => self.refuse_packet(id, malformed),
-                    };
-                }
-                if let Some((packet, ack)) = header.short_ack(body) {
-                    return self.handshake(id, session, packet, ack);
-                }
-                match Packet::decode(version, header, body, false) {
-                    Ok(packet) => self.dispatch(id, session, version, packet),
-                    Err(malformed) => self.refuse_packet(id, malformed),
-                }
-            }
-            State::Authenticating(_) | State::Closing => {}
-        }
-    }
-
-    fn dispatch(
+    /// A whole packet, of a connection that has a session and a version or is to get them.
+    fn packet(
         &mut self,
         id: ConnId,
-        session: super::session::SessionId,
-        version: Version,
-        packet: Packet<'_>,
+        open: Option<(SessionId, Version)>,
+        header: FixedHeader,
+        packet: &[u8],
     ) {
+        self.stats.messages_received += 1;
+        self.journal.promise = Place::START;
+        let body = &packet[usize::from(header.len)..];
+        let Some((session, version)) = open else {
+            return self.connect(id, header.first, packet, body);
+        };
+        if header.first >> 4 == PacketType::Publish as u8 {
+            // Most packets are; as one of many kinds of packet it would be moved about.
+            return match header.decode_publish(version, body) {
+                Ok(mut publish) => self.publish(id, session, version, &mut publish),
+                Err(malformed) => self.refuse_packet(id, malformed),
+            };
+        }
+        if let Some((packet, ack)) = header.short_ack(body) {
+            return self.handshake(id, session, packet, ack);
+        }
+        match Packet::decode(version, header, body, false) {
+            Ok(packet) => self.dispatch(id, session, version, packet),
+            Err(malformed) => self.refuse_packet(id, malformed),
+        }
+    }
+
+    fn dispatch(&mut self, id: ConnId, session: SessionId, version: Version, packet: Packet<'_>) {
         match packet {
-            Packet::Publish(publish) => self.publish(id, session, version, publish),
+            Packet::Publish(mut publish) => self.publish(id, session, version, &mut publish),
             Packet::PubAck(ack) => self.handshake(id, session, PacketType::PubAck, ack),
             Packet::PubRec(ack) => self.handshake(id, session, PacketType::PubRec, ack),
             Packet::PubRel(ack) => self.handshake(id, session, PacketType::PubRel, ack),
@@ -191,4 +166,38 @@ impl Broker {
     pub(super) fn refuse_packet(&mut self, id: ConnId, malformed: Malformed) {
         self.close(id, malformed.reason, malformed.what);
     }
+}
+
+/// Whether a packet with this header may come to a connection in this state.
+#[inline]
+fn judge(state: &State, header: FixedHeader, max_packet_size: usize) -> Result<(), Malformed> {
+    let packet_type = header.packet_type()?;
+    match state {
+        State::AwaitConnect if header.first == TLS => {
+            return Err(Malformed::protocol(
+                "it speaks TLS, and this listener does not",
+            ));
+        }
+        State::AwaitConnect if packet_type != PacketType::Connect => {
+            return Err(Malformed::protocol("the first packet is no CONNECT"));
+        }
+        State::AwaitConnect if header.total() > CONNECT_BYTES_MAX => {
+            return Err(Malformed::packet("a CONNECT of more than 16 KiB"));
+        }
+        State::Open(_) if packet_type == PacketType::Connect => {
+            return Err(Malformed::protocol("a second CONNECT"));
+        }
+        State::Open(_) if !packet_type.comes_from_client() => {
+            return Err(Malformed::protocol("a packet that only servers send"));
+        }
+        _ => {}
+    }
+    if max_packet_size != 0 && header.total() > max_packet_size {
+        let what = "a packet above max_packet_size";
+        return Err(Malformed {
+            reason: ReasonCode::PACKET_TOO_LARGE,
+            what,
+        });
+    }
+    Ok(())
 }

@@ -32,6 +32,7 @@ impl Broker {
         for id in known {
             self.check_again(id);
         }
+        self.check_memory();
         self.start_sys();
         self.start_retain_sweep();
     }
@@ -45,6 +46,7 @@ impl Broker {
         let session = conn.session().map(|session| self.sessions.get(session));
         let has_name = session.is_none_or(|session| session.username.is_some());
         match &conn.credentials {
+            _ if listener.names_by_certificate && has_name => {}
             Some(credentials) if listener.has_passwords => {
                 self.outputs.auth.push_back(AuthRequest {
                     conn: id,

@@ -27,6 +27,8 @@ pub(super) struct Retained {
     /// Counts replays (never 0).
     replays: u32,
     found: Vec<NodeId>,
+    /// Bytes of what is known of their publishers.
+    sources: usize,
     sweep_at: Option<u64>,
     /// How far the sweep under way has got.
     swept: usize,
@@ -50,6 +52,15 @@ struct Source {
     listener: u16,
     client_id: Box<str>,
     username: Option<Box<str>>,
+}
+
+impl Entry {
+    fn source_bytes(&self) -> usize {
+        self.source.as_ref().map_or(0, |source| {
+            let username = source.username.as_ref().map_or(0, |name| name.len());
+            size_of::<Source>() + source.client_id.len() + username
+        })
+    }
 }
 
 /// Retained messages on their way to a new subscription.
@@ -91,9 +102,21 @@ impl Retained {
             sequence: 0,
             replays: 0,
             found: Vec::new(),
+            sources: 0,
             sweep_at: None,
             swept: 0,
         }
+    }
+
+    /// Bytes of memory they take, without the messages.
+    pub(super) fn memory(&self) -> usize {
+        self.table.memory() + self.entries.len() * size_of::<Entry>() + self.sources
+    }
+
+    /// Whether a topic has one.
+    pub(super) fn has(&self, topic: &[u8]) -> bool {
+        let node = self.table.find(topic);
+        node.is_some_and(|node| self.table.value(node, 0) != NONE)
     }
 
     /// How many messages are retained.
@@ -132,7 +155,9 @@ impl Retained {
         }
         self.table.set_value(node, 0, NONE);
         self.table.release(node);
-        Some(self.entries.remove(key as usize))
+        let entry = self.entries.remove(key as usize);
+        self.sources -= entry.source_bytes();
+        Some(entry)
     }
 }
 
@@ -147,6 +172,11 @@ impl Broker {
                 self.drop_retained(node);
             }
             return;
+        }
+        let is_late = message.qos == QoS::AtMostOnce && self.is_over_memory();
+        if is_late && publisher != Publisher::Broker && !self.retained.has(topic) {
+            // Nobody was promised anything.
+            return self.refuse_memory();
         }
         let node = self.retained.table.insert(topic);
         self.retained.sequence += 1;
@@ -163,6 +193,7 @@ impl Broker {
             place: Place::START,
             is_told: false,
         };
+        self.retained.sources += entry.source_bytes();
         if key == NONE {
             let key = self.retained.entries.insert(entry);
             self.retained.table.set_value(node, 0, key as u32);
@@ -170,6 +201,7 @@ impl Broker {
             let kept = &mut self.retained.entries[key as usize];
             let is_told = kept.is_told;
             let old = std::mem::replace(kept, Entry { is_told, ..entry });
+            self.retained.sources -= old.source_bytes();
             self.messages.release(old.message);
         }
     }
@@ -339,14 +371,10 @@ impl Broker {
         }
         let qos = self.delivered_qos(self.messages.qos_of(id), replay.options.qos);
         let len = super::route::queued_len(self.messages.len_of(id));
-        let has_room = match qos {
-            QoS::AtMostOnce => self.has_room_qos0(session_id, len),
-            _ => self.has_room(session_id, len),
-        };
-        if !has_room {
+        let session = self.sessions.get(session_id);
+        if !self.has_room(session, qos, len) {
             return false;
         }
-        let session = self.sessions.get(session_id);
         let is_copied = self.is_copied(session_id, qos);
         if let Some(conn) = (session.connection).filter(|_| is_copied && !self.messages.is_hot(id))
         {
@@ -463,12 +491,15 @@ impl Broker {
             place,
             is_told: true,
         };
+        self.retained.sources += entry.source_bytes();
         let key = self.retained.table.value(node, 0);
         if key == NONE {
             let key = self.retained.entries.insert(entry);
             self.retained.table.set_value(node, 0, key as u32);
         } else {
-            self.retained.entries[key as usize] = entry;
+            let kept = &mut self.retained.entries[key as usize];
+            let old = std::mem::replace(kept, entry);
+            self.retained.sources -= old.source_bytes();
         }
     }
 

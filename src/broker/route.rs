@@ -5,7 +5,7 @@
 
 use super::Broker;
 use super::publish::Publisher;
-use super::session::SessionId;
+use super::session::{Session, SessionId};
 use super::subscriptions::SubscriptionId;
 use crate::auth::Access;
 use crate::store::journal::packet_id_of;
@@ -37,38 +37,32 @@ struct Routed {
 impl Broker {
     /// Delivers a message to all who subscribed to its topic; whether anybody did.
     pub(super) fn route(&mut self, publisher: Publisher, id: MessageId) -> bool {
-        let mut matches = std::mem::take(&mut self.matches);
         let message = self.messages.get(id);
-        self.subscriptions
-            .table
-            .matches(message.topic(), &mut matches);
+        (self.subscriptions.table).matches(message.topic(), &mut self.matches);
         let routed = Routed {
             message: id,
             publisher,
             qos: message.qos,
             retain: message.retain,
         };
-        let found = !matches.found.is_empty();
+        let found = self.matches.found.len();
         if self.settings.allow_duplicate_messages {
-            for &node in &matches.found {
-                self.route_to_node(node, routed);
+            for at in 0..found {
+                self.route_to_node(self.matches.found[at], routed);
             }
         } else {
+            let matches = std::mem::take(&mut self.matches);
             self.route_once_each(&matches, routed);
+            self.matches = matches;
         }
-        self.matches = matches;
-        found
+        found > 0
     }
 
     /// Whether anybody subscribed to the topic of a message.
     pub(super) fn has_subscriber(&mut self, id: MessageId) -> bool {
-        let mut matches = std::mem::take(&mut self.matches);
-        self.subscriptions
-            .table
-            .matches(self.messages.get(id).topic(), &mut matches);
-        let found = !matches.found.is_empty();
-        self.matches = matches;
-        found
+        let topic = self.messages.get(id).topic();
+        self.subscriptions.table.matches(topic, &mut self.matches);
+        !self.matches.found.is_empty()
     }
 
     fn route_to_node(&mut self, node: NodeId, routed: Routed) {
@@ -117,13 +111,13 @@ impl Broker {
         let subscription = self.subscriptions.get(id);
         let session_id = subscription.session;
         let options = subscription.options;
-        let is_bridge = self.sessions.get(session_id).is_bridge;
+        let is_bridge = || self.sessions.get(session_id).is_bridge;
         let is_own = routed.publisher == Publisher::Session(session_id);
-        if is_own && (options.no_local || is_bridge) {
+        if is_own && (options.no_local || is_bridge()) {
             return;
         }
         let granted = qos.unwrap_or(options.qos);
-        let retain = routed.retain && (options.retain_as_published || is_bridge);
+        let retain = routed.retain && (options.retain_as_published || is_bridge());
         let delivery = Delivery::new(
             routed.message,
             self.delivered_qos(routed.qos, granted),
@@ -143,21 +137,18 @@ impl Broker {
 
     /// Queues a delivery for a session, if its rights and limits allow it.
     #[inline]
-    pub(super) fn deliver(&mut self, session_id: SessionId, delivery: Delivery) {
+    pub(super) fn deliver(&mut self, session_id: SessionId, mut delivery: Delivery) {
         let session = self.sessions.get(session_id);
         let is_denied = session.rules.is_some() && !self.may_read(session_id, &delivery);
         if session.has_ended || is_denied {
             return;
         }
         let len = queued_len(self.messages.len_of(delivery.message));
-        let is_qos0 = delivery.qos() == QoS::AtMostOnce;
-        let has_room = |broker: &Broker| match is_qos0 {
-            true => broker.has_room_qos0(session_id, len),
-            false => broker.has_room(session_id, len),
-        };
-        if !has_room(self) {
+        let qos = delivery.qos();
+        let is_qos0 = qos == QoS::AtMostOnce;
+        if !self.has_room(session, qos, len) {
             self.free_expired(session_id);
-            if !has_room(self) {
+            if !self.has_room(self.sessions.get(session_id), qos, len) {
                 return self.drop_delivery(session_id, is_qos0);
             }
         }
@@ -166,7 +157,7 @@ impl Broker {
         if session.queue.is_empty() && session.queue_qos0.is_empty() {
             session.is_dropping = false;
         }
-        let mut delivery = delivery;
+        let conn = session.connection;
         if is_qos0 {
             delivery.number = session.queued_count;
             session.queue_qos0.push(&mut self.deliveries, delivery, len);
@@ -180,27 +171,31 @@ impl Broker {
                 self.note_recipient(session_id, &delivery, ordinal);
             }
         }
-        let session = self.sessions.get(session_id);
-        if let Some(conn) = session.connection {
+        if let Some(conn) = conn {
             self.mark_writable(conn);
         }
     }
 
-    /// Room for one more QoS 0 message: on a connection by bytes, else by the limits of the queue.
-    pub(super) fn has_room_qos0(&self, session_id: SessionId, len: usize) -> bool {
-        let session = self.sessions.get(session_id);
+    /// Room for one more message: of QoS 0 on a connection by bytes, else by the limits of the
+    /// queue.
+    #[inline]
+    pub(super) fn has_room(&self, session: &Session, qos: QoS, len: usize) -> bool {
+        if qos != QoS::AtMostOnce {
+            return self.has_room_in_queue(session, len);
+        }
         if session.connection.is_some() {
             let queue = &session.queue_qos0;
             // One message may be larger than the limit.
             return queue.is_empty()
-                || queue.bytes() + len as u64 <= self.settings.max_output_bytes as u64;
+                || queue.bytes() + len as u64 <= self.settings.max_output_bytes as u64
+                    && self.may_wait(session);
         }
-        self.settings.queue_qos0_messages && self.has_room(session_id, len)
+        self.settings.queue_qos0_messages
+            && self.may_wait(session)
+            && self.has_room_in_queue(session, len)
     }
 
-    /// Room for one more QoS 1 or 2 message.
-    pub(super) fn has_room(&self, session_id: SessionId, len: usize) -> bool {
-        let session = self.sessions.get(session_id);
+    fn has_room_in_queue(&self, session: &Session, len: usize) -> bool {
         let (max_messages, max_bytes) = (
             self.settings.max_queued_messages,
             self.settings.max_queued_bytes,
@@ -210,7 +205,7 @@ impl Broker {
             waiting += session.queue_qos0.len();
             bytes += session.queue_qos0.bytes();
         }
-        let has_window = session.window.in_flight() + waiting < self.window_limit(session_id);
+        let has_window = session.window.in_flight() + waiting < self.window_limit(session);
         has_window
             || (max_messages == 0 || waiting < max_messages)
                 && (max_bytes == 0 || bytes + len as u64 <= max_bytes)
@@ -241,13 +236,12 @@ impl Broker {
             message, number, ..
         } = self.deliveries.get(front);
         let len = queued_len(self.messages.len_of(message));
-        session.queue.pop(&mut self.deliveries, len);
+        session.queue.take(&mut self.deliveries, len);
         let ordinal = session.ordinal_of_queued(number);
         session.windowed = ordinal + 1;
         if session.window.in_flight() == 0 {
             session.base = session.windowed;
         }
-        self.deliveries.remove(front);
         self.messages.release(message);
         session.sent_count = session.sent_count.wrapping_add(1);
         self.stats.publish_dropped += 1;

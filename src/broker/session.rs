@@ -85,6 +85,17 @@ pub(super) struct Session {
     pub(super) replays: VecDeque<Replay>,
     /// Set while messages for it are dropped, so that the log tells once.
     pub(super) is_dropping: bool,
+    /// Bytes of its texts, as far as they are counted.
+    texts: u32,
+}
+
+impl Session {
+    /// Bytes of what it holds besides itself, queues and subscriptions.
+    fn texts(&self) -> usize {
+        let username = self.username.as_ref().map_or(0, |name| name.len());
+        let will = self.will.as_ref().map_or(0, |will| will.memory());
+        self.client_id.len() + username + will
+    }
 }
 
 /// All sessions, found by slot or by Client Identifier.
@@ -92,6 +103,8 @@ pub(super) struct Sessions {
     pub(super) slab: Slab<Session>,
     by_client_id: Index,
     hasher: FixedState,
+    /// Bytes of the texts of all.
+    texts: usize,
 }
 
 impl Sessions {
@@ -100,13 +113,35 @@ impl Sessions {
             slab: Slab::new(),
             by_client_id: Index::default(),
             hasher: FixedState::with_seed(seed),
+            texts: 0,
         }
     }
 
+    /// Bytes of memory they take.
+    pub(super) fn memory(&self) -> usize {
+        self.slab.len() * (size_of::<Session>() + 2 * size_of::<u64>()) + self.texts
+    }
+
+    /// Counts the texts of a session anew: its user name or its will may be others. A will that is
+    /// gone counts until then.
+    pub(super) fn count_texts(&mut self, id: SessionId) {
+        let session = &mut self.slab[id.0 as usize];
+        self.texts -= session.texts as usize;
+        session.texts = session.texts() as u32;
+        self.texts += session.texts as usize;
+    }
+
+    fn remove(&mut self, id: SessionId) {
+        let session = self.slab.remove(id.0 as usize);
+        self.texts -= session.texts as usize;
+    }
+
+    #[inline]
     pub(super) fn get(&self, id: SessionId) -> &Session {
         &self.slab[id.0 as usize]
     }
 
+    #[inline]
     pub(super) fn get_mut(&mut self, id: SessionId) -> &mut Session {
         &mut self.slab[id.0 as usize]
     }
@@ -120,10 +155,12 @@ impl Sessions {
     fn insert(&mut self, session: Session) -> SessionId {
         let hash = self.hasher.hash_one(&*session.client_id);
         let id = self.slab.insert(session) as u32;
+        self.count_texts(SessionId(id));
         let Sessions {
             slab,
             by_client_id,
             hasher,
+            ..
         } = self;
         by_client_id.insert(hash, id, |id| {
             hasher.hash_one(&*slab[id as usize].client_id)
@@ -151,11 +188,13 @@ impl Sessions {
 
 impl Session {
     /// The number of the delivery in the window that has this packet identifier.
+    #[inline]
     pub(super) fn ordinal_of(&self, packet_id: u16) -> u64 {
         self.base + u64::from(distance(packet_id_of(self.base), packet_id))
     }
 
     /// The number of the delivery at the front of the queue.
+    #[inline]
     pub(super) fn ordinal_of_queued(&self, packet_id: u16) -> u64 {
         self.windowed + u64::from(distance(packet_id_of(self.windowed), packet_id))
     }
@@ -216,6 +255,7 @@ impl Broker {
             held: VecDeque::new(),
             replays: VecDeque::new(),
             is_dropping: false,
+            texts: 0,
         })
     }
 
@@ -240,7 +280,7 @@ impl Broker {
                 return self.begin_job(Job::EndSession(id));
             }
         }
-        self.sessions.slab.remove(id.0 as usize);
+        self.sessions.remove(id);
     }
 
     /// Frees one thing that an ended session holds; whether it held one.
@@ -257,8 +297,7 @@ impl Broker {
             if let Some(front) = queue.front() {
                 let message = self.deliveries.get(front).message;
                 let len = super::route::queued_len(self.messages.len_of(message));
-                queue.pop(&mut self.deliveries, len);
-                self.deliveries.remove(front);
+                queue.take(&mut self.deliveries, len);
                 self.messages.release(message);
                 return true;
             }
@@ -368,8 +407,7 @@ impl Broker {
             debug_assert_eq!(delivery.qos(), QoS::AtMostOnce);
             let message = delivery.message;
             let len = super::route::queued_len(self.messages.len_of(message));
-            session.queue_qos0.pop(&mut self.deliveries, len);
-            self.deliveries.remove(front);
+            session.queue_qos0.take(&mut self.deliveries, len);
             self.messages.release(message);
         }
     }

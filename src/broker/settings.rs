@@ -61,6 +61,8 @@ pub struct Settings {
     pub connect_timeout: u32,
     /// QoS 2 messages that one client may have under way towards us at most.
     pub max_inbound_qos2: usize,
+    /// Bytes that clients may make the broker hold in memory; 0 has no limit.
+    pub memory_limit: usize,
     /// Bytes of message bodies that stay in memory although the journal has them.
     pub memory_cache: usize,
     /// Bytes that the journal may take of the disk; 0 has no limit.
@@ -104,6 +106,7 @@ impl Default for Settings {
             max_output_bytes: 256 * 1024,
             connect_timeout: 10,
             max_inbound_qos2: 1000,
+            memory_limit: 0,
             memory_cache: 8_000_000,
             persistence_max_bytes: 1_000_000_000,
             drops_oldest: false,
@@ -136,6 +139,8 @@ pub struct ListenerSettings {
     pub allow_anonymous: bool,
     /// User names and passwords are checked: the broker asks by [`super::Broker::poll_auth`].
     pub has_passwords: bool,
+    /// The user name stands in the client's certificate, and needs no password.
+    pub names_by_certificate: bool,
     /// Who may publish and receive what.
     pub acl: Option<Arc<Acl>>,
     /// Give clients a Client Identifier that come without one.
@@ -159,6 +164,7 @@ impl Default for ListenerSettings {
             accept_protocol_versions: [true; 3],
             allow_anonymous: true,
             has_passwords: false,
+            names_by_certificate: false,
             acl: None,
             allow_zero_length_clientid: true,
             auto_id_prefix: "auto-".to_string(),

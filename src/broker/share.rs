@@ -111,6 +111,7 @@ impl Subscriptions {
 
 impl Broker {
     /// Delivers a message to one member of each group of a filter.
+    #[inline]
     pub(super) fn route_to_groups(
         &mut self,
         node: NodeId,
@@ -168,10 +169,7 @@ impl Broker {
         }
         let qos = self.delivered_qos(stored.qos, subscription.options.qos);
         let len = super::route::queued_len(stored.len());
-        let has_room = match qos {
-            QoS::AtMostOnce => self.has_room_qos0(subscription.session, len),
-            _ => self.has_room(subscription.session, len),
-        };
+        let has_room = self.has_room(session, qos, len);
         match (session.connection.is_some(), qos, has_room) {
             (true, _, true) => MERIT_MAX,
             (false, _, true) => 2,

@@ -1,6 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE (sections 3.8 to 3.11).
 
 use super::jobs::Job;
+use super::ledger::MEMORY_LIMIT;
 use super::session::SessionId;
 use super::subscriptions::Subscriptions;
 use super::{Broker, ConnId};
@@ -68,14 +69,12 @@ pub(super) struct Request {
 }
 
 impl Request {
-    fn note(&mut self, reason: ReasonCode) {
+    /// Notes the answer to a filter, or the limit that it is refused for.
+    fn note(&mut self, answer: Result<ReasonCode, &'static str>) {
+        let reason = answer.unwrap_or(ReasonCode::QUOTA_EXCEEDED);
+        let too_deep = reason == ReasonCode::TOPIC_FILTER_INVALID;
+        let limit = (answer.err()).or(too_deep.then_some("max_topic_levels"));
         if self.answer == PacketType::SubAck {
-            let limit = match reason {
-                ReasonCode::TOPIC_FILTER_INVALID => Some("max_topic_levels"),
-                ReasonCode::QUOTA_EXCEEDED if self.is_refused => Some("persistence"),
-                ReasonCode::QUOTA_EXCEEDED => Some(MAX_SUBSCRIPTIONS),
-                _ => None,
-            };
             self.has_too_many |= limit == Some(MAX_SUBSCRIPTIONS);
             self.limit = self.limit.or(limit);
         }
@@ -187,12 +186,12 @@ impl Broker {
     }
 
     fn obey(&mut self, request: &mut Request, asked: SubscribeFilter<'_>) {
-        let reason = match request.answer {
-            PacketType::UnsubAck => self.unsubscribe_one(request.session_id, asked.filter),
-            _ if request.is_refused => ReasonCode::QUOTA_EXCEEDED,
+        let answer = match request.answer {
+            PacketType::UnsubAck => Ok(self.unsubscribe_one(request.session_id, asked.filter)),
+            _ if request.is_refused => Err("persistence"),
             _ => self.subscribe_one(request.session_id, asked, request.identifier),
         };
-        request.note(reason);
+        request.note(answer);
     }
 
     /// Goes on with a SUBSCRIBE or UNSUBSCRIBE that is a job, if its connection is still there.
@@ -257,30 +256,30 @@ impl Broker {
         self.reply_encoded_at(id, answer, bytes, gate);
     }
 
-    /// Adds or replaces one subscription; the code to answer.
+    /// Adds or replaces one subscription; the code to answer, or the limit of ours in its way.
     fn subscribe_one(
         &mut self,
         session_id: SessionId,
         asked: SubscribeFilter<'_>,
         identifier: u32,
-    ) -> ReasonCode {
+    ) -> Result<ReasonCode, &'static str> {
         let SubscribeFilter {
             filter: text,
             options,
         } = asked;
         let Ok(Filter { share, filter }) = Filter::parse(text) else {
-            return ReasonCode::TOPIC_FILTER_INVALID;
+            return Ok(ReasonCode::TOPIC_FILTER_INVALID);
         };
         let levels = crate::topic::level_count(filter.as_bytes());
         if levels > self.settings.max_topic_levels {
-            return ReasonCode::TOPIC_FILTER_INVALID;
+            return Ok(ReasonCode::TOPIC_FILTER_INVALID);
         }
         let filter = self.mounted(session_id, filter);
         if filter.len() > usize::from(u16::MAX) {
-            return ReasonCode::TOPIC_FILTER_INVALID;
+            return Ok(ReasonCode::TOPIC_FILTER_INVALID);
         }
         if self.settings.acl_suback_deny && !self.may(session_id, Access::Read, filter.as_bytes()) {
-            return ReasonCode::NOT_AUTHORIZED;
+            return Ok(ReasonCode::NOT_AUTHORIZED);
         }
         let session = self.sessions.get(session_id);
         let max_qos = self.settings.listeners[usize::from(session.listener)].max_qos;
@@ -304,7 +303,11 @@ impl Broker {
         } else {
             let count = (session.subscription_count + weight(text)) as usize;
             if count > self.settings.max_subscriptions_per_client {
-                return ReasonCode::QUOTA_EXCEEDED;
+                return Err(MAX_SUBSCRIPTIONS);
+            }
+            if !self.has_memory(filter.len()) {
+                self.refuse_memory();
+                return Err(MEMORY_LIMIT);
             }
             let node = self.subscriptions.table.insert(filter.as_bytes());
             let group = share.map(|share| self.subscriptions.find_or_add_group(node, share));
@@ -322,7 +325,7 @@ impl Broker {
         if wants_retained(options, existing.is_none()) && share.is_none() {
             self.begin_replay(session_id, id, &filter, options, identifier);
         }
-        ReasonCode(options.qos as u8)
+        Ok(ReasonCode(options.qos as u8))
     }
 
     fn unsubscribe_one(&mut self, session_id: SessionId, text: &str) -> ReasonCode {

@@ -20,6 +20,9 @@ pub(super) type SubscriptionId = u32;
 const SUBSCRIPTIONS: usize = 0;
 pub(super) const GROUPS: usize = 1;
 
+/// A share group, with a name of ordinary length and a few members.
+const GROUP_BYTES: usize = 256;
+
 /// A number, or none, in four bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Link(u32);
@@ -83,6 +86,13 @@ impl Subscriptions {
             hasher: FixedState::with_seed(seed.rotate_left(32)),
             shared_count: 0,
         }
+    }
+
+    /// Bytes of memory they take, filters included.
+    pub(super) fn memory(&self) -> usize {
+        self.table.memory()
+            + self.slab.len() * (size_of::<Subscription>() + size_of::<usize>())
+            + self.groups.len() * GROUP_BYTES
     }
 
     #[inline]

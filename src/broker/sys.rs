@@ -140,6 +140,9 @@ const GAUGES: &[(&str, Gauge)] = &[
     ("persistence/segments", |b| b.journal.segment_count()),
     ("persistence/records/damaged", |b| b.journal.damaged),
     ("persistence/refused", |b| b.journal.refused),
+    ("memory/held", |b| b.held_bytes() as u64),
+    ("memory/limit", |b| b.settings.memory_limit as u64),
+    ("memory/refused", |b| b.ledger.refused),
 ];
 
 /// Topics under `$SYS/broker/load/`, each with a moving average for each window.

@@ -9,6 +9,7 @@ mod disk;
 mod ends;
 mod full;
 mod kept;
+mod ledger;
 mod limits;
 mod slices;
 mod storm;

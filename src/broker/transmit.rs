@@ -8,7 +8,7 @@
 //! Replies go first, as far as their gate is open. Then come the messages in the order in which
 //! they were queued; a full window holds back QoS 1 and 2 messages, not the others.
 
-use super::connection::{Connection, State};
+use super::connection::{Connection, Reply, State};
 use super::session::SessionId;
 use super::{Broker, ConnId, Now};
 use crate::store::journal::Place;
@@ -57,15 +57,16 @@ impl Partial {
 pub(super) struct Transit {
     items: Vec<Item>,
     len: usize,
+    /// The clock that the first of them was begun with, if it is the rest of a packet.
+    begun_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Item {
     source: Source,
-    /// Where it ends in the buffer; beyond the buffer if it was cut.
-    end: usize,
-    /// The clock it was encoded with.
-    mono_ms: u64,
+    /// Where it ends in the buffer; beyond the buffer if it was cut. A packet is no longer than
+    /// 28 bits can tell.
+    end: u32,
     /// It is taken out without being sent: expired, or too large for the client.
     is_dropped: bool,
     /// The topic alias that it gave.
@@ -74,8 +75,10 @@ struct Item {
 
 /// How far a transmission has got, before anything leaves its queue.
 pub(super) struct Progress {
-    pub(super) replies: usize,
+    replies: usize,
     pub(super) encoded_replies: usize,
+    /// The reply that is next, where it was looked for.
+    pub(super) reply: Option<Reply>,
     pub(super) pings: usize,
     pub(super) slots: usize,
     /// QoS 1 and 2 messages that the client has not acknowledged yet.
@@ -105,8 +108,12 @@ impl Broker {
         }
         let mut window = Window::new(out, partial.taken);
         let mut skipped = partial.taken;
+        self.transit.begun_ms = (skipped > 0).then_some(partial.mono_ms);
         let mut progress = self.begin_progress(session);
+        let terms = self.terms(id, session);
         let mut forced = partial.source.filter(|_| partial.taken > 0);
+        progress.reply =
+            forced.and_then(|_| self.connections.get(id.index as usize)?.replies.front());
         while window.room() > 0 && self.transit.items.len() < ITEMS_MAX {
             let start = window.len();
             let source = match progress.only_qos0 {
@@ -116,23 +123,35 @@ impl Broker {
                     .or_else(|| self.next_source(id, session, &mut progress)),
             };
             let Some(source) = source else { break };
-            let begun_ms = (skipped > 0).then_some(partial.mono_ms);
-            let Some((len, new_alias)) =
-                self.encode(id, session, source, &progress, &mut window, begun_ms)
-            else {
-                break;
+            let delivery = match source {
+                Source::QoS0 => progress.qos0,
+                Source::Window => self.slot_at(session, &mut progress),
+                Source::Reply | Source::Ping => None,
+            };
+            let short = delivery
+                .zip(terms)
+                .and_then(|(delivery, terms)| self.encode_plain(delivery, terms, &mut window));
+            let (len, new_alias) = match short {
+                Some(len) => (len, None),
+                None => {
+                    let begun_ms = (skipped > 0).then_some(partial.mono_ms);
+                    let what = (source, delivery);
+                    match self.encode(id, session, what, &progress, &mut window, begun_ms) {
+                        Some(encoded) => encoded,
+                        None => break,
+                    }
+                }
             };
             let end = start + len - skipped.min(len);
             skipped = 0;
             let item = Item {
                 source,
-                end,
-                mono_ms: begun_ms.unwrap_or(now.mono_ms),
+                end: end as u32,
                 is_dropped: len == 0,
                 new_alias,
             };
             self.transit.items.push(item);
-            self.advance(&mut progress, id, session, source);
+            self.advance(&mut progress, session, source);
         }
         self.transit.len = window.len();
         self.transit.len
@@ -151,18 +170,17 @@ impl Broker {
         // Where the last whole packet ends, and the first that is not whole.
         let mut end = None;
         let mut rest = None;
-        for &item in &items {
-            if item.end > n {
-                rest = Some(item);
+        let mut first_lost = None;
+        for (at, &item) in items.iter().enumerate() {
+            if item.end as usize > n {
+                let begun_ms = self.transit.begun_ms.filter(|_| at == 0);
+                rest = Some((item.source, begun_ms.unwrap_or(now.mono_ms)));
+                first_lost = items[at..].iter().find_map(|item| item.new_alias);
                 break;
             }
-            end = Some(item.end);
+            end = Some(item.end as usize);
             self.commit(id, session, item);
         }
-        let first_lost = items
-            .iter()
-            .filter(|item| item.end > n)
-            .find_map(|item| item.new_alias);
         self.transit.items = items;
         let Some(conn) = self.conn(id) else { return };
         if let Some(alias) = first_lost {
@@ -175,10 +193,10 @@ impl Broker {
             None => conn.partial.taken + n,
         };
         conn.partial = match rest {
-            Some(item) if taken > 0 => Partial {
+            Some((source, mono_ms)) if taken > 0 => Partial {
                 taken,
-                source: Some(item.source),
-                mono_ms: item.mono_ms,
+                source: Some(source),
+                mono_ms,
             },
             // A connection that closes behind a cut packet sends nothing more, ever.
             None if end.is_none() => conn.partial,
@@ -225,7 +243,7 @@ impl Broker {
             return false;
         }
         !session.queue_qos0.is_empty()
-            || !session.queue.is_empty() && self.window_has_room(session_id)
+            || !session.queue.is_empty() && self.window_has_room(session)
             || self
                 .next_slot(session_id, 0, session.window.sent())
                 .is_some()
@@ -263,20 +281,17 @@ impl Broker {
         if !self.journal.is_durable(gate) {
             return None;
         }
-        let has_quota = !is_publish || under_way < self.window_limit(session_id);
+        let has_quota = !is_publish || under_way < self.window_limit(session);
         has_quota.then_some((id, passed))
     }
 
     /// The slot of the window that is next, whether it may be sent or not.
-    pub(super) fn slot_at(
-        &self,
-        session: Option<SessionId>,
-        progress: &Progress,
-    ) -> Option<(DeliveryId, usize)> {
-        progress.slot.or_else(|| {
+    fn slot_at(&self, session: Option<SessionId>, progress: &mut Progress) -> Option<DeliveryId> {
+        if progress.slot.is_none() {
             let window = &self.sessions.get(session?).window;
-            window.next_unsent(&self.deliveries, progress.slots)
-        })
+            progress.slot = window.next_unsent(&self.deliveries, progress.slots);
+        }
+        progress.slot.map(|(id, _)| id)
     }
 
     fn begin_progress(&self, session: Option<SessionId>) -> Progress {
@@ -284,6 +299,7 @@ impl Broker {
         Progress {
             replies: 0,
             encoded_replies: 0,
+            reply: None,
             pings: 0,
             slots: 0,
             under_way: session.map_or(0, |session| session.window.sent()),
@@ -295,6 +311,7 @@ impl Broker {
     }
 
     /// What comes next, after what `progress` counts already.
+    #[inline]
     fn next_source(
         &self,
         id: ConnId,
@@ -309,12 +326,12 @@ impl Broker {
         if is_cut {
             return None;
         }
-        let reply = conn.replies.get(progress.replies, progress.encoded_replies);
-        match reply {
-            Some((reply, _)) if self.journal.is_durable(reply.gate) => return Some(Source::Reply),
+        progress.reply = conn.replies.get(progress.replies);
+        match progress.reply {
+            Some(reply) if self.journal.is_durable(reply.gate) => return Some(Source::Reply),
             // Not even a PINGRESP comes before CONNACK.
-            Some((reply, _)) if reply.packet == PacketType::ConnAck => return None,
-            Some((reply, _)) if reply.holds_back_messages() => {
+            Some(reply) if reply.packet == PacketType::ConnAck => return None,
+            Some(reply) if reply.holds_back_messages() => {
                 return (progress.pings < conn.replies.pings).then_some(Source::Ping);
             }
             _ => {}
@@ -352,27 +369,19 @@ impl Broker {
         }
     }
 
-    fn advance(
-        &self,
-        progress: &mut Progress,
-        id: ConnId,
-        session: Option<SessionId>,
-        source: Source,
-    ) {
+    #[inline]
+    fn advance(&self, progress: &mut Progress, session: Option<SessionId>, source: Source) {
         match source {
             Source::Reply => {
-                let conn = self.connections.get(id.index as usize);
-                let reply =
-                    conn.and_then(|c| c.replies.get(progress.replies, progress.encoded_replies));
+                let is_encoded = progress.reply.is_some_and(Reply::is_encoded);
                 progress.replies += 1;
-                progress.encoded_replies += usize::from(reply.is_some_and(|(_, b)| b.is_some()));
+                progress.encoded_replies += usize::from(is_encoded);
             }
             Source::Ping => progress.pings += 1,
             Source::Window => {
-                let Some((id, passed)) = self.slot_at(session, progress) else {
+                let Some((id, passed)) = progress.slot.take() else {
                     return;
                 };
-                progress.slot = None;
                 progress.slots += passed;
                 progress.under_way += 1;
                 if !self.deliveries.get(id).was_sent() {
@@ -390,6 +399,7 @@ impl Broker {
     }
 
     /// The socket took the whole of it: it leaves its queue.
+    #[inline]
     fn commit(&mut self, id: ConnId, session: Option<SessionId>, item: Item) {
         if !item.is_dropped {
             self.stats.messages_sent += 1;
@@ -411,16 +421,12 @@ impl Broker {
             }
             Source::QoS0 => {
                 let Some(session) = session else { return };
-                let session = self.sessions.get_mut(session);
-                let Some(front) = session.queue_qos0.front() else {
-                    return;
-                };
+                let queue = &mut self.sessions.get_mut(session).queue_qos0;
+                let Some(front) = queue.front() else { return };
                 let message = self.deliveries.get(front).message;
                 let stored = self.messages.get(message);
-                let payload = stored.payload().len();
-                let len = super::route::queued_len(self.messages.len_of(message));
-                session.queue_qos0.pop(&mut self.deliveries, len);
-                self.deliveries.remove(front);
+                let (payload, len) = (stored.payload().len(), stored.len());
+                queue.take(&mut self.deliveries, super::route::queued_len(len));
                 self.messages.release(message);
                 self.stats.published(item.is_dropped, payload);
             }

@@ -45,6 +45,11 @@ impl StoredWill {
 }
 
 impl StoredWill {
+    /// Bytes of memory it takes.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<StoredWill>() + self.topic.len() + self.payload.len() + self.properties.len()
+    }
+
     /// The will as the journal has it.
     pub(super) fn describe(&self) -> record::Will<'_> {
         record::Will {

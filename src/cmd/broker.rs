@@ -6,15 +6,16 @@
 //! that failed, 3 for wrong arguments or configuration, 13 for a password or ACL file that cannot
 //! be used.
 
+mod listeners;
 mod setup;
 
 use crate::conf::{Config, Disk, Reload, persistence_folder};
 use crate::host::daemon::{self, Detached, Notifier, PidFile, Readiness, UserSettings};
-use crate::host::listen::Listening;
 use crate::host::poll::{Loop, Owner, Setup};
 use crate::host::signal::Signals;
 use crate::host::{daemon::Identity, log as host_log};
 use getopts::{Options, ParsingStyle};
+use listeners::Listeners;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -169,11 +170,15 @@ fn serve(
         log::warn!("Warning: the limit of open files stays as it is: {error}");
     }
     let mut access = setup::Access::default();
-    let setup = access
-        .setup(&config)
-        .map_err(|what| failed(UNREADABLE, what))?;
+    let checked = access.read(&config.listeners, None);
+    checked.map_err(|what| failed(UNREADABLE, what))?;
+    let checked = access.read_certificates(&config.listeners, None);
+    checked.map_err(|what| failed(FAILED, what))?;
     let version = env!("CARGO_PKG_VERSION");
-    let listening = open_listeners(&config)?;
+    let (listeners, doors) = Listeners::default()
+        .change(&config)
+        .map_err(|what| failed(FAILED, what))?;
+    let setup = access.setup(&config, &listeners, doors);
     let pid_file = match &config.pid_file {
         None => None,
         Some(path) => Some(
@@ -196,12 +201,10 @@ fn serve(
     config.messages.iter().for_each(crate::conf::Message::log);
     access.log_problems();
     log::info!("Running as {identity}.");
-    for (_, listening) in &listening {
-        log::info!("{}", listening.announcement());
-    }
-    setup::describe_listeners(&config, &setup);
+    listeners::announce(&setup.doors.opened);
+    setup::describe_listeners(&listeners, &setup);
     let seed = getrandom::u64().map_err(|e| failed(FAILED, format!("no random numbers: {e}")))?;
-    let mut event_loop = Loop::new(setup, listening, Some(signals), seed)
+    let mut event_loop = Loop::new(setup, Some(signals), seed)
         .map_err(|e| failed(FAILED, format!("the event loop: {e}")))?;
     if config.persistence.persistence {
         keep(&mut event_loop, &config)?;
@@ -211,6 +214,7 @@ fn serve(
         program: program.to_string(),
         flags: flags.clone(),
         config,
+        listeners,
         access,
         notifier: Notifier::from_env(),
     };
@@ -224,30 +228,6 @@ fn serve(
     result
         .map(|()| 0)
         .map_err(|e| failed(FAILED, format!("the event loop: {e}")))
-}
-
-/// Opens the sockets of all listeners. In local only mode one address of a port is enough.
-fn open_listeners(config: &Config) -> Result<Vec<(u16, Listening)>, Failure> {
-    let mut opened = Vec::new();
-    let mut errors = Vec::new();
-    for (number, listener) in config.listeners.iter().enumerate() {
-        match setup::address(listener).open() {
-            Ok(sockets) => opened.extend(sockets.into_iter().map(|s| (number as u16, s))),
-            Err(error) => {
-                let what = format!("cannot listen on {}: {error}", listener.bind);
-                // A machine without IPv6 is nothing to complain about, a second broker is.
-                if config.local_only && error.kind() == io::ErrorKind::AddrInUse {
-                    log::warn!("Warning: {what}");
-                }
-                errors.push(what);
-            }
-        }
-    }
-    let is_enough = config.local_only && !opened.is_empty();
-    match errors.first() {
-        Some(error) if !is_enough => Err(failed(FAILED, error)),
-        _ => Ok(opened),
-    }
 }
 
 fn folder_of(config: &Config) -> PathBuf {
@@ -293,21 +273,24 @@ struct Process {
     program: String,
     flags: Flags,
     config: Config,
+    listeners: Listeners,
     access: setup::Access,
     notifier: Notifier,
 }
 
 impl Process {
     fn try_reload(&mut self) -> Result<Setup, String> {
-        let mut config = load(&self.flags).map_err(|failure| failure.what)?;
+        let config = load(&self.flags).map_err(|failure| failure.what)?;
         let restart: Vec<&str> = (self.config.differences(&config).iter())
             .filter(|difference| difference.reload == Reload::Restart)
             .map(|difference| difference.directive)
             .collect();
-        setup::keep_listeners(&self.config, &mut config);
-        // Everything is read and checked before anything changes.
+        // Everything is read, checked and opened before anything changes.
         let mut access = setup::Access::default();
-        let setup = access.setup(&config)?;
+        access.read(&config.listeners, Some(&self.access))?;
+        access.read_certificates(&config.listeners, Some(&self.access))?;
+        let (listeners, doors) = self.listeners.change(&config)?;
+        let setup = access.setup(&config, &listeners, doors);
         config.messages.iter().for_each(crate::conf::Message::log);
         if !restart.is_empty() {
             let names = restart.join(", ");
@@ -321,6 +304,11 @@ impl Process {
             quiet,
         ));
         access.log_problems();
+        listeners::announce(&setup.doors.opened);
+        if listeners.all().len() > self.listeners.all().len() {
+            setup::describe_listeners(&listeners, &setup);
+        }
+        self.listeners = listeners;
         self.access = access;
         self.config = config;
         Ok(setup)

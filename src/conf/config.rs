@@ -259,8 +259,46 @@ pub struct Listener {
     pub use_username_as_clientid: bool,
     /// Who may connect here and who may do what.
     pub security: Security,
+    /// How it is encrypted; `None` if it is not.
+    pub tls: Option<Tls>,
     /// The settings behind the fields, for the comparison at a reload.
     pub(super) written: Block,
+}
+
+/// How a listener is encrypted. Files are PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// Its certificate, and those between it and an authority.
+    pub certfile: PathBuf,
+    /// The private key of that.
+    pub keyfile: PathBuf,
+    /// The authorities whose clients may come.
+    pub cafile: Option<PathBuf>,
+    /// More of them: every file of a folder.
+    pub capath: Option<PathBuf>,
+    /// Certificates that are not good any more.
+    pub crlfile: Option<PathBuf>,
+    /// Let in only clients that have a certificate of these authorities.
+    pub require_certificate: bool,
+    /// What of the client's certificate is its user name.
+    pub identity: Option<Identity>,
+    /// TLS 1.3 only; 1.2 as well otherwise.
+    pub only_13: bool,
+    /// OpenSSL's list of ciphers for TLS 1.2.
+    pub ciphers: Option<String>,
+    /// The same for TLS 1.3.
+    pub ciphers_13: Option<String>,
+    /// Take certificates of clients whatever their dates: the clock may be wrong.
+    pub any_date: bool,
+}
+
+/// The part of a client's certificate that is its user name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// The Common Name.
+    CommonName,
+    /// The whole subject, as RFC 2253 writes it.
+    Subject,
 }
 
 /// The address of a listener.

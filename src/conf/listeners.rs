@@ -30,7 +30,7 @@ pub(super) fn resolve(
     let options = &written.default_listener.options;
     let old_style = options.get("port").is_some() || options.get("bind_address").is_some();
     if written.listeners.is_empty() && !old_style {
-        return Ok((local_only(written, ports, messages), true));
+        return Ok((local_only(written, ports, messages)?, true));
     }
     for port in ports {
         messages.push(Message {
@@ -40,7 +40,7 @@ pub(super) fn resolve(
     }
     let mut listeners: Vec<Listener> = Vec::with_capacity(written.listeners.len() + 1);
     for (endpoint, draft) in &written.listeners {
-        let listener = make(bind(endpoint), draft, written, false);
+        let listener = make(bind(endpoint), draft, written, false)?;
         refuse_twice(&listeners, &listener, draft.at.as_ref(), "listener")?;
         listeners.push(listener);
     }
@@ -50,7 +50,7 @@ pub(super) fn resolve(
                         listener, which opens port 1883 on all addresses";
             messages.push(setting.at.message(Level::Warning, name, what));
         }
-        let listener = default_listener(written);
+        let listener = default_listener(written)?;
         refuse_twice(&listeners, &listener, Some(&setting.at), name)?;
         listeners.push(listener);
     } else {
@@ -78,7 +78,11 @@ fn check_ports(ports: &[u16]) -> Result<(), Error> {
     Ok(())
 }
 
-fn local_only(written: &Written, ports: &[u16], messages: &mut Vec<Message>) -> Vec<Listener> {
+fn local_only(
+    written: &Written,
+    ports: &[u16],
+    messages: &mut Vec<Message>,
+) -> Result<Vec<Listener>, Error> {
     let options = &written.default_listener.options;
     let mut kept = Draft {
         security: written.default_listener.security.clone(),
@@ -112,12 +116,12 @@ fn local_only(written: &Written, ports: &[u16], messages: &mut Vec<Message>) -> 
         }
         for host in ["127.0.0.1", "::1"] {
             let host = Some(host.to_owned());
-            let mut listener = make(Bind::Tcp { host, port }, &kept, written, true);
+            let mut listener = make(Bind::Tcp { host, port }, &kept, written, true)?;
             "local only mode".clone_into(&mut listener.origin);
             listeners.push(listener);
         }
     }
-    listeners
+    Ok(listeners)
 }
 
 /// The first setting because of which the default listener exists.
@@ -153,7 +157,7 @@ fn warn_of_lost(written: &Written, messages: &mut Vec<Message>) {
     }
 }
 
-fn default_listener(written: &Written) -> Listener {
+fn default_listener(written: &Written) -> Result<Listener, Error> {
     let draft = &written.default_listener;
     let view = View(vec![&draft.options]);
     let bind = Bind::Tcp {
@@ -173,7 +177,7 @@ fn bind(endpoint: &Endpoint) -> Bind {
     }
 }
 
-fn make(bind: Bind, draft: &Draft, written: &Written, local_only: bool) -> Listener {
+fn make(bind: Bind, draft: &Draft, written: &Written, local_only: bool) -> Result<Listener, Error> {
     let own = written.per_listener_settings();
     // With settings of its own, the global block only holds what global_plugin asked for.
     let blocks = if own {
@@ -187,7 +191,7 @@ fn make(bind: Bind, draft: &Draft, written: &Written, local_only: bool) -> Liste
         "ipv4" => SocketDomain::Ipv4,
         _ => SocketDomain::Ipv6,
     });
-    Listener {
+    Ok(Listener {
         bind,
         origin: match &draft.at {
             Some(at) => at.to_string(),
@@ -207,8 +211,9 @@ fn make(bind: Bind, draft: &Draft, written: &Written, local_only: bool) -> Liste
         },
         use_username_as_clientid: view.bool("use_username_as_clientid"),
         security: security(&view, local_only),
+        tls: super::tls::tls(&view)?,
         written: settings(&view, local_only),
-    }
+    })
 }
 
 /// All settings that hold for a listener in one block, for the comparison at a reload.

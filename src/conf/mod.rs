@@ -36,14 +36,15 @@ mod source;
 pub mod table;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod value;
 mod written;
 
 use std::path::Path;
 
 pub use config::{
-    Bind, Config, Limits, Listener, LogDest, LogType, Logging, Persistence, ProtocolVersions,
-    Security, SocketDomain, Sync, WhenFull, persistence_folder,
+    Bind, Config, Identity, Limits, Listener, LogDest, LogType, Logging, Persistence,
+    ProtocolVersions, Security, SocketDomain, Sync, Tls, WhenFull, persistence_folder,
 };
 pub use difference::Difference;
 pub use readme::drop_in_table;

@@ -138,12 +138,16 @@ impl Link {
                     .map_or(self.held.bytes(), |large| &large.bytes);
                 shared[..held].copy_from_slice(bytes);
                 let (n, ended) = self.read(&mut shared[held..held + room]);
+                if let Some(name) = self.stream.identify() {
+                    broker.identify(conn, name);
+                }
                 let consumed = broker.receive(conn, &shared[..held + n], now);
                 self.hold(rings, large, &shared[..held + n], consumed, held);
                 (n, ended)
             }
         };
         self.was_full = n == room;
+        self.is_blocked |= self.stream.has_output();
         self.adapt_reads(n as u64, broker.packets_received() - received);
         self.end(conn, ended, broker, rings, now);
         true
@@ -222,7 +226,8 @@ impl Link {
                 Ok(n) => {
                     // A short read has emptied the socket; more to come is an event of its own,
                     // but not the end if it has come already.
-                    self.may_have_more = n == buffer.len() || self.is_ending;
+                    self.may_have_more =
+                        n == buffer.len() || self.is_ending || self.stream.has_ended();
                     return (n, None);
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -289,7 +294,17 @@ impl Link {
         if self.is_blocked {
             return;
         }
+        if self.stream.has_output() {
+            let flushed = self.stream.flush();
+            if let Err(error) = flushed {
+                return self.end(conn, Some(End::Failed(error)), broker, rings, now);
+            }
+            self.is_blocked = self.stream.has_output();
+        }
         for _ in 0..BUFFERS_PER_TURN {
+            if self.is_blocked {
+                return;
+            }
             let room = (self.write_max as usize).min(shared.len());
             let n = broker.transmit(conn, &mut shared[..room], now);
             if n == 0 {
@@ -306,6 +321,7 @@ impl Link {
             match written {
                 Ok(taken) => {
                     broker.sent(conn, taken, now);
+                    self.is_blocked = self.stream.has_output();
                     if taken < n {
                         self.is_blocked = true;
                         let taken = (taken as u32).next_power_of_two();

@@ -3,6 +3,7 @@
 //! A listener without a host gets a socket for each address family, the IPv6 one for IPv6 only. A
 //! socket file that nobody serves any more is replaced; ours is gone after a stop.
 
+use super::tls::{Acceptor, Encrypted};
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
@@ -49,6 +50,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// Unix.
     Unix(UnixStream),
+    /// TCP with TLS.
+    Tls(Box<Encrypted>),
 }
 
 /// Connections that the kernel completes before we accept them.
@@ -212,23 +215,60 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream,
             Stream::Unix(stream) => stream,
+            Stream::Tls(stream) => stream.socket(),
         }
+    }
+
+    /// The same connection, encrypted from its first byte on.
+    pub fn encrypt(self, acceptor: &Acceptor) -> io::Result<Stream> {
+        match self {
+            Stream::Tcp(stream) => Ok(Stream::Tls(acceptor.accept(stream)?)),
+            other => Ok(other),
+        }
+    }
+
+    /// Whether it is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+
+    /// Whether it is to be encrypted, and the handshake is not over.
+    pub fn is_handshaking(&self) -> bool {
+        matches!(self, Stream::Tls(stream) if stream.is_handshaking())
+    }
+
+    /// The name in the other end's certificate, once, where that is to be its user name.
+    pub fn identify(&mut self) -> Option<Box<str>> {
+        match self {
+            Stream::Tls(stream) => stream.identify(),
+            _ => None,
+        }
+    }
+
+    /// Whether the end of the stream has come, and the next read tells of it.
+    pub fn has_ended(&self) -> bool {
+        matches!(self, Stream::Tls(stream) if stream.has_ended())
+    }
+
+    /// Whether it took bytes that wait for the network still.
+    pub fn has_output(&self) -> bool {
+        matches!(self, Stream::Tls(stream) if stream.has_output())
     }
 
     /// Sends small packets at once (`set_tcp_nodelay`).
     pub fn set_nodelay(&self) {
-        if let Stream::Tcp(stream) = self {
-            // Speed, not correctness: a socket that cannot do it works all the same.
-            let _ = stream.set_nodelay(true);
-        }
+        let Stream::Tcp(stream) = self else { return };
+        // Speed, not correctness: a socket that cannot do it works all the same.
+        let _ = stream.set_nodelay(true);
     }
 
     /// Says that nothing more will be sent.
-    pub fn finish(&self) {
+    pub fn finish(&mut self) {
         // The other end may have closed before; then there is nobody to tell.
         let _ = match self {
             Stream::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
             Stream::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Stream::Tls(stream) => return stream.finish(),
         };
     }
 }
@@ -238,6 +278,7 @@ impl io::Read for Stream {
         match self {
             Stream::Tcp(stream) => stream.read(buffer),
             Stream::Unix(stream) => stream.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer),
         }
     }
 }
@@ -247,10 +288,14 @@ impl io::Write for Stream {
         match self {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
+            Stream::Tls(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Stream::Tls(stream) => stream.flush(),
+            _ => Ok(()),
+        }
     }
 }

@@ -1,7 +1,49 @@
-//! How much memory the process uses, as the kernel tells it.
+//! How much memory there is, and how much the process uses, as the kernel tells it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
+
+/// What clients may make the broker hold on a machine of which nothing is known, and at least.
+const LIMIT_MIN: u64 = 16_000_000;
+/// The same at most.
+const LIMIT_MAX: u64 = 256_000_000;
+
+/// What clients may make the broker hold where nothing is configured: a quarter of the memory that
+/// the machine or our control group has, within bounds.
+pub fn default_limit() -> u64 {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let machine = total_bytes(&read("/proc/meminfo"));
+    let cgroup = read("/proc/self/cgroup");
+    let group = group_path(&cgroup);
+    let groups = [
+        format!("/sys/fs/cgroup{}/memory.max", group.unwrap_or_default()),
+        "/sys/fs/cgroup/memory.max".to_string(),
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes".to_string(),
+    ];
+    // Where there is no limit, it says "max", or a number beyond any machine.
+    let allowed = groups
+        .iter()
+        .filter_map(|path| read(path).trim().parse().ok());
+    quarter(machine.into_iter().chain(allowed).min())
+}
+
+fn quarter(bytes: Option<u64>) -> u64 {
+    bytes.map_or(LIMIT_MIN, |bytes| (bytes / 4).clamp(LIMIT_MIN, LIMIT_MAX))
+}
+
+/// What `/proc/meminfo` says in its first line, in KiB.
+fn total_bytes(meminfo: &str) -> Option<u64> {
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+/// Our control group in the one hierarchy of today's systems.
+fn group_path(cgroup: &str) -> Option<&str> {
+    cgroup.lines().find_map(|line| line.strip_prefix("0::"))
+}
 
 /// Bytes of memory that the process has in use (its resident set); `None` where there is no /proc.
 pub fn resident_bytes() -> Option<u64> {
@@ -23,6 +65,24 @@ fn resident_pages(statm: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quarter_of_the_machine_is_for_clients() {
+        assert_eq!(
+            total_bytes("MemTotal:         512000 kB\nMemFree: 1 kB\n"),
+            Some(524_288_000)
+        );
+        assert_eq!(total_bytes("MemFree: 1 kB\n"), None);
+        assert_eq!(
+            group_path("1:cpu:/x\n0::/system.slice/a.service\n"),
+            Some("/system.slice/a.service")
+        );
+        assert_eq!(quarter(None), LIMIT_MIN);
+        assert_eq!(quarter(Some(32_000_000)), LIMIT_MIN);
+        assert_eq!(quarter(Some(400_000_000)), 100_000_000);
+        assert_eq!(quarter(Some(u64::MAX)), LIMIT_MAX);
+        assert!((LIMIT_MIN..=LIMIT_MAX).contains(&default_limit()));
+    }
 
     #[test]
     fn the_resident_set_is_read() {

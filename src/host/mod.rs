@@ -15,10 +15,15 @@ pub mod journal;
 pub mod link;
 pub mod listen;
 pub mod log;
-mod memory;
+pub mod memory;
 pub mod poll;
 pub mod ring;
 pub mod signal;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+pub mod tls;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod worker;
 
 #[cfg(test)]

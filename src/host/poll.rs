@@ -5,21 +5,26 @@
 //! feed the journal; close what is to be closed; look for room; free what is gone. Nothing in it
 //! calls back into an earlier step.
 
+mod accept;
 mod checks;
+mod handshakes;
 mod journal;
 mod starved;
 mod turns;
 
 use super::clock;
 use super::link::{Life, Link};
-use super::listen::{Listening, Stream};
 use super::memory;
 use super::ring::Rings;
 use super::signal::{Signal, Signals};
+use super::tls::{self, Acceptor};
 use crate::auth::Passwords;
-use crate::broker::{Broker, ConnId, Now, Peer, Settings};
+use crate::broker::{Broker, ConnId, Now, Settings};
 use crate::conf::Sync;
+use accept::Accepting;
+pub use accept::Doors;
 use checks::Checks;
+use handshakes::Handshakes;
 use journal::Keeping;
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
@@ -35,6 +40,10 @@ pub struct Setup {
     pub settings: Settings,
     /// The password file of each listener that has one.
     pub passwords: Vec<Option<Arc<Passwords>>>,
+    /// The sockets that the listeners get, and those that they lose.
+    pub doors: Doors,
+    /// What the connections of each encrypted listener begin with.
+    pub acceptors: Vec<Option<Arc<Acceptor>>>,
     /// `set_tcp_nodelay`.
     pub nodelay: bool,
     /// `persistence_sync`.
@@ -62,13 +71,7 @@ pub struct Loop {
     signals: Option<Signals>,
     waker: Arc<Waker>,
     checks: Checks,
-    /// The listening sockets, each with the number of its listener.
-    listening: Vec<(u16, Listening)>,
-    /// Listening sockets with more connections than a turn takes, or without descriptors for them.
-    accept_again: Vec<usize>,
-    accept_paused_until: Option<u64>,
-    /// When it may be told again that there are no descriptors.
-    accept_quiet_until: u64,
+    accepting: Accepting,
     links: Slab<Link>,
     /// The link of each connection, by the connection's slot.
     by_conn: Vec<usize>,
@@ -80,6 +83,8 @@ pub struct Loop {
     rings: Rings,
     starved: Starved,
     passwords: Vec<Option<Arc<Passwords>>>,
+    acceptors: Vec<Option<Arc<Acceptor>>>,
+    handshakes: Handshakes,
     nodelay: bool,
     /// When the memory of the process is to be read again.
     memory_due_ms: u64,
@@ -96,12 +101,6 @@ const FIRST_LINK: usize = 1 << 16;
 /// most of them, see [`Link`].
 pub(super) const BUFFER_BYTES: usize = 256 * 1024;
 const EVENTS: usize = 1024;
-/// Connections that one listening socket gives us in one turn.
-const ACCEPTS_PER_TURN: usize = 64;
-/// How long to wait before accepting again when there are no descriptors.
-const ACCEPT_PAUSE_MS: u64 = 500;
-/// How often this is worth a log line.
-const ACCEPT_QUIET_MS: u64 = 60_000;
 /// Links that linger at a time; one more closes at once.
 const LINGERING_MAX: usize = 256;
 
@@ -109,15 +108,10 @@ const LINGERING_MAX: usize = 256;
 const MEMORY_INTERVAL_MS: u64 = 1000;
 
 impl Loop {
-    /// A loop with its broker and these listening sockets; `seed` is the broker's randomness.
+    /// A loop with its broker; `seed` is the broker's randomness.
     ///
     /// `signals` is `None` where the process is not the loop's own.
-    pub fn new(
-        setup: Setup,
-        listening: Vec<(u16, Listening)>,
-        signals: Option<Signals>,
-        seed: u64,
-    ) -> io::Result<Loop> {
+    pub fn new(setup: Setup, signals: Option<Signals>, seed: u64) -> io::Result<Loop> {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let checks = Checks::new(Arc::clone(&waker));
@@ -127,10 +121,7 @@ impl Loop {
             signals,
             waker,
             checks,
-            listening,
-            accept_again: Vec::new(),
-            accept_paused_until: None,
-            accept_quiet_until: 0,
+            accepting: Accepting::default(),
             links: Slab::new(),
             by_conn: Vec::new(),
             readable: Vec::new(),
@@ -138,9 +129,11 @@ impl Loop {
             lingering: Vec::new(),
             inbound: vec![0; BUFFER_BYTES].into_boxed_slice(),
             outbound: vec![0; BUFFER_BYTES].into_boxed_slice(),
-            rings: Rings::default(),
+            rings: Rings::new(setup.settings.memory_limit),
             starved: Starved::default(),
             passwords: setup.passwords,
+            acceptors: setup.acceptors,
+            handshakes: Handshakes::default(),
             nodelay: setup.nodelay,
             memory_due_ms: 0,
             broker: Broker::new(setup.settings, seed, Keeping::default().now()),
@@ -150,10 +143,7 @@ impl Loop {
         if let Some(signals) = &mut this.signals {
             registry.register(signals, SIGNALS, Interest::READABLE)?;
         }
-        for (at, (_, listening)) in this.listening.iter_mut().enumerate() {
-            let token = Token(FIRST_LISTENING + at);
-            registry.register(listening.source(), token, Interest::READABLE)?;
-        }
+        this.accepting.change(registry, setup.doors)?;
         Ok(this)
     }
 
@@ -195,6 +185,8 @@ impl Loop {
         self.read_all(now);
         let is_over = has_signals && self.obey_signals(owner, now);
         self.note_memory(now);
+        let encrypted = self.handshakes.encrypted * tls::CONNECTION_BYTES;
+        self.broker.note_held(self.rings.bytes() + encrypted);
         self.broker.timeout(now);
         self.judge_passwords(now);
         self.publish_log_lines(now);
@@ -213,7 +205,7 @@ impl Loop {
             || self.broker.has_writable()
             || self.broker.has_resume()
             || self.broker.has_close()
-            || !self.accept_again.is_empty() && self.accept_paused_until.is_none();
+            || self.accepting.is_busy();
         if is_busy {
             return Some(Duration::ZERO);
         }
@@ -228,7 +220,7 @@ impl Loop {
         let alive = alive_ms.map(|ms| now_ms + ms);
         let moments = [
             self.broker.poll_timeout(),
-            self.accept_paused_until,
+            self.accepting.paused_until,
             self.starved.deadline(),
             alive,
         ];
@@ -244,7 +236,7 @@ impl Loop {
                 WAKER => {}
                 SIGNALS => has_signals = true,
                 Token(token) if token < FIRST_LINK => {
-                    self.accept_again.push(token - FIRST_LISTENING);
+                    self.accepting.note(token - FIRST_LISTENING);
                 }
                 Token(token) => {
                     let key = token - FIRST_LINK;
@@ -269,74 +261,6 @@ impl Loop {
             }
         }
         has_signals
-    }
-
-    fn accept_all(&mut self, now: Now) {
-        if self
-            .accept_paused_until
-            .is_some_and(|until| until > now.mono_ms)
-        {
-            return;
-        }
-        self.accept_paused_until = None;
-        let mut again = std::mem::take(&mut self.accept_again);
-        again.sort_unstable();
-        again.dedup();
-        again.retain(|&at| self.accept(at, now));
-        self.accept_again = again;
-    }
-
-    /// Accepts from one socket; whether there may be more.
-    fn accept(&mut self, at: usize, now: Now) -> bool {
-        for _ in 0..ACCEPTS_PER_TURN {
-            let Some((listener, listening)) = self.listening.get(at) else {
-                return false;
-            };
-            match listening.accept() {
-                Ok((stream, address)) => {
-                    let peer = Peer {
-                        address: address.into(),
-                        listener: *listener,
-                    };
-                    if let Err(error) = self.open(stream, peer, now) {
-                        log::warn!("Warning: a connection could not be served: {error}");
-                    }
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
-                Err(e) if is_out_of_descriptors(&e) => {
-                    if now.mono_ms >= self.accept_quiet_until {
-                        log::warn!("Warning: no new connections for now: {e}");
-                        self.accept_quiet_until = now.mono_ms + ACCEPT_QUIET_MS;
-                    }
-                    self.accept_paused_until = Some(now.mono_ms + ACCEPT_PAUSE_MS);
-                    return true;
-                }
-                // The other end gave up before it was its turn.
-                Err(_) => {}
-            }
-        }
-        true
-    }
-
-    fn open(&mut self, mut stream: Stream, peer: Peer, now: Now) -> io::Result<()> {
-        let key = self.links.vacant_key();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll
-            .registry()
-            .register(stream.source(), Token(FIRST_LINK + key), interest)?;
-        if self.nodelay {
-            stream.set_nodelay();
-        }
-        let Some(conn) = self.broker.accept(peer, now) else {
-            return Ok(());
-        };
-        if self.by_conn.len() <= conn.index() {
-            self.by_conn.resize(conn.index() + 1, usize::MAX);
-        }
-        self.by_conn[conn.index()] = key;
-        // Its first event comes at once: it can be written to, and read if something is there.
-        self.links.insert(Link::new(stream, conn));
-        Ok(())
     }
 
     /// The link that carries a connection.
@@ -381,6 +305,10 @@ impl Loop {
             }
             if link.life == Life::Gone {
                 self.gone.push(key);
+            }
+            if link.stream.is_handshaking() {
+                // It may have cost a signature.
+                slice.look();
             }
             let takes_input = match link.life {
                 Life::Open(conn) => self.broker.takes_input(conn),
@@ -490,7 +418,10 @@ impl Loop {
         });
         for key in gone.drain(..) {
             // Closing the socket takes it out of the poll as well: nobody else holds it.
-            drop(links.try_remove(key));
+            let link = links.try_remove(key);
+            if link.is_some_and(|link| link.stream.is_encrypted()) {
+                self.handshakes.encrypted -= 1;
+            }
         }
     }
 
@@ -504,9 +435,15 @@ impl Loop {
                 Signal::Stop => return true,
                 Signal::Reload => {
                     if let Some(setup) = owner.reload() {
+                        let registry = self.poll.registry();
+                        if let Err(error) = self.accepting.change(registry, setup.doors) {
+                            log::error!("Error: a listener cannot be served: {error}");
+                        }
                         self.passwords = setup.passwords;
+                        self.acceptors = setup.acceptors;
                         self.nodelay = setup.nodelay;
                         self.set_sync(setup.sync);
+                        self.rings.set_limit(setup.settings.memory_limit);
                         self.broker.reload(setup.settings, now);
                     }
                     owner.reopen_logs();
@@ -525,13 +462,4 @@ impl Loop {
         }
         false
     }
-}
-
-fn is_out_of_descriptors(error: &io::Error) -> bool {
-    use nix::errno::Errno;
-    let code = error.raw_os_error().map(Errno::from_raw);
-    matches!(
-        code,
-        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
-    )
 }

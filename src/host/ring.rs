@@ -19,8 +19,11 @@ use std::collections::BTreeSet;
 /// Bytes of a ring.
 pub const RING_BYTES: usize = 4096;
 
-/// The budget: bytes of all unfinished packets that are larger than a ring.
+/// The budget at most: bytes of all unfinished packets that are larger than a ring.
 pub const LARGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The part of all that clients may make us hold that the budget is, if it is less.
+const LARGE_PART: usize = 4;
 
 const FREE_MAX: usize = 64;
 
@@ -60,16 +63,40 @@ impl Held {
 }
 
 /// The rings that nobody uses, and the account of what is larger.
-#[derive(Default)]
 pub struct Rings {
     free: Vec<Ring>,
+    /// How many are lent.
+    lent: usize,
     large_bytes: usize,
+    large_bytes_max: usize,
     /// The numbers of the large ones.
     large: BTreeSet<u64>,
     next_number: u64,
 }
 
 impl Rings {
+    /// None in use; clients may make us hold so many bytes in all, 0 has no limit.
+    pub fn new(memory_limit: usize) -> Rings {
+        let mut rings = Rings {
+            free: Vec::new(),
+            lent: 0,
+            large_bytes: 0,
+            large_bytes_max: 0,
+            large: BTreeSet::new(),
+            next_number: 0,
+        };
+        rings.set_limit(memory_limit);
+        rings
+    }
+
+    /// The limit is another one from now on.
+    pub fn set_limit(&mut self, memory_limit: usize) {
+        self.large_bytes_max = match memory_limit {
+            0 => LARGE_BYTES_MAX,
+            limit => (limit / LARGE_PART).min(LARGE_BYTES_MAX),
+        };
+    }
+
     /// Holds `bytes` back in place of what was held.
     pub fn hold(&mut self, held: &mut Held, bytes: &[u8]) {
         self.release(held);
@@ -85,6 +112,7 @@ impl Rings {
             bytes: Box::new([0; RING_BYTES]),
             len: 0,
         });
+        self.lent += 1;
         ring.bytes[..bytes.len()].copy_from_slice(bytes);
         ring.len = bytes.len();
         *held = Held::Ring(ring);
@@ -145,9 +173,14 @@ impl Rings {
         }
     }
 
+    /// Bytes of memory that all unfinished packets take.
+    pub fn bytes(&self) -> usize {
+        self.lent * RING_BYTES + self.large_bytes
+    }
+
     /// Whether large ones may grow.
     pub fn has_room(&self) -> bool {
-        self.large_bytes < LARGE_BYTES_MAX
+        self.large_bytes < self.large_bytes_max
     }
 
     /// Whether this is the large one that was begun first.
@@ -164,8 +197,12 @@ impl Rings {
     pub fn release(&mut self, held: &mut Held) {
         match std::mem::take(held) {
             Held::Nothing => {}
-            Held::Ring(ring) if self.free.len() < FREE_MAX => self.free.push(ring),
-            Held::Ring(_) => {}
+            Held::Ring(ring) => {
+                self.lent -= 1;
+                if self.free.len() < FREE_MAX {
+                    self.free.push(ring);
+                }
+            }
             Held::Large(large) => {
                 self.large_bytes -= large.bytes.capacity();
                 self.finish(large);
@@ -180,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_is_held_back_comes_back() {
-        let mut rings = Rings::default();
+        let mut rings = Rings::new(0);
         let (mut small, mut large) = (Held::default(), Held::default());
         rings.hold(&mut small, b"abc");
         assert_eq!(small.bytes(), b"abc");
@@ -194,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_follows_a_large_one_takes_its_place_in_the_row() {
-        let mut rings = Rings::default();
+        let mut rings = Rings::new(0);
         let (mut first, mut second) = Default::default();
         rings.hold(&mut first, &[1; 2 * RING_BYTES]);
         rings.hold(&mut second, &[2; 2 * RING_BYTES]);
@@ -211,7 +248,7 @@ mod tests {
 
     #[test]
     fn without_room_only_the_first_grows() {
-        let mut rings = Rings::default();
+        let mut rings = Rings::new(0);
         let (mut first, mut second, mut small) = Default::default();
         rings.hold(&mut first, &vec![1; LARGE_BYTES_MAX - 1]);
         rings.hold(&mut second, &[2; 2 * RING_BYTES]);

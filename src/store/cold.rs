@@ -122,6 +122,7 @@ impl Messages {
     pub fn lose(&mut self, id: MessageId) {
         let entry = *self.slots.get(id.0);
         self.recorded_bytes -= u64::from(entry.record_len());
+        self.cold_bytes -= entry.len() as usize;
         self.apart.remove(&id.0);
         let body = self.bodies.insert(Message {
             bytes: Box::default(),
@@ -142,15 +143,6 @@ impl Messages {
     /// The body moved to another record; the one that says who gets it stays.
     pub fn move_body(&mut self, id: MessageId, place: Place) {
         self.apart.insert(id.0, place);
-    }
-
-    /// Somebody will need the body soon.
-    #[inline]
-    pub fn want(&mut self, id: MessageId) {
-        let entry = self.slots.get(id.0);
-        if entry.is_hot() {
-            self.bodies[entry.body() as usize].is_wanted = true;
-        }
     }
 
     /// Puts the body of a cold message back.
@@ -179,6 +171,7 @@ impl Messages {
             expires_ms: self.expiries.remove(&id.0).unwrap_or(NEVER),
         });
         self.slots.get_mut(id.0).set_hot(body as u32);
+        self.cold_bytes -= len;
         self.evictable += len;
         self.warm.push_back((id, place));
         if self.warm.len() > 2 * self.bodies.len() + STALE_MAX {
@@ -226,6 +219,7 @@ impl Messages {
         let body = self.bodies.remove(entry.body() as usize);
         entry.set_cold(place);
         self.evictable -= body.len();
+        self.cold_bytes += body.len();
         if body.expires_ms != NEVER {
             self.expiries.insert(id.0, body.expires_ms);
         }
@@ -309,7 +303,7 @@ impl Messages {
             bytes += entry.len() as usize;
             recorded += u64::from(entry.record_len());
         });
-        (self.bytes, self.recorded_bytes) = (bytes, recorded);
+        (self.bytes, self.cold_bytes, self.recorded_bytes) = (bytes, bytes, recorded);
         let slots = &self.slots;
         self.expiries.retain(|&slot, _| slots.find(slot).is_some());
         self.apart

@@ -112,6 +112,7 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// Keeps a delivery.
+    #[inline]
     pub fn insert(&mut self, delivery: Delivery) -> DeliveryId {
         self.count += 1;
         let Some(id) = self.free else {
@@ -137,9 +138,11 @@ impl Deliveries {
     }
 
     /// Frees a delivery that is in no queue; its message is the caller's to release.
+    #[inline]
     pub fn remove(&mut self, id: DeliveryId) -> Delivery {
-        let delivery = self.entries[id.0 as usize];
-        self.entries[id.0 as usize].next = self.free.unwrap_or(NONE);
+        let entry = &mut self.entries[id.0 as usize];
+        let delivery = *entry;
+        entry.next = self.free.unwrap_or(NONE);
         self.free = Some(id.0);
         self.count -= 1;
         if self.count == 0 {
@@ -169,6 +172,7 @@ pub struct Queue {
 
 impl Queue {
     /// Appends a delivery whose message has `len` bytes.
+    #[inline]
     pub fn push(&mut self, deliveries: &mut Deliveries, delivery: Delivery, len: usize) {
         let DeliveryId(id) = deliveries.insert(delivery);
         self.ends = match self.ends {
@@ -202,6 +206,18 @@ impl Queue {
         self.count -= 1;
         self.bytes -= len as u64;
         Some(DeliveryId(head))
+    }
+
+    /// Takes the delivery that waits longest out of the queue and frees it; its message, of `len`
+    /// bytes, is the caller's to release.
+    #[inline]
+    pub fn take(&mut self, deliveries: &mut Deliveries, len: usize) -> Option<Delivery> {
+        let (head, tail) = self.ends?;
+        let delivery = deliveries.remove(DeliveryId(head));
+        self.ends = (delivery.next != NONE).then_some((delivery.next, tail));
+        self.count -= 1;
+        self.bytes -= len as u64;
+        Some(delivery)
     }
 
     /// How many deliveries wait.

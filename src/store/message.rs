@@ -113,6 +113,8 @@ pub struct Messages {
     pub(super) pool: Pool,
     /// Bytes of all messages, cold ones too.
     pub(super) bytes: usize,
+    /// Bytes of those whose body is on the disk only.
+    pub(super) cold_bytes: usize,
     /// Bytes of bodies in memory that could leave it.
     pub(super) evictable: usize,
     /// Bodies that nobody needs soon; they leave as soon as they can be read back.
@@ -194,6 +196,18 @@ impl Messages {
         &self.bodies[entry.body() as usize]
     }
 
+    /// A message that is going to be sent, if its body is in memory.
+    #[inline]
+    pub fn wanted(&mut self, id: MessageId) -> Option<&Message> {
+        let entry = self.slots.get(id.0);
+        if !entry.is_hot() {
+            return None;
+        }
+        let body = &mut self.bodies[entry.body() as usize];
+        body.is_wanted = true;
+        Some(body)
+    }
+
     /// Whether the body is in memory.
     #[inline]
     pub fn is_hot(&self, id: MessageId) -> bool {
@@ -248,6 +262,7 @@ impl Messages {
             let body = self.bodies.remove(entry.body() as usize);
             self.pool.give_back(body.bytes);
         } else {
+            self.cold_bytes -= entry.len() as usize;
             self.expiries.remove(&id.0);
         }
         self.slots.remove(id.0);
@@ -261,6 +276,13 @@ impl Messages {
     /// How many bytes of topics, properties and payloads are held, in memory or on the disk.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of memory they take.
+    pub fn memory(&self) -> usize {
+        self.slots.count() * size_of::<Entry>()
+            + self.bodies.len() * size_of::<Message>()
+            + (self.bytes - self.cold_bytes)
     }
 
     /// How many bytes of records the journal needs for messages.

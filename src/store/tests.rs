@@ -183,7 +183,9 @@ fn what_is_counted_is_what_there_is() {
                     messages.evict(rng.usize(..2) * 2000, written);
                     evict_all(&mut messages, &models, written);
                 }
-                _ => messages.want(model.id),
+                _ => {
+                    messages.wanted(model.id);
+                }
             }
             check(&messages, &models);
         }

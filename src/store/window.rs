@@ -23,9 +23,11 @@ pub struct Window {
 
 const IDS: u32 = 65_535;
 
-/// How far behind packet identifier `first` another one lies.
+/// How far behind packet identifier `first`, which is not 0, another one lies.
+#[inline]
 pub fn distance(first: u16, packet_id: u16) -> u16 {
-    ((u32::from(packet_id) + IDS - u32::from(first)) % IDS) as u16
+    let around = if packet_id < first { IDS } else { 0 };
+    (u32::from(packet_id) + around - u32::from(first)) as u16
 }
 
 impl Window {
@@ -40,6 +42,7 @@ impl Window {
     }
 
     /// How many identifiers lie between the first that is not done and the last one.
+    #[inline]
     pub fn span(&self, deliveries: &Deliveries) -> usize {
         let (Some(first), Some(&last)) = (self.first(deliveries), self.slots.back()) else {
             return 0;
@@ -65,6 +68,7 @@ impl Window {
     }
 
     /// The same, unless it was not sent on this connection: nobody can acknowledge what was not.
+    #[inline]
     pub fn find_sent(&self, deliveries: &Deliveries, packet_id: u16) -> Option<DeliveryId> {
         let slot = self.slot_of(deliveries, packet_id)?;
         let id = *self.slots.get(slot).filter(|_| slot < self.unsent)?;
@@ -74,6 +78,7 @@ impl Window {
     /// Marks a delivery as done and slides; calls `free` with each that leaves the window.
     ///
     /// A delivery that is done keeps its entry, not its message, until it leaves.
+    #[inline]
     pub fn finish(
         &mut self,
         deliveries: &mut Deliveries,
@@ -104,6 +109,7 @@ impl Window {
 
     /// The first slot at or behind `at` that has something to send, counted from the first that was
     /// not sent on this connection; and how many slots to pass with it.
+    #[inline]
     pub fn next_unsent(&self, deliveries: &Deliveries, at: usize) -> Option<(DeliveryId, usize)> {
         let first = self.unsent + at;
         let mut slot = first;
@@ -132,6 +138,7 @@ impl Window {
 
     /// The slot of a packet identifier: mostly it lies as far behind the first slot as the
     /// identifier does, sometimes nearer.
+    #[inline]
     fn slot_of(&self, deliveries: &Deliveries, packet_id: u16) -> Option<usize> {
         let first = self.first(deliveries)?;
         let wanted = distance(first, packet_id);

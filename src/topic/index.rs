@@ -62,6 +62,11 @@ impl Index {
         }
     }
 
+    /// Bytes of memory it takes, roughly: tables are half full or more.
+    pub fn memory(&self) -> usize {
+        self.len * 8
+    }
+
     /// How many numbers there are.
     pub fn len(&self) -> usize {
         self.len

@@ -103,6 +103,11 @@ impl Levels {
         slice(&self.entries, &self.bytes, id)
     }
 
+    /// Bytes of memory they take.
+    pub fn memory(&self) -> usize {
+        self.bytes.len() + self.len() * size_of::<Entry>() + self.index.memory()
+    }
+
     /// How many distinct levels there are.
     pub fn len(&self) -> usize {
         self.index.len()

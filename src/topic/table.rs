@@ -137,6 +137,11 @@ impl Table {
         Some(NodeId(node))
     }
 
+    /// Bytes of memory it takes. Free nodes count: they stay.
+    pub fn memory(&self) -> usize {
+        self.nodes.len() * size_of::<Node>() + self.edges.memory() + self.levels.memory()
+    }
+
     /// One of the two numbers of a node; [`NONE`] if it was not set.
     #[inline]
     pub fn value(&self, node: NodeId, which: usize) -> u32 {

@@ -49,14 +49,14 @@ impl<'a> Ack<'a> {
         } else {
             0
         };
-        out.put_u8((packet as u8) << 4 | flags);
+        let first = (packet as u8) << 4 | flags;
         if version != Version::V5
             || self.reason == ReasonCode::SUCCESS && self.properties.is_empty()
         {
-            out.put_u8(2);
-            out.put_u16(self.packet_id);
-            return;
+            let [high, low] = self.packet_id.to_be_bytes();
+            return out.put(&[first, 2, high, low]);
         }
+        out.put_u8(first);
         let with_properties = !self.properties.is_empty();
         let len = if with_properties {
             self.properties.encoded_len()

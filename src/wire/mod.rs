@@ -67,6 +67,9 @@ pub enum QoS {
 }
 
 impl QoS {
+    /// All there are.
+    pub const ALL: [QoS; 3] = [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce];
+
     /// The QoS of two bits; `None` for 3.
     pub fn from_bits(bits: u8) -> Option<QoS> {
         match bits {

@@ -94,6 +94,18 @@ impl<'a> Window<'a> {
         self.buffer.len() - self.at
     }
 
+    /// Room for a packet of `len` bytes that is to be put as a whole, if nothing of it is cut off.
+    #[inline]
+    pub fn whole(&mut self, len: usize) -> Option<&mut [u8]> {
+        let end = self.at + len;
+        if self.skip > 0 || end > self.buffer.len() {
+            return None;
+        }
+        let room = &mut self.buffer[self.at..end];
+        self.at = end;
+        Some(room)
+    }
+
     /// Puts what of `bytes` lies in the window.
     #[cold]
     fn put_part(&mut self, bytes: &[u8]) {

@@ -108,7 +108,8 @@ fn messages_travel() {
         Process::run(one.args(["--repeat", "2"])).ok();
         let mut many = Clients::Midge.command("pub");
         many.args(aim).args(["-t", &topic, "-q", "1", "-l"]);
-        let lines: String = (0..300).map(|n| format!("line {n:03}\n")).collect();
+        let lines: Vec<String> = (0..300).map(|n| format!("line {n:03}")).collect();
+        let lines = lines.join("\n");
         Process::run_with(&mut many, lines.as_bytes()).ok();
         let ended = sub.finish().ok();
         let lengths = |len: &str| ended.out.lines().filter(|line| *line == len).count();

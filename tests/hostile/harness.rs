@@ -58,6 +58,11 @@ impl Broker {
         broker
     }
 
+    /// The port of its listener.
+    pub fn port(&self) -> u16 {
+        self.port.number
+    }
+
     pub fn dir(&self) -> &Dir {
         &self.dir
     }
@@ -100,9 +105,18 @@ impl Broker {
 
     /// Addresses that the process has taken, used or not.
     pub fn virtual_bytes(&self) -> u64 {
+        self.statm(0)
+    }
+
+    /// Memory that the process uses.
+    pub fn resident_bytes(&self) -> u64 {
+        self.statm(1)
+    }
+
+    fn statm(&self, at: usize) -> u64 {
         let path = format!("/proc/{}/statm", self.child.id());
         let statm = fs::read_to_string(path).unwrap();
-        let pages: u64 = statm.split(' ').next().unwrap().parse().unwrap();
+        let pages: u64 = statm.split(' ').nth(at).unwrap().parse().unwrap();
         pages * 4096
     }
 
@@ -160,7 +174,7 @@ pub struct Client {
 }
 
 impl Client {
-    fn new(stream: TcpStream) -> Client {
+    pub fn new(stream: TcpStream) -> Client {
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.set_write_timeout(Some(LIMIT)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -208,6 +222,15 @@ impl Client {
         }
     }
 
+    /// Waits until the broker closes, whatever it says before.
+    #[track_caller]
+    pub fn is_closed(&mut self) {
+        let mut rest = Vec::new();
+        let end = self.stream.read_to_end(&mut rest);
+        let reset = ErrorKind::ConnectionReset;
+        assert!(end.is_ok() || end.is_err_and(|e| e.kind() == reset));
+    }
+
     /// Everything until the broker closes.
     #[track_caller]
     pub fn hear_out(&mut self) -> Vec<Packet> {
@@ -242,10 +265,21 @@ pub struct Peers {
 
 impl Peers {
     pub fn new(broker: &Broker) -> Peers {
-        let mut subscriber = broker.client(Version::V311, "good-subscriber");
+        Peers::at(broker.port())
+    }
+
+    /// The same at a port of their own.
+    pub fn at(port: u16) -> Peers {
+        let come = |client_id: &str| {
+            let mut client = Client::new(TcpStream::connect(("127.0.0.1", port)).unwrap());
+            client.say(Packet::Connect(Connect::new(Version::V311, client_id)));
+            assert!(matches!(client.hear(), Some(Packet::ConnAck(ack)) if ack.code == 0));
+            client
+        };
+        let mut subscriber = come("good-subscriber");
         subscriber.subscribe("good/#", 1);
         Peers {
-            publisher: broker.client(Version::V311, "good-publisher"),
+            publisher: come("good-publisher"),
             subscriber,
             count: 0,
         }

@@ -3,6 +3,7 @@
 //! Every test starts a broker of its own. Where the order of events in the kernel matters, the
 //! broker is stopped (SIGSTOP) while they pile up, and goes on when all are there.
 
+mod bombs;
 #[path = "../common/mod.rs"]
 mod common;
 mod descriptors;
@@ -11,7 +12,9 @@ mod descriptors;
 mod dir;
 mod ends;
 mod floods;
+#[allow(dead_code)] // tests/tls uses the rest
 mod harness;
+mod listeners;
 mod passwords;
 #[allow(dead_code)]
 #[path = "../cli/harness/port.rs"]

@@ -263,6 +263,7 @@ fn storm(seed: u64) {
     assert_eq!(broker.subscriptions.shared_count, 0, "shared subscriptions");
     assert_eq!(broker.deliveries.count(), 0, "deliveries");
     assert_eq!(broker.messages.count(), broker.retained.count(), "messages");
+    assert_eq!(broker.sessions.memory(), 0, "texts of sessions");
     assert_eq!(broker.poll_timeout(), None, "timers");
 }
 

@@ -1,11 +1,14 @@
 //! From the configuration to what the broker, the loop and the log are told.
 
+use super::listeners::Listeners;
 use crate::auth::{Acl, Passwords, Problem};
 use crate::broker::{ListenerSettings, Settings};
-use crate::conf::{Bind, Config, Listener, Logging, SocketDomain, WhenFull};
+use crate::conf::{Bind, Config, Listener, Logging, SocketDomain, Tls, WhenFull};
 use crate::host::listen::{self, Address};
 use crate::host::log::{self as host_log, Facility, LogType, Syslog, Timestamp, Types};
-use crate::host::{access, poll::Setup};
+use crate::host::poll::{Doors, Setup};
+use crate::host::tls::Acceptor;
+use crate::host::{access, memory};
 use crate::wire::QoS;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,30 +19,90 @@ use std::sync::Arc;
 pub(super) struct Access {
     passwords: HashMap<PathBuf, Arc<Passwords>>,
     acls: HashMap<PathBuf, Arc<Acl>>,
+    /// With what they were made from: a listener's directives.
+    acceptors: Vec<(Tls, Arc<Acceptor>)>,
     problems: Vec<Problem>,
 }
 
 impl Access {
-    /// Everything that the loop is told.
+    /// Reads the files of these listeners, besides what the reading of `before` knows of files that
+    /// they do not name.
     ///
     /// # Errors
     /// What is wrong with a password or ACL file.
-    pub(super) fn setup(&mut self, config: &Config) -> Result<Setup, String> {
-        let mut passwords = Vec::new();
-        let mut listeners = Vec::new();
-        for listener in &config.listeners {
-            let table = self.passwords_of(listener)?;
-            let acl = self.acl_of(listener)?;
-            listeners.push(listener_settings(config, listener, table.is_some(), acl));
-            passwords.push(table);
+    pub(super) fn read(
+        &mut self,
+        listeners: &[Listener],
+        before: Option<&Access>,
+    ) -> Result<(), String> {
+        for listener in listeners {
+            self.read_passwords(listener)?;
+            self.read_acl(listener)?;
         }
-        let settings = settings(config, listeners);
-        Ok(Setup {
-            settings,
+        for (path, table) in before.iter().flat_map(|before| &before.passwords) {
+            let known = self.passwords.entry(path.clone());
+            known.or_insert_with(|| Arc::clone(table));
+        }
+        for (path, acl) in before.iter().flat_map(|before| &before.acls) {
+            let known = self.acls.entry(path.clone());
+            known.or_insert_with(|| Arc::clone(acl));
+        }
+        Ok(())
+    }
+
+    /// The same for certificates and keys.
+    ///
+    /// # Errors
+    /// What is wrong with one of them, and where the listener stands that names it.
+    pub(super) fn read_certificates(
+        &mut self,
+        listeners: &[Listener],
+        before: Option<&Access>,
+    ) -> Result<(), String> {
+        for listener in listeners {
+            if let Some(tls) = &listener.tls {
+                let acceptor =
+                    Acceptor::new(tls).map_err(|what| format!("{}: {what}", listener.origin))?;
+                self.acceptors.push((tls.clone(), Arc::new(acceptor)));
+            }
+        }
+        for (tls, acceptor) in before.iter().flat_map(|before| &before.acceptors) {
+            if self.acceptors.iter().all(|(other, _)| other != tls) {
+                self.acceptors.push((tls.clone(), Arc::clone(acceptor)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the connections of a listener begin with, if it is encrypted. What was read last
+    /// stands first.
+    fn acceptor_of(&self, listener: &Listener) -> Option<Arc<Acceptor>> {
+        let tls = listener.tls.as_ref()?;
+        let found = self.acceptors.iter().find(|(other, _)| other == tls);
+        found.map(|(_, acceptor)| Arc::clone(acceptor))
+    }
+
+    /// Everything that the loop is told; the files of all listeners were read.
+    pub(super) fn setup(&self, config: &Config, listeners: &Listeners, doors: Doors) -> Setup {
+        let mut passwords = Vec::new();
+        let mut acceptors = Vec::new();
+        let mut settings_of = Vec::new();
+        for (listener, _) in listeners.all() {
+            let security = &listener.security;
+            let table = (security.password_file.as_ref()).and_then(|path| self.passwords.get(path));
+            let acl = (security.acl_file.as_ref()).and_then(|path| self.acls.get(path));
+            settings_of.push(listener_settings(config, listener, table.is_some(), acl));
+            passwords.push(table.map(Arc::clone));
+            acceptors.push(self.acceptor_of(listener));
+        }
+        Setup {
+            settings: settings(config, settings_of),
             passwords,
+            acceptors,
+            doors,
             nodelay: config.set_tcp_nodelay,
             sync: config.persistence.persistence_sync,
-        })
+        }
     }
 
     /// Logs what is odd about the files, once the log is what the configuration wants.
@@ -49,32 +112,28 @@ impl Access {
         }
     }
 
-    fn passwords_of(&mut self, listener: &Listener) -> Result<Option<Arc<Passwords>>, String> {
+    fn read_passwords(&mut self, listener: &Listener) -> Result<(), String> {
         let Some(path) = &listener.security.password_file else {
-            return Ok(None);
+            return Ok(());
         };
-        if let Some(known) = self.passwords.get(path) {
-            return Ok(Some(Arc::clone(known)));
+        if !self.passwords.contains_key(path) {
+            let (table, problems) = access::passwords(path)?;
+            self.problems.extend(problems);
+            self.passwords.insert(path.clone(), Arc::new(table));
         }
-        let (table, problems) = access::passwords(path)?;
-        let table = Arc::new(table);
-        self.problems.extend(problems);
-        self.passwords.insert(path.clone(), Arc::clone(&table));
-        Ok(Some(table))
+        Ok(())
     }
 
-    fn acl_of(&mut self, listener: &Listener) -> Result<Option<Arc<Acl>>, String> {
+    fn read_acl(&mut self, listener: &Listener) -> Result<(), String> {
         let Some(path) = &listener.security.acl_file else {
-            return Ok(None);
+            return Ok(());
         };
-        if let Some(known) = self.acls.get(path) {
-            return Ok(Some(Arc::clone(known)));
+        if !self.acls.contains_key(path) {
+            let (acl, problems) = access::acl(path)?;
+            self.problems.extend(problems);
+            self.acls.insert(path.clone(), Arc::new(acl));
         }
-        let (acl, problems) = access::acl(path)?;
-        let acl = Arc::new(acl);
-        self.problems.extend(problems);
-        self.acls.insert(path.clone(), Arc::clone(&acl));
-        Ok(Some(acl))
+        Ok(())
     }
 }
 
@@ -107,6 +166,7 @@ fn settings(config: &Config, listeners: Vec<ListenerSettings>) -> Settings {
         max_output_bytes: limits.max_output_bytes,
         connect_timeout: limits.connect_timeout.into(),
         max_inbound_qos2: limits.max_inbound_qos2.into(),
+        memory_limit: memory_limit(limits.memory_limit),
         memory_cache: config.persistence.memory_cache,
         persistence_max_bytes: config.persistence.persistence_max_bytes,
         drops_oldest: config.persistence.persistence_full == WhenFull::DropOldest,
@@ -114,13 +174,20 @@ fn settings(config: &Config, listeners: Vec<ListenerSettings>) -> Settings {
     }
 }
 
+/// What clients may make the broker hold; without a directive the machine's size tells.
+fn memory_limit(configured: Option<u64>) -> usize {
+    let bytes = configured.unwrap_or_else(memory::default_limit);
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
 fn listener_settings(
     config: &Config,
     listener: &Listener,
     has_passwords: bool,
-    acl: Option<Arc<Acl>>,
+    acl: Option<&Arc<Acl>>,
 ) -> ListenerSettings {
     let versions = listener.accept_protocol_versions;
+    let names_by_certificate = (listener.tls.as_ref()).is_some_and(|tls| tls.identity.is_some());
     let name = match &listener.bind {
         Bind::Tcp { port, .. } => port.to_string(),
         Bind::Unix(path) => path.display().to_string(),
@@ -135,8 +202,10 @@ fn listener_settings(
         use_username_as_clientid: listener.use_username_as_clientid,
         accept_protocol_versions: [versions.v31, versions.v311, versions.v5],
         allow_anonymous: listener.security.allow_anonymous,
-        has_passwords,
-        acl,
+        // The certificate says who it is.
+        has_passwords: has_passwords && !names_by_certificate,
+        names_by_certificate,
+        acl: acl.map(Arc::clone),
         allow_zero_length_clientid: listener.security.allow_zero_length_clientid,
         auto_id_prefix: listener.security.auto_id_prefix.clone(),
         clientid_prefixes: config.clientid_prefixes.clone(),
@@ -162,29 +231,12 @@ pub(super) fn address(listener: &Listener) -> Address {
     }
 }
 
-/// Until listeners can come and go with a reload, the old ones stay, with what the new
-/// configuration says about each of them that it still has.
-pub(super) fn keep_listeners(old: &Config, new: &mut Config) {
-    let kept = old.listeners.iter().map(|listener| {
-        let is_same = |other: &&Listener| {
-            other.bind == listener.bind && other.bind_interface == listener.bind_interface
-        };
-        let mut kept = new
-            .listeners
-            .iter()
-            .find(is_same)
-            .unwrap_or(listener)
-            .clone();
-        // Subscriptions and retained messages lie behind it.
-        kept.mount_point.clone_from(&listener.mount_point);
-        kept
-    });
-    new.listeners = kept.collect();
-}
-
 /// One plain line for each listener: where, and who may come in.
-pub(super) fn describe_listeners(config: &Config, setup: &Setup) {
-    for (listener, passwords) in config.listeners.iter().zip(&setup.passwords) {
+pub(super) fn describe_listeners(listeners: &Listeners, setup: &Setup) {
+    for ((listener, is_open), passwords) in listeners.all().iter().zip(&setup.passwords) {
+        if !is_open {
+            continue;
+        }
         let anonymous = if listener.security.allow_anonymous {
             "allowed"
         } else {
@@ -199,10 +251,20 @@ pub(super) fn describe_listeners(config: &Config, setup: &Setup) {
             None => "everything".to_string(),
         };
         log::info!(
-            "Listener {} ({}): plain, anonymous {anonymous}, passwords {users}, rights {rights}.",
+            "Listener {} ({}): {}, anonymous {anonymous}, passwords {users}, rights {rights}.",
             listener.bind,
             listener.origin,
+            describe_tls(listener.tls.as_ref()),
         );
+    }
+}
+
+fn describe_tls(tls: Option<&Tls>) -> &'static str {
+    match tls {
+        None => "plain",
+        Some(tls) if tls.identity.is_some() => "TLS with names from certificates",
+        Some(tls) if tls.require_certificate => "TLS with certificates",
+        Some(_) => "TLS",
     }
 }
 

@@ -94,12 +94,9 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "memory_limit",
         COUNT,
         "0",
-        "Let what clients make the broker keep use at most so many bytes; 0 leaves the choice to \
-         Midge.",
-    )
-    .status(Status::Later(
-        "what clients can hold is bounded one by one by the other limits, not yet as a whole",
-    )),
+        "Let what clients make the broker hold use at most so many bytes of memory; 0: a quarter \
+         of the machine's, 16 MB to 256 MB.",
+    ),
     global(
         "message_size_limit",
         int(0, 268_435_455),

@@ -20,15 +20,13 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "",
         "The address of the default listener.",
     )
-    .restart()
     .status(Status::Deprecated("write `listener PORT ADDRESS` instead")),
     listener(
         "bind_interface",
         Kind::Text { max: 15 },
         "",
         "Serve only this network interface.",
-    )
-    .restart(),
+    ),
     listener(
         "enable_proxy_protocol",
         int(1, 2),
@@ -53,8 +51,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "",
         "Open a listener on a port and address, all addresses when missing, or with port 0 on a \
          unix socket.",
-    )
-    .restart(),
+    ),
     listener(
         "max_connections",
         int(-1, i64::MAX),
@@ -85,8 +82,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         TEXT,
         "",
         "Put this text in front of every topic of this listener's clients.",
-    )
-    .restart(),
+    ),
     global(
         "packet_buffer_size",
         U16,
@@ -104,7 +100,6 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "1883",
         "The port of the default listener.",
     )
-    .restart()
     .status(Status::Deprecated("write `listener PORT` instead")),
     listener(
         "protocol",
@@ -127,8 +122,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         Kind::Choice(&["ipv4", "ipv6"]),
         "",
         "Use only IPv4 or only IPv6 addresses.",
-    )
-    .restart(),
+    ),
     global(
         "websockets_log_level",
         int(0, 1_023),

@@ -2,24 +2,31 @@
 
 use super::*;
 
-const NO_TLS: &str = "this build has no TLS yet, and a listener meant to be encrypted must not \
-                      open as a plain one: remove the TLS directives of this listener, or wait \
-                      for TLS";
+const NO_TLS: &str = "this build has no TLS, and a listener meant to be encrypted must not open as \
+                      a plain one: remove the TLS directives of this listener, or take a build \
+                      with the feature tls";
 const NO_PSK: &str = "pre-shared keys are not supported, and ignoring them would open the \
                       listener: use password_file";
 const NO_ENGINE: &str = "engines of OpenSSL are not supported: keep the key in a PEM file";
-const UNUSED: Status = Status::Harmless("this build has no TLS yet, so it has no effect");
+const UNUSED: Status = Status::Harmless("Midge has only ciphers that need no such parameters");
+
+/// What holds where TLS is built in, and else.
+const fn with_tls(without: Status) -> Status {
+    match cfg!(feature = "tls") {
+        true => Status::Implemented,
+        false => without,
+    }
+}
+const CIPHERS: Status = with_tls(Status::Harmless(
+    "this build has no TLS, so it has no effect",
+));
 
 const fn refused(name: &'static str, kind: Kind, about: &'static str) -> Directive {
-    listener(name, kind, "", about)
-        .restart()
-        .status(Status::Refused(NO_TLS))
+    listener(name, kind, "", about).status(with_tls(Status::Refused(NO_TLS)))
 }
 
 const fn unless_false(name: &'static str, about: &'static str) -> Directive {
-    listener(name, Kind::Bool, "false", about)
-        .restart()
-        .status(Status::DefaultOnly(NO_TLS))
+    listener(name, Kind::Bool, "false", about).status(with_tls(Status::DefaultOnly(NO_TLS)))
 }
 
 pub(super) const DIRECTIVES: &[Directive] = &[
@@ -34,12 +41,14 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "The same as a directory of hashed names.",
     ),
     refused("certfile", Kind::Path, "The listener's certificate."),
-    listener("ciphers", TEXT, "", "The ciphers up to TLS 1.2.")
-        .restart()
-        .status(UNUSED),
-    listener("ciphers_tls1.3", TEXT, "", "The ciphers of TLS 1.3.")
-        .restart()
-        .status(UNUSED),
+    listener(
+        "ciphers",
+        TEXT,
+        "",
+        "The ciphers of TLS 1.2, as OpenSSL names them.",
+    )
+    .status(CIPHERS),
+    listener("ciphers_tls1.3", TEXT, "", "The ciphers of TLS 1.3.").status(CIPHERS),
     refused(
         "crlfile",
         Kind::Path,
@@ -54,8 +63,7 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "false",
         "Take client certificates whatever the date.",
     )
-    .restart()
-    .status(UNUSED),
+    .status(CIPHERS),
     refused("keyfile", Kind::Path, "The listener's private key."),
     security(
         "psk_file",
@@ -99,10 +107,9 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "tls_version",
         Kind::Choice(&["tlsv1.3", "tlsv1.2", "tlsv1.1"]),
         "",
-        "The oldest version of TLS that is accepted.",
+        "Accept only TLS of this version or newer; 1.2 is the oldest that there is.",
     )
-    .restart()
-    .status(UNUSED),
+    .status(CIPHERS),
     unless_false(
         "use_identity_as_username",
         "Take the common name of the client's certificate as user name.",

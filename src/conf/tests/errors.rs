@@ -288,9 +288,26 @@ const GOLDEN: &[(&str, &str)] = &[
     ),
     (
         "listener 8883\ncertfile /etc/ssl/me.pem",
-        "m.conf:2: certfile: this build has no TLS yet, and a listener meant to be encrypted \
-             must not open as a plain one: remove the TLS directives of this listener, \
-             or wait for TLS",
+        "m.conf:2: certfile: stands without keyfile: name the file of its private key",
+    ),
+    (
+        "listener 8883\nkeyfile /etc/ssl/me.key",
+        "m.conf:2: keyfile: stands without certfile: name the file of the listener's certificate",
+    ),
+    (
+        "listener 8883\nrequire_certificate true",
+        "m.conf:2: require_certificate: stands without certfile: name the file of the \
+             listener's certificate",
+    ),
+    (
+        "listener 8883\ncertfile a\nkeyfile b\nrequire_certificate true",
+        "m.conf:4: require_certificate: stands without cafile or capath: name the authorities \
+             whose clients may come",
+    ),
+    (
+        "listener 8883\ncertfile a\nkeyfile b\nuse_identity_as_username true",
+        "m.conf:4: use_identity_as_username: stands without require_certificate true: nobody \
+             would have a name",
     ),
     (
         "auto_id_prefix 123456789-123456789-123456789-123456789-123456789-1",

@@ -60,7 +60,7 @@ fn each_directive_is_named_once_in_the_tables_order() {
 
 #[test]
 fn listeners_that_come_go_or_move() {
-    let moved = [("listener", Reload::Restart)];
+    let moved = [("listener", Reload::Live)];
     assert_eq!(differences("listener 1", "listener 2"), moved);
     assert_eq!(differences("listener 1", "listener 1 ::1"), moved);
     assert_eq!(differences("listener 1", "listener 1\nlistener 2"), moved);
@@ -71,7 +71,7 @@ fn listeners_that_come_go_or_move() {
     assert_eq!(differences("port 1", "port 2"), moved);
     assert_eq!(
         differences("listener 1\nlistener 2", "listener 2\nmax_qos 1"),
-        [("listener", Reload::Restart), ("max_qos", Reload::Live)],
+        [("listener", Reload::Live), ("max_qos", Reload::Live)],
         "what stayed is still compared"
     );
 }

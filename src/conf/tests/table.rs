@@ -223,6 +223,20 @@ fn the_default_written_out_is_always_accepted_unless_refused() {
     }
 }
 
+const ENCRYPTED: &str = "listener 1884\ncertfile a\nkeyfile b\ncafile c\n";
+const ENCRYPTED_BOTH_WAYS: &str =
+    "listener 1884\ncertfile a\nkeyfile b\ncafile c\nrequire_certificate true\n";
+
+/// Whether a directive means something on an encrypted listener only.
+fn is_tls(name: &str) -> bool {
+    let tls = CHAPTERS.iter().find(|chapter| chapter.title == "TLS");
+    tls.is_some_and(|tls| {
+        tls.directives
+            .iter()
+            .any(|directive| directive.name == name)
+    })
+}
+
 #[test]
 fn every_implemented_directive_reaches_its_field_and_the_reload() {
     for directive in directives() {
@@ -237,10 +251,15 @@ fn every_implemented_directive_reaches_its_field_and_the_reload() {
         // Own settings need a listener; the default listener needs none.
         let start = match directive.name {
             "port" | "bind_address" => "",
+            "require_certificate" => ENCRYPTED,
+            name if is_tls(name) => ENCRYPTED_BOTH_WAYS,
             _ => "listener 1884\n",
         };
-        let value = good_value(directive);
         let old = good(start);
+        // A directive may stand only once.
+        let is_other = |line: &&str| line.split(' ').next() != Some(directive.name);
+        let start: String = start.split_inclusive('\n').filter(is_other).collect();
+        let value = good_value(directive);
         let new = good(&format!("{start}{} {value}\n", directive.name));
         let differences = old.differences(&new);
         let name = match directive.name {

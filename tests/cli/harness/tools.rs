@@ -19,6 +19,7 @@ pub enum Tool {
     /// A Python with paho-mqtt.
     Paho,
     /// The openssl command.
+    #[cfg(feature = "tls")]
     Openssl,
 }
 
@@ -29,6 +30,7 @@ impl Tool {
             Self::Mosquitto => "mosquitto",
             Self::Tshark => "tshark",
             Self::Paho => "paho-mqtt",
+            #[cfg(feature = "tls")]
             Self::Openssl => "openssl",
         }
     }
@@ -40,6 +42,7 @@ impl Tool {
             Self::Mosquitto => Some(peers().join("mosquitto/usr/sbin/mosquitto")),
             Self::Tshark => in_path("tshark"),
             Self::Paho => Some(peers().join("python/bin/python3")),
+            #[cfg(feature = "tls")]
             Self::Openssl => in_path("openssl"),
         }
         .unwrap_or_else(|| PathBuf::from(self.name()))

@@ -1,0 +1,165 @@
+//! `memory_limit`: what is new is refused when clients hold too much, and nobody else pays for it.
+
+use super::kept::{message, say};
+use super::*;
+
+const V5: Version = Version::V5;
+
+/// A broker that has room for a little more than it holds already, and checks at every packet.
+fn limited(bytes: usize) -> World {
+    World::new(Settings {
+        memory_limit: bytes,
+        max_queued_messages: 0,
+        ..Settings::default()
+    })
+}
+
+/// Someone who has 2,000 messages waiting in a session that is his alone.
+fn fill(world: &mut World) -> Client {
+    let lasting = properties(&[(PropertyId::SessionExpiryInterval, 1000)]);
+    let connect = Connect {
+        properties: Properties::from_encoded(&lasting),
+        ..hello(V5, "hoarder")
+    };
+    let hoarder = world.connect(&connect);
+    world.send(hoarder, &subscribe(V5, "hoard/#", QoS::AtLeastOnce));
+    world.packets(hoarder);
+    world.cut(hoarder);
+    let publisher = world.connect(&hello(V5, "publisher"));
+    let payload = vec![b'x'; 1000];
+    for _ in 0..2000 {
+        let answer = say(
+            world,
+            publisher,
+            &message("hoard/1", &payload, QoS::AtLeastOnce),
+        );
+        if answer != ["PUBACK 7 0x00"] {
+            assert_eq!(answer, ["PUBACK 7 0x97"], "memory_limit is reached");
+            return publisher;
+        }
+    }
+    panic!("two megabytes wait in a broker that may hold less");
+}
+
+#[test]
+fn whoever_is_here_goes_on_while_new_things_are_refused() {
+    let mut world = limited(1_000_000);
+    let reader = world.connect(&hello(V5, "reader"));
+    world.send(reader, &subscribe(V5, "live", QoS::ExactlyOnce));
+    world.packets(reader);
+    let writer = world.connect(&hello(V5, "writer"));
+    let kept = Publish {
+        retain: true,
+        ..message("kept", b"first", QoS::AtLeastOnce)
+    };
+    assert_eq!(say(&mut world, writer, &kept), ["PUBACK 7 0x10"]);
+    fill(&mut world);
+    assert!(world.broker.held_bytes() < 1_200_000);
+    // Messages that somebody is there for go their way, at every QoS.
+    for payload in ["1", "2", "3"] {
+        let live = message("live", payload.as_bytes(), QoS::AtLeastOnce);
+        assert_eq!(say(&mut world, writer, &live), ["PUBACK 7 0x00"]);
+        let got = world.packets(reader);
+        assert_eq!(got, [format!("PUBLISH q1 'live' {payload}")]);
+        world.send(
+            reader,
+            &ack(V5, PacketType::PubAck, payload.parse().unwrap_or(1)),
+        );
+    }
+    // A topic that has a retained message may change it; another one may not come.
+    let again = Publish {
+        payload: b"second",
+        ..kept
+    };
+    assert_eq!(say(&mut world, writer, &again), ["PUBACK 7 0x10"]);
+    let other = Publish {
+        topic: b"other",
+        ..kept
+    };
+    assert_eq!(say(&mut world, writer, &other), ["PUBACK 7 0x97"]);
+    let quiet = Publish {
+        qos: QoS::AtMostOnce,
+        packet_id: 0,
+        ..other
+    };
+    assert_eq!(say(&mut world, writer, &quiet), [""; 0]);
+    assert_eq!(world.broker.retained.count(), 1);
+    // So may filters, but those that are there may change.
+    world.send(reader, &subscribe(V5, "new", QoS::AtMostOnce));
+    assert_eq!(world.packets(reader), ["SUBACK [151]"]);
+    world.send(reader, &subscribe(V5, "live", QoS::AtMostOnce));
+    assert_eq!(world.packets(reader), ["SUBACK [0]"]);
+    assert!(world.broker.ledger.refused >= 4);
+}
+
+#[test]
+fn what_becomes_free_can_be_taken_again() {
+    let mut world = limited(1_000_000);
+    let publisher = fill(&mut world);
+    // Its owner comes for a clean start: all of it is gone.
+    let clean = world.connect(&hello(V5, "hoarder"));
+    world.send(clean, &subscribe(V5, "hoard/#", QoS::AtLeastOnce));
+    assert_eq!(world.packets(clean), ["SUBACK [1]"]);
+    let publish = message("hoard/1", b"fresh", QoS::AtLeastOnce);
+    assert_eq!(say(&mut world, publisher, &publish), ["PUBACK 7 0x00"]);
+    assert_eq!(world.packets(clean), ["PUBLISH q1 'hoard/1' fresh"]);
+}
+
+#[test]
+fn connecting_has_an_eighth_for_itself() {
+    let mut world = limited(400_000);
+    fill(&mut world);
+    assert!(world.broker.is_over_memory());
+    let mut sessions = 0;
+    while world.broker.has_memory_to_connect() {
+        let client = world.dial(V5, 0);
+        let name = format!("client {sessions}");
+        let connect = hello(V5, &name);
+        world.send(client, &bytes(|out| connect.encode(out)));
+        if world.packets(client) != ["CONNACK 0x00 false"] {
+            break;
+        }
+        sessions += 1;
+    }
+    // Where there is no room for a session there is some for a connection or two, but no more.
+    let peer = || Peer {
+        address: "one more".into(),
+        listener: 0,
+    };
+    let now = world.now;
+    let more = std::iter::from_fn(|| world.broker.accept(peer(), now)).take(100);
+    assert!(more.count() < 10);
+    let held = world.broker.held_bytes();
+    assert!(held < 480_000, "{held}");
+}
+
+#[test]
+fn a_client_cannot_hide_memory_in_its_connection() {
+    let mut world = limited(0);
+    let empty = world.broker.held_bytes();
+    let client = world.connect(&hello(V5, "c"));
+    for alias in 1..=10 {
+        let topic = format!("{alias}{}", "x".repeat(60_000));
+        let publish = Publish {
+            topic: topic.as_bytes(),
+            topic_alias: Some(alias),
+            ..Publish::default()
+        };
+        world.send(client, &bytes(|out| publish.encode(V5, out)));
+    }
+    // It is counted anew with the next mebibyte that comes in.
+    let publish = Publish {
+        payload: &vec![0; 600_000],
+        topic: b"t",
+        ..Publish::default()
+    };
+    world.send(client, &bytes(|out| publish.encode(V5, out)));
+    world.send(client, &bytes(|out| publish.encode(V5, out)));
+    world.send(client, &[0xc0, 0]);
+    let held = world.broker.held_bytes() - empty;
+    assert!(held > 600_000, "ten aliases of 60,000 bytes are {held}");
+    world.cut(client);
+    world.broker.note_held(0);
+    let left = world.broker.messages.memory() + world.broker.sessions.memory();
+    assert_eq!(left, 0);
+}

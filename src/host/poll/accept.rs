@@ -1,0 +1,175 @@
+//! Listening sockets: accepting from them, and what a reload changes about them.
+//!
+//! A turn accepts so many connections from each and no more; what is left waits in the kernel.
+//! Without descriptors accepting pauses: the sockets stay registered and nobody is refused.
+
+use super::{FIRST_LINK, FIRST_LISTENING, Loop};
+use crate::broker::{Now, Peer};
+use crate::host::link::Link;
+use crate::host::listen::{Address, Listening, Stream};
+use mio::{Interest, Registry, Token};
+use slab::Slab;
+use std::io;
+
+/// Connections that one listening socket gives us in one turn.
+const ACCEPTS_PER_TURN: usize = 64;
+/// How long to wait before accepting again when there are no descriptors.
+const ACCEPT_PAUSE_MS: u64 = 500;
+/// How often this is worth a log line.
+const ACCEPT_QUIET_MS: u64 = 60_000;
+
+/// What a start or a reload changes about the listening sockets, each with the number of its
+/// listener.
+#[derive(Default)]
+pub struct Doors {
+    /// Those that are open now, and are to be served.
+    pub opened: Vec<(u16, Listening)>,
+    /// Listeners whose sockets are to be closed. Who came in by them may stay.
+    pub closed: Vec<u16>,
+    /// What cannot be opened before those are closed.
+    pub moved: Vec<(u16, Address)>,
+}
+
+/// The listening sockets that are served.
+#[derive(Default)]
+pub(super) struct Accepting {
+    sockets: Slab<(u16, Listening)>,
+    /// Those with more connections than a turn takes, or without descriptors for them.
+    again: Vec<usize>,
+    pub(super) paused_until: Option<u64>,
+    /// When it may be told again that there are no descriptors.
+    quiet_until: u64,
+}
+
+impl Accepting {
+    /// Whether the next turn has something to accept without an event.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.again.is_empty() && self.paused_until.is_none()
+    }
+
+    /// A listening socket has something.
+    pub(super) fn note(&mut self, at: usize) {
+        self.again.push(at);
+    }
+
+    /// Does what a start or a reload asks for.
+    ///
+    /// Fails if a socket cannot be watched; that it cannot be opened is told to the log only.
+    pub(super) fn change(&mut self, registry: &Registry, doors: Doors) -> io::Result<()> {
+        self.sockets.retain(|_, (listener, socket)| {
+            let is_closed = doors.closed.contains(listener);
+            if is_closed {
+                let _ = registry.deregister(socket.source());
+            }
+            !is_closed
+        });
+        for (listener, socket) in doors.opened {
+            self.add(registry, listener, socket)?;
+        }
+        for (listener, address) in doors.moved {
+            match address.open() {
+                Ok(sockets) => {
+                    for socket in sockets {
+                        log::info!("{}", socket.announcement());
+                        self.add(registry, listener, socket)?;
+                    }
+                }
+                Err(error) => log::error!("Error: a listener could not be moved: {error}"),
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, registry: &Registry, listener: u16, mut socket: Listening) -> io::Result<()> {
+        let entry = self.sockets.vacant_entry();
+        let token = Token(FIRST_LISTENING + entry.key());
+        registry.register(socket.source(), token, Interest::READABLE)?;
+        entry.insert((listener, socket));
+        Ok(())
+    }
+}
+
+impl Loop {
+    pub(super) fn accept_all(&mut self, now: Now) {
+        let until = self.accepting.paused_until;
+        if until.is_some_and(|until| until > now.mono_ms) {
+            return;
+        }
+        self.accepting.paused_until = None;
+        let mut again = std::mem::take(&mut self.accepting.again);
+        again.sort_unstable();
+        again.dedup();
+        again.retain(|&at| self.accept(at, now));
+        self.accepting.again = again;
+    }
+
+    /// Accepts from one socket; whether there may be more.
+    fn accept(&mut self, at: usize, now: Now) -> bool {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some((listener, socket)) = self.accepting.sockets.get(at) else {
+                return false;
+            };
+            match socket.accept() {
+                Ok((stream, address)) => {
+                    let peer = Peer {
+                        address: address.into(),
+                        listener: *listener,
+                    };
+                    if let Err(error) = self.open(stream, peer, now) {
+                        log::warn!("Warning: a connection could not be served: {error}");
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(e) if is_out_of_descriptors(&e) => {
+                    if now.mono_ms >= self.accepting.quiet_until {
+                        log::warn!("Warning: no new connections for now: {e}");
+                        self.accepting.quiet_until = now.mono_ms + ACCEPT_QUIET_MS;
+                    }
+                    self.accepting.paused_until = Some(now.mono_ms + ACCEPT_PAUSE_MS);
+                    return true;
+                }
+                // The other end gave up before it was its turn.
+                Err(_) => {}
+            }
+        }
+        true
+    }
+
+    fn open(&mut self, mut stream: Stream, peer: Peer, now: Now) -> io::Result<()> {
+        let key = self.links.vacant_key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll
+            .registry()
+            .register(stream.source(), Token(FIRST_LINK + key), interest)?;
+        if self.nodelay {
+            stream.set_nodelay();
+        }
+        let acceptor = self.acceptors.get(usize::from(peer.listener));
+        if let Some(Some(acceptor)) = acceptor {
+            stream = stream.encrypt(acceptor)?;
+        }
+        let Some(conn) = self.broker.accept(peer, now) else {
+            return Ok(());
+        };
+        if self.by_conn.len() <= conn.index() {
+            self.by_conn.resize(conn.index() + 1, usize::MAX);
+        }
+        self.by_conn[conn.index()] = key;
+        // Its first event comes at once: it can be written to, and read if something is there.
+        let is_encrypted = stream.is_encrypted();
+        self.links.insert(Link::new(stream, conn));
+        if is_encrypted {
+            self.begin_handshake(key, conn, now);
+        }
+        Ok(())
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use nix::errno::Errno;
+    let code = error.raw_os_error().map(Errno::from_raw);
+    matches!(
+        code,
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS)
+    )
+}

@@ -1,0 +1,257 @@
+//! The few things of an X.509 certificate that rustls does not tell: names and dates.
+//!
+//! A walk through its DER (X.690): each value is a tag, a length and its content. Everything is
+//! bounded by the slice; what is not as expected is `None`, never a panic. Certificates have been
+//! verified, or are the owner's, before they get here.
+
+use crate::conf::Identity;
+use std::fmt::Write;
+
+const INTEGER: u8 = 0x02;
+const OBJECT_IDENTIFIER: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
+const SEQUENCE: u8 = 0x30;
+const BMP_STRING: u8 = 0x1e;
+/// The version in front of a certificate's fields.
+const VERSION: u8 = 0xa0;
+
+/// The name of the subject that is to be a user name; `None` if there is none, or it is not good
+/// for one.
+pub(super) fn name(der: &[u8], part: Identity) -> Option<Box<str>> {
+    let (_, subject) = fields(der)?;
+    let parts = attributes(subject)?;
+    let name = match part {
+        Identity::CommonName => {
+            let common: Vec<_> = parts.iter().filter(|part| part.is_common_name()).collect();
+            common.last()?.value.clone()
+        }
+        Identity::Subject => rfc2253(&parts),
+    };
+    (!name.is_empty() && !name.contains('\0')).then(|| name.into())
+}
+
+/// When a certificate ends, in seconds since 1970.
+pub(super) fn not_after_s(der: &[u8]) -> Option<u64> {
+    let (validity, _) = fields(der)?;
+    let mut rest = content(validity, SEQUENCE)?.0;
+    next(&mut rest)?;
+    let (tag, time) = next(&mut rest)?;
+    time_s(tag, time)
+}
+
+/// One attribute of a subject.
+struct Attribute<'a> {
+    oid: &'a [u8],
+    value: String,
+}
+
+impl Attribute<'_> {
+    fn is_common_name(&self) -> bool {
+        self.oid == [0x55, 4, 3]
+    }
+
+    /// What OpenSSL calls it; as numbers where it has no short name here.
+    fn label(&self) -> String {
+        let name = match self.oid {
+            [0x55, 4, 3] => "CN",
+            [0x55, 4, 4] => "SN",
+            [0x55, 4, 5] => "serialNumber",
+            [0x55, 4, 6] => "C",
+            [0x55, 4, 7] => "L",
+            [0x55, 4, 8] => "ST",
+            [0x55, 4, 10] => "O",
+            [0x55, 4, 11] => "OU",
+            [0x55, 4, 12] => "title",
+            [0x55, 4, 42] => "GN",
+            [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1] => "emailAddress",
+            [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25] => "DC",
+            [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1] => "UID",
+            _ => return dotted(self.oid),
+        };
+        name.to_string()
+    }
+}
+
+/// Validity and subject of a certificate, each with its tag and length.
+fn fields(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let certificate = content(der, SEQUENCE)?.0;
+    let mut rest = content(certificate, SEQUENCE)?.0;
+    if rest.first() == Some(&VERSION) {
+        next(&mut rest)?;
+    }
+    content(rest, INTEGER)?;
+    // Serial number, signature algorithm, issuer.
+    for _ in 0..3 {
+        next(&mut rest)?;
+    }
+    let validity = rest;
+    next(&mut rest)?;
+    Some((validity, rest))
+}
+
+/// The content of the value in front, which has this tag, and what is behind it.
+fn content(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    let mut rest = der;
+    let (found, content) = next(&mut rest)?;
+    (found == tag).then_some((content, rest))
+}
+
+/// Takes the value in front: tag and content.
+fn next<'a>(der: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    let (&tag, rest) = der.split_first()?;
+    let (&first, mut rest) = rest.split_first()?;
+    let mut len = usize::from(first);
+    if first >= 0x80 {
+        let count = usize::from(first & 0x7f);
+        if count == 0 || count > 3 {
+            return None;
+        }
+        let (bytes, behind) = rest.split_at_checked(count)?;
+        len = bytes.iter().fold(0, |len, &b| len << 8 | usize::from(b));
+        rest = behind;
+    }
+    let (content, behind) = rest.split_at_checked(len)?;
+    *der = behind;
+    Some((tag, content))
+}
+
+/// The attributes of a subject, in their order.
+fn attributes(subject: &[u8]) -> Option<Vec<Attribute<'_>>> {
+    let mut sets = content(subject, SEQUENCE)?.0;
+    let mut found = Vec::new();
+    while !sets.is_empty() {
+        let (_, mut set) = next(&mut sets)?;
+        while !set.is_empty() {
+            let (_, mut pair) = next(&mut set)?;
+            let (tag, oid) = next(&mut pair)?;
+            let (kind, value) = next(&mut pair)?;
+            if tag != OBJECT_IDENTIFIER {
+                return None;
+            }
+            let value = match kind {
+                BMP_STRING => {
+                    let units = value
+                        .chunks_exact(2)
+                        .map(|c| u16::from_be_bytes([c[0], c[1]]));
+                    String::from_utf16(&units.collect::<Vec<_>>()).ok()?
+                }
+                _ => std::str::from_utf8(value).ok()?.to_string(),
+            };
+            found.push(Attribute { oid, value });
+        }
+    }
+    Some(found)
+}
+
+/// A subject in one line, the last attribute first (RFC 2253).
+fn rfc2253(parts: &[Attribute<'_>]) -> String {
+    let mut line = String::new();
+    for part in parts.iter().rev() {
+        if !line.is_empty() {
+            line.push(',');
+        }
+        let _ = write!(line, "{}=", part.label());
+        let last = part.value.chars().count().saturating_sub(1);
+        for (at, c) in part.value.chars().enumerate() {
+            let is_edge = at == 0 && (c == '#' || c == ' ') || at == last && c == ' ';
+            if is_edge || matches!(c, ',' | '+' | '"' | '\\' | '<' | '>' | ';') {
+                line.push('\\');
+            }
+            line.push(c);
+        }
+    }
+    line
+}
+
+fn dotted(oid: &[u8]) -> String {
+    let mut text = String::new();
+    let mut number = 0_u64;
+    for &byte in oid {
+        number = number << 7 | u64::from(byte & 0x7f);
+        if byte & 0x80 != 0 {
+            continue;
+        }
+        if text.is_empty() {
+            let first = (number / 40).min(2);
+            let _ = write!(text, "{first}.{}", number - first * 40);
+        } else {
+            let _ = write!(text, ".{number}");
+        }
+        number = 0;
+    }
+    text
+}
+
+/// UTCTime `YYMMDDHHMMSSZ` or GeneralizedTime `YYYYMMDDHHMMSSZ`.
+fn time_s(tag: u8, text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
+    let (year, rest) = match tag {
+        UTC_TIME => {
+            let year: u64 = text.get(..2)?.parse().ok()?;
+            (
+                if year < 50 { 2000 + year } else { 1900 + year },
+                text.get(2..)?,
+            )
+        }
+        _ => (text.get(..4)?.parse().ok()?, text.get(4..)?),
+    };
+    let part = |at: usize| rest.get(at..at + 2)?.parse::<u64>().ok();
+    let (month, day) = (part(0)?, part(2)?);
+    let (hour, minute, second) = (part(4)?, part(6)?, part(8)?);
+    if year < 1970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    // Days since 1970, of a calendar whose years begin in March.
+    let (y, m) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
+    let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
+    Some((days - 719_468) * 86_400 + hour * 3600 + minute * 60 + second)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_both_kinds() {
+        assert_eq!(time_s(UTC_TIME, b"700101000000Z"), Some(0));
+        assert_eq!(time_s(UTC_TIME, b"261123123456Z"), Some(1_795_437_296));
+        assert_eq!(time_s(0x18, b"20500229000000Z"), Some(2_529_705_600));
+        assert_eq!(time_s(0x18, b"21000301000000Z"), Some(4_107_542_400));
+        assert_eq!(time_s(UTC_TIME, b"261323123456Z"), None);
+        assert_eq!(time_s(UTC_TIME, b"2611"), None);
+    }
+
+    #[test]
+    fn a_subject_reads_backwards_and_escapes_what_has_a_meaning() {
+        let part = |oid: &'static [u8], value: &str| Attribute {
+            oid,
+            value: value.to_string(),
+        };
+        let parts = [
+            part(&[0x55, 4, 6], "DE"),
+            part(&[0x55, 4, 10], "A, B + C"),
+            part(&[0x55, 4, 3], " x\\ "),
+            part(&[0x2a, 3, 0x81, 0x01], "y"),
+        ];
+        assert_eq!(
+            rfc2253(&parts),
+            "1.2.3.129=y,CN=\\ x\\\\\\ ,O=A\\, B \\+ C,C=DE"
+        );
+    }
+
+    #[test]
+    fn no_bytes_are_too_odd() {
+        for len in 0..300 {
+            let mut rng = fastrand::Rng::with_seed(len);
+            let mut bytes: Vec<u8> = (0..len).map(|_| rng.u8(..)).collect();
+            for tag in bytes.iter_mut().step_by(5) {
+                *tag = [SEQUENCE, INTEGER, VERSION, 4][rng.usize(..4)];
+            }
+            let _ = (name(&bytes, Identity::Subject), not_after_s(&bytes));
+        }
+    }
+}

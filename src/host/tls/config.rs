@@ -1,0 +1,173 @@
+//! From a listener's files to what its connections begin with.
+
+use super::dates::Timeless;
+use super::{Encrypted, OUTPUT_MAX, certificate, ciphers};
+use crate::conf::{Identity, Tls};
+use mio::net::TcpStream;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection};
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What the connections of an encrypted listener begin with.
+pub struct Acceptor {
+    config: Arc<ServerConfig>,
+    identity: Option<Identity>,
+    expires_s: Option<u64>,
+}
+
+/// Files of certificates are small.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+impl Acceptor {
+    /// Reads and checks the files.
+    ///
+    /// # Errors
+    /// The directive, the file, and what is wrong with it.
+    pub fn new(tls: &Tls) -> Result<Acceptor, String> {
+        let chain: Vec<CertificateDer<'static>> = certificates("certfile", &tls.certfile)?;
+        let key = private_key(&tls.keyfile)?;
+        let suites = ciphers::chosen(tls.ciphers.as_deref(), tls.ciphers_13.as_deref())?;
+        let provider = Arc::new(CryptoProvider {
+            cipher_suites: suites,
+            ..ring::default_provider()
+        });
+        let versions: &[_] = match tls.only_13 {
+            true => &[&rustls::version::TLS13],
+            false => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        };
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .map_err(|error| format!("ciphers: {error}"))?;
+        let builder = match tls.require_certificate {
+            false => builder.with_no_client_auth(),
+            true => builder.with_client_cert_verifier(verifier(tls, provider)?),
+        };
+        let expires_s = chain.first().and_then(|der| certificate::not_after_s(der));
+        let config = builder.with_single_cert(chain, key).map_err(|error| {
+            let (certfile, keyfile) = (tls.certfile.display(), tls.keyfile.display());
+            match error {
+                rustls::Error::InconsistentKeys(_) => format!(
+                    "keyfile: {keyfile} is not the key of the certificate in certfile {certfile}"
+                ),
+                other => format!("certfile: {certfile} with keyfile {keyfile}: {other}"),
+            }
+        })?;
+        Ok(Acceptor {
+            config: Arc::new(config),
+            identity: tls.identity,
+            expires_s,
+        })
+    }
+
+    /// When the listener's certificate ends, in seconds since 1970; `None` if that is not clear.
+    pub fn expires_s(&self) -> Option<u64> {
+        self.expires_s
+    }
+
+    /// An encrypted connection over a socket.
+    pub fn accept(&self, socket: TcpStream) -> io::Result<Box<Encrypted>> {
+        let mut tls = ServerConnection::new(Arc::clone(&self.config)).map_err(io::Error::other)?;
+        tls.set_buffer_limit(Some(OUTPUT_MAX));
+        Ok(Box::new(Encrypted {
+            socket,
+            tls,
+            has_ended: false,
+            identity: self.identity,
+            is_identified: false,
+        }))
+    }
+}
+
+fn verifier(
+    tls: &Tls,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    if let Some(cafile) = &tls.cafile {
+        for certificate in certificates("cafile", cafile)? {
+            let added = roots.add(certificate);
+            added.map_err(|error| format!("cafile: {}: {error}", cafile.display()))?;
+        }
+    }
+    if let Some(capath) = &tls.capath {
+        let entries = fs::read_dir(capath);
+        let entries = entries.map_err(|e| format!("capath: {}: {e}", capath.display()))?;
+        for entry in entries.flatten() {
+            // Whatever else lies there is no authority.
+            let found = certificates("capath", &entry.path()).unwrap_or_default();
+            roots.add_parsable_certificates(found);
+        }
+    }
+    if roots.is_empty() {
+        let folder = tls
+            .capath
+            .as_ref()
+            .map_or_else(String::new, |p| p.display().to_string());
+        return Err(format!(
+            "capath: {folder}: no certificate of an authority is there"
+        ));
+    }
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    if let Some(crlfile) = &tls.crlfile {
+        let lists = CertificateRevocationListDer::pem_slice_iter(&read("crlfile", crlfile)?)
+            .collect::<Result<Vec<_>, _>>();
+        let lists = lists.map_err(|e| format!("crlfile: {}: {e}", crlfile.display()))?;
+        if lists.is_empty() {
+            return Err(format!(
+                "crlfile: {}: there is no list in it",
+                crlfile.display()
+            ));
+        }
+        // An authority without a list has revoked nothing, as with OpenSSL's check of the leaf.
+        builder = builder
+            .with_crls(lists)
+            .only_check_end_entity_revocation()
+            .allow_unknown_revocation_status();
+    }
+    let verifier = builder.build().map_err(|error| {
+        let file = tls.crlfile.as_deref().unwrap_or(Path::new("cafile"));
+        format!("crlfile: {}: {error}", file.display())
+    })?;
+    Ok(match tls.any_date {
+        true => Arc::new(Timeless(verifier)),
+        false => verifier,
+    })
+}
+
+fn certificates(directive: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let name = path.display();
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(&read(directive, path)?).collect();
+    let found = found.map_err(|error| format!("{directive}: {name}: {error}"))?;
+    if found.is_empty() {
+        return Err(format!(
+            "{directive}: {name}: there is no certificate (PEM) in it"
+        ));
+    }
+    Ok(found)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let name = path.display();
+    let text = read("keyfile", path)?;
+    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+        if memchr::memmem::find(&text, b"ENCRYPTED").is_some() {
+            return format!(
+                "keyfile: {name}: the key has a pass phrase, and nobody is there to type it at a \
+                 start: openssl pkey -in {name} -out NEW writes it without"
+            );
+        }
+        format!("keyfile: {name}: there is no private key (PEM) in it: {error}")
+    })
+}
+
+fn read(directive: &str, path: &Path) -> Result<Vec<u8>, String> {
+    crate::host::access::read(directive, path, FILE_BYTES_MAX)
+}

@@ -1,0 +1,108 @@
+//! An authority that lives for one test, made with the openssl command.
+
+use crate::dir::Dir;
+use std::process::Command;
+
+/// A certificate authority with its files in a folder: `ca.crt`, and `NAME.crt` and `NAME.key` of
+/// what it certified.
+pub struct Authority<'a> {
+    dir: &'a Dir,
+}
+
+/// What `openssl ca` keeps its books by.
+const BOOKS: &str = "[ca]\ndefault_ca = books\n[books]\ndatabase = DIR/index\nserial = DIR/serial\n\
+    new_certs_dir = DIR\ncertificate = DIR/ca.crt\nprivate_key = DIR/ca.key\ndefault_md = sha256\n\
+    default_crl_days = 30\npolicy = any\nunique_subject = no\ncrlnumber = DIR/crlnumber\n[any]\n\
+    countryName = optional\norganizationName = optional\ncommonName = optional\n";
+
+const P256: [&str; 4] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+
+impl<'a> Authority<'a> {
+    pub fn new(dir: &'a Dir) -> Authority<'a> {
+        let folder = dir.path().to_str().unwrap();
+        dir.write("books", BOOKS.replace("DIR", folder));
+        dir.write("index", "");
+        dir.write("serial", "01\n");
+        dir.write("crlnumber", "01\n");
+        let authority = Authority { dir };
+        let args = [
+            "req",
+            "-x509",
+            "-nodes",
+            "-days",
+            "30",
+            "-subj",
+            "/CN=Authority",
+        ];
+        authority.run(&[&args[..], &P256, &["-keyout", "ca.key", "-out", "ca.crt"]].concat());
+        authority
+    }
+
+    /// Certifies a server of this name.
+    pub fn server(&self, name: &str, host: &str) {
+        self.dir
+            .write("ext", format!("subjectAltName=DNS:{host}\n"));
+        self.certify(
+            name,
+            &format!("/CN={host}"),
+            "20200101000000Z",
+            "20490101000000Z",
+        );
+    }
+
+    /// Certifies a client whose certificate has this subject.
+    pub fn client(&self, name: &str, subject: &str) {
+        self.client_until(name, subject, "20490101000000Z");
+    }
+
+    /// The same, until a moment that may have passed.
+    pub fn client_until(&self, name: &str, subject: &str, end: &str) {
+        self.dir.write("ext", "extendedKeyUsage=clientAuth\n");
+        self.certify(name, subject, "20200101000000Z", end);
+    }
+
+    fn certify(&self, name: &str, subject: &str, start: &str, end: &str) {
+        let (key, request) = (format!("{name}.key"), format!("{name}.csr"));
+        let out = ["-keyout", &key, "-out", &request, "-subj", subject];
+        self.run(&[&["req", "-nodes"][..], &P256, &out].concat());
+        let certificate = format!("{name}.crt");
+        self.run(&[
+            "ca",
+            "-batch",
+            "-notext",
+            "-config",
+            "books",
+            "-in",
+            &request,
+            "-out",
+            &certificate,
+            "-extfile",
+            "ext",
+            "-startdate",
+            start,
+            "-enddate",
+            end,
+        ]);
+    }
+
+    /// Takes a certificate back and writes the list of all that were: `crl.pem`.
+    pub fn revoke(&self, name: &str) {
+        self.run(&["ca", "-config", "books", "-revoke", &format!("{name}.crt")]);
+        self.run(&["ca", "-config", "books", "-gencrl", "-out", "crl.pem"]);
+    }
+
+    /// Writes another file beside them.
+    pub fn write(&self, name: &str, text: &str) {
+        self.dir.write(name, text);
+    }
+
+    fn run(&self, args: &[&str]) {
+        let done = Command::new("openssl")
+            .args(args)
+            .current_dir(self.dir.path())
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success(), "openssl {args:?}: {error}");
+    }
+}
