@@ -1,8 +1,8 @@
 //! What `midge pub`, `sub` and `rr` share: flags, formats, the link and the loop.
 //!
 //! The way from words to work: [`files`] and [`flags`] read option files and command line through
-//! one table (`table`) into [`settings`]; [`drive`] opens a [`link`], through [`tls`] or not, feeds a
-//! [`crate::client::Client`] and asks the command's [`drive::Script`] what to do next; [`output`]
+//! one table (`table`) into [`settings`]; [`drive`] opens a [`link`], through [`tls`] or not, feeds
+//! a [`crate::client::Client`] and asks the command's [`drive::Script`] what to do next; [`output`]
 //! prints messages; [`exit`] turns every end into Mosquitto's exit code and words.
 
 pub mod clock;
