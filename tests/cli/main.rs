@@ -23,6 +23,10 @@ mod rumqttc_v4;
 mod rumqttc_v5;
 mod signals;
 mod sys;
+#[cfg(feature = "tls")]
+mod tls_client;
+#[cfg(feature = "tls")]
+mod tls_client_odd;
 mod wait;
 mod walk_around;
 mod walk_basic;

@@ -15,6 +15,8 @@ use signal_hook_mio::v1_0::Signals;
 
 use super::link::{ConnectError, Link};
 use super::settings::Settings;
+use super::tls::Tls;
+use super::tls_fault::{Stage, TlsFault};
 use super::{Tool, exit, session, trace};
 use crate::client::{Client, Event, Fault};
 use crate::wire::{QoS, ReasonCode, Version};
@@ -54,6 +56,8 @@ enum End {
     Dismissed(ReasonCode),
     Fault(Fault),
     Connect(ConnectError),
+    /// TLS failed on an open connection.
+    Tls(TlsFault),
     TimedOut,
     Signal,
 }
@@ -76,7 +80,15 @@ pub fn run(settings: &Settings, script: &mut dyn Script) -> u8 {
     if settings.debug {
         trace::start();
     }
-    match Drive::new(settings, script) {
+    warn_of_plain(settings);
+    let tls = match Tls::new(settings) {
+        Ok(tls) => tls,
+        Err(fault) => {
+            complain(settings, &fault.to_string());
+            return fault.code();
+        }
+    };
+    match Drive::new(settings, tls, script) {
         Ok(mut drive) => drive.run(),
         Err(error) => {
             complain(settings, &format!("Error: {}", exit::system_words(&error)));
@@ -87,6 +99,7 @@ pub fn run(settings: &Settings, script: &mut dyn Script) -> u8 {
 
 struct Drive<'a> {
     settings: &'a Settings,
+    tls: Option<Tls>,
     script: &'a mut dyn Script,
     client: Client,
     poll: Poll,
@@ -103,7 +116,11 @@ struct Drive<'a> {
 }
 
 impl<'a> Drive<'a> {
-    fn new(settings: &'a Settings, script: &'a mut dyn Script) -> io::Result<Drive<'a>> {
+    fn new(
+        settings: &'a Settings,
+        tls: Option<Tls>,
+        script: &'a mut dyn Script,
+    ) -> io::Result<Drive<'a>> {
         let poll = Poll::new()?;
         let die_at_once = Arc::new(AtomicBool::new(true));
         // pub and rr leave signals to the system, as Mosquitto's do: their will fires.
@@ -116,6 +133,7 @@ impl<'a> Drive<'a> {
         let seconds = settings.timeout_s.map(u64::from);
         Ok(Drive {
             settings,
+            tls,
             script,
             client: Client::new(session::options(settings)?),
             poll,
@@ -139,6 +157,10 @@ impl<'a> Drive<'a> {
                 End::Dismissed(_) => self.settings.tool == Tool::Publish,
                 End::Fault(Fault::KeepAlive | Fault::NoConnAck) => true,
                 End::Connect(ConnectError::TimedOut) => false,
+                // A broker that starts again; what it is will not change by itself.
+                End::Connect(ConnectError::Tls(fault)) => {
+                    !first && matches!(fault.stage, Stage::Cut | Stage::Silence)
+                }
                 End::Connect(_) => !first,
                 _ => false,
             };
@@ -156,7 +178,7 @@ impl<'a> Drive<'a> {
     /// One connection, from opening to end.
     fn connect_and_work(&mut self) -> End {
         self.die_at_once.store(true, Ordering::Relaxed);
-        let mut link = match Link::open(self.settings, self.deadline) {
+        let mut link = match Link::open(self.settings, self.tls.as_ref(), self.deadline) {
             Ok(link) => link,
             Err(error) => return End::Connect(error),
         };
@@ -250,7 +272,11 @@ impl<'a> Drive<'a> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(drained)
+        match link.flush() {
+            Ok(()) => Ok(drained),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads for a while; says whether there may be more.
@@ -264,7 +290,7 @@ impl<'a> Drive<'a> {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return Err(End::Lost),
+                Err(error) => return Err(broken(&error)),
             }
             if self.client.is_ended() {
                 return Ok(false);
@@ -313,7 +339,8 @@ impl<'a> Drive<'a> {
         let v5 = self.client.version() == Version::V5;
         let properties = &self.settings.properties.disconnect;
         match end {
-            End::Lost | End::Refused(_) | End::Dismissed(_) | End::Connect(_) => return,
+            End::Lost | End::Tls(_) | End::Connect(_) => return,
+            End::Refused(_) | End::Dismissed(_) => return,
             // Who does not answer will not listen.
             End::Fault(Fault::NoConnAck | Fault::KeepAlive) => return,
             // Before 5.0 the only way to have the will published is to say nothing.
@@ -328,9 +355,14 @@ impl<'a> Drive<'a> {
             End::Finished | End::Fault(_) => {}
         }
         let closing_ms = self.now_ms() + CLOSING_MS;
-        while !self.client.transmit().is_empty() {
-            match link.write(self.client.transmit()) {
-                Ok(len) => self.client.sent(len, self.now_ms()),
+        loop {
+            let written = match self.client.transmit() {
+                [] => link.flush().map(|()| None),
+                bytes => link.write(bytes).map(Some),
+            };
+            match written {
+                Ok(None) => break,
+                Ok(Some(len)) => self.client.sent(len, self.now_ms()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if !self.wait_until(closing_ms) {
                         return;
@@ -445,6 +477,9 @@ impl<'a> Drive<'a> {
             End::Connect(ConnectError::TimedOut) | End::TimedOut => {
                 (exit::TIMED_OUT, "Timed out".to_owned())
             }
+            End::Connect(ConnectError::Tls(fault)) | End::Tls(fault) => {
+                (fault.code(), fault.to_string())
+            }
             End::Connect(error) => (exit::USAGE, error.to_string()),
         };
         complain(self.settings, &words);
@@ -457,6 +492,27 @@ pub fn complain(settings: &Settings, words: &str) {
     if !settings.quiet {
         exit::complain(words);
     }
+}
+
+/// Mosquitto's clients take flags of TLS along with a connection that has none; so do we, but the
+/// user should know.
+fn warn_of_plain(settings: &Settings) {
+    let Some(flag) = &settings.tls.flag else {
+        return;
+    };
+    if !settings.uses_tls() && !settings.no_tls {
+        let words = format!(
+            "Warning: {flag} has no effect, the connection is not encrypted: TLS needs --cafile, \
+             --capath, --tls-use-os-certs, -L mqtts:// or port 8883."
+        );
+        complain(settings, &words);
+    }
+}
+
+/// Why nothing more can be read.
+fn broken(error: &io::Error) -> End {
+    let fault = error.get_ref().and_then(|inner| inner.downcast_ref());
+    fault.map_or(End::Lost, |fault: &TlsFault| End::Tls(fault.clone()))
 }
 
 /// SIGINT and SIGTERM wake the loop; the second one, or one while connecting, ends the process.

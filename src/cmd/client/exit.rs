@@ -15,6 +15,8 @@ pub const PROTOCOL: u8 = 2;
 pub const NO_CONNECTION: u8 = 4;
 /// The connection was lost.
 pub const CONNECTION_LOST: u8 = 7;
+/// TLS failed.
+pub const TLS: u8 = 8;
 /// The broker did not answer in time.
 pub const KEEP_ALIVE: u8 = 19;
 /// The broker sent bytes that are no packet.

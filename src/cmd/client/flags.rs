@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 
 use super::Tool;
+use super::set_tls;
 use super::settings::Settings;
 use super::table::FLAGS;
 use crate::wire::Version;
@@ -30,8 +31,9 @@ pub(super) enum Action {
     Switch(fn(&mut Settings)),
     Value(fn(&mut Settings, &str) -> Result<(), String>),
     Property,
-    Tls,
     Missing(&'static str),
+    /// Known, and not supported for this reason.
+    Refused(&'static str),
     /// Read before all others, see [`options_file`].
     OptionsFile,
     Help,
@@ -55,6 +57,9 @@ pub fn apply(settings: &mut Settings, words: &[&str]) -> Result<Asked, String> {
         let flag = find(settings.tool, word).ok_or_else(|| unknown(settings.tool, word))?;
         let rest = &words[at + 1..];
         at += 1;
+        if set_tls::is_flag(word) {
+            settings.tls.flag.get_or_insert_with(|| word.to_owned());
+        }
         match &flag.action {
             Action::Switch(set) => set(settings),
             Action::Property => {
@@ -64,7 +69,6 @@ pub fn apply(settings: &mut Settings, words: &[&str]) -> Result<Asked, String> {
             Action::Help => return Ok(Asked::Help),
             Action::Version => return Ok(Asked::Version),
             Action::Missing(what) if flag.value.is_empty() => settings.missing = Some(what),
-            Action::Tls if flag.value.is_empty() => ask_for_tls(settings, word),
             action => {
                 let &value = rest
                     .first()
@@ -74,7 +78,10 @@ pub fn apply(settings: &mut Settings, words: &[&str]) -> Result<Asked, String> {
                     Action::Value(set) => {
                         set(settings, value).map_err(|what| what.replacen("{flag}", word, 1))?;
                     }
-                    Action::Tls => ask_for_tls(settings, word),
+                    Action::Refused(why) => {
+                        let refused = || format!("{word}: {why}.");
+                        settings.tls.refused.get_or_insert_with(refused);
+                    }
                     Action::Missing(what) => settings.missing = Some(what),
                     _ => {}
                 }
@@ -119,10 +126,6 @@ fn unknown(tool: Tool, word: &str) -> String {
         ),
         None => format!("Unknown option '{word}'."),
     }
-}
-
-pub(super) fn ask_for_tls(settings: &mut Settings, word: &str) {
-    settings.tls.get_or_insert_with(|| word.to_owned());
 }
 
 pub(super) const fn flag(

@@ -1,4 +1,4 @@
-//! The byte stream to the broker: TCP, through a proxy or not, or a unix socket.
+//! The byte stream to the broker: TCP, through a proxy or not, encrypted or not, or a unix socket.
 //!
 //! Opening blocks (and is bounded by `-W` if given); the open stream does not.
 
@@ -11,6 +11,8 @@ use mio::{Interest, Registry, Token};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::settings::Settings;
+use super::tls::{Tls, TlsStream};
+use super::tls_fault::{Stage, TlsFault};
 use super::{exit, socks};
 
 /// How long a proxy may take for each of its answers.
@@ -20,6 +22,8 @@ const PROXY_ANSWER: Duration = Duration::from_secs(30);
 pub enum Link {
     /// TCP
     Tcp(mio::net::TcpStream),
+    /// TLS over TCP
+    Tls(Box<TlsStream>),
     /// A unix domain socket
     Unix(mio::net::UnixStream),
 }
@@ -33,6 +37,8 @@ pub enum ConnectError {
     TimedOut,
     /// The proxy does not help.
     Proxy(io::Error),
+    /// TLS says so.
+    Tls(TlsFault),
     /// The system says so, for the last address tried.
     System(io::Error),
 }
@@ -51,6 +57,7 @@ impl std::fmt::Display for ConnectError {
                     exit::system_words(error)
                 )
             }
+            ConnectError::Tls(fault) => fault.fmt(f),
             ConnectError::System(error) => write!(f, "Error: {}", exit::system_words(error)),
         }
     }
@@ -59,29 +66,29 @@ impl std::fmt::Display for ConnectError {
 impl Link {
     /// Opens the stream that the settings describe, until `deadline` at most. A host name with
     /// several addresses is tried address by address.
-    pub fn open(settings: &Settings, deadline: Option<Instant>) -> Result<Link, ConnectError> {
+    pub fn open(
+        settings: &Settings,
+        tls: Option<&Tls>,
+        deadline: Option<Instant>,
+    ) -> Result<Link, ConnectError> {
         if let Some(path) = &settings.unix {
             let stream = UnixStream::connect(path).map_err(ConnectError::System)?;
             stream.set_nonblocking(true).map_err(ConnectError::System)?;
             return Ok(Link::Unix(mio::net::UnixStream::from_std(stream)));
         }
-        let (host, port) = match &settings.proxy {
-            Some(proxy) => (proxy.host.as_str(), proxy.port),
-            None => (settings.host.as_str(), settings.port()),
-        };
-        let local = match &settings.bind_address {
-            Some(address) => resolve(address, 0)?,
-            None => Vec::new(),
-        };
-        let mut failure = None;
-        for address in resolve(host, port)? {
-            match open_tcp(address, &local, settings, deadline) {
-                Ok(stream) => return Ok(Link::Tcp(stream)),
-                Err(ConnectError::TimedOut) => return Err(ConnectError::TimedOut),
-                Err(error) => failure = Some(error),
-            }
+        let stream = open_any(settings, deadline)?;
+        if let Some(tls) = tls {
+            // As patient as with the answer to CONNECT.
+            let patience = Duration::from_secs(u64::from(settings.keep_alive_s));
+            let stream = tls.open(stream, deadline, patience);
+            let stream = stream.map_err(|fault| match (fault.stage, deadline) {
+                (Stage::Silence, Some(end)) if Instant::now() >= end => ConnectError::TimedOut,
+                _ => ConnectError::Tls(fault),
+            })?;
+            return Ok(Link::Tls(Box::new(stream)));
         }
-        Err(failure.unwrap_or_else(|| ConnectError::Lookup(host.to_owned())))
+        stream.set_nonblocking(true).map_err(ConnectError::System)?;
+        Ok(Link::Tcp(mio::net::TcpStream::from_std(stream)))
     }
 
     /// Has `registry` watch it.
@@ -89,14 +96,16 @@ impl Link {
         let interest = Interest::READABLE | Interest::WRITABLE;
         match self {
             Link::Tcp(stream) => registry.register(stream, token, interest),
+            Link::Tls(stream) => stream.register(registry, token, interest),
             Link::Unix(stream) => registry.register(stream, token, interest),
         }
     }
 
     /// Tells the broker that nothing more follows.
-    pub fn shut_down_writing(&self) -> io::Result<()> {
+    pub fn shut_down_writing(&mut self) -> io::Result<()> {
         match self {
             Link::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Link::Tls(stream) => stream.shut_down_writing(),
             Link::Unix(stream) => stream.shutdown(Shutdown::Write),
         }
     }
@@ -106,6 +115,7 @@ impl Read for Link {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Link::Tcp(stream) => stream.read(buffer),
+            Link::Tls(stream) => stream.read(buffer),
             Link::Unix(stream) => stream.read(buffer),
         }
     }
@@ -115,13 +125,42 @@ impl Write for Link {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Link::Tcp(stream) => stream.write(bytes),
+            Link::Tls(stream) => stream.write(bytes),
             Link::Unix(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        match self {
+            Link::Tls(stream) => stream.flush(),
+            // What was written has left.
+            Link::Tcp(_) | Link::Unix(_) => Ok(()),
+        }
     }
+}
+
+/// Opens a stream to the first address that answers; it blocks.
+fn open_any(
+    settings: &Settings,
+    deadline: Option<Instant>,
+) -> Result<std::net::TcpStream, ConnectError> {
+    let (host, port) = match &settings.proxy {
+        Some(proxy) => (proxy.host.as_str(), proxy.port),
+        None => (settings.host.as_str(), settings.port()),
+    };
+    let local = match &settings.bind_address {
+        Some(address) => resolve(address, 0)?,
+        None => Vec::new(),
+    };
+    let mut failure = None;
+    for address in resolve(host, port)? {
+        match open_tcp(address, &local, settings, deadline) {
+            Ok(stream) => return Ok(stream),
+            Err(ConnectError::TimedOut) => return Err(ConnectError::TimedOut),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(|| ConnectError::Lookup(host.to_owned())))
 }
 
 fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
@@ -136,7 +175,7 @@ fn open_tcp(
     local: &[SocketAddr],
     settings: &Settings,
     deadline: Option<Instant>,
-) -> Result<mio::net::TcpStream, ConnectError> {
+) -> Result<std::net::TcpStream, ConnectError> {
     let stream = connect(address, local, settings.nodelay, deadline)?;
     let mut stream = std::net::TcpStream::from(stream);
     if let Some(proxy) = &settings.proxy {
@@ -147,8 +186,7 @@ fn open_tcp(
         socks::handshake(&mut stream, proxy, &settings.host, settings.port())
             .map_err(ConnectError::Proxy)?;
     }
-    stream.set_nonblocking(true).map_err(ConnectError::System)?;
-    Ok(mio::net::TcpStream::from_std(stream))
+    Ok(stream)
 }
 
 fn connect(

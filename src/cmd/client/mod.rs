@@ -17,9 +17,13 @@ pub mod output;
 pub mod properties;
 pub mod session;
 mod set;
+mod set_tls;
 pub mod settings;
 pub mod socks;
 mod table;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+pub mod tls;
+pub mod tls_fault;
 pub mod topics;
 pub mod trace;
 pub mod url;

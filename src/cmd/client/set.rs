@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use super::Tool;
-use super::flags::ask_for_tls;
 use super::settings::{Input, Settings};
 use super::topics;
 use super::url::BrokerUrl;
@@ -75,7 +74,9 @@ pub(super) fn set_url(settings: &mut Settings, url: &str) -> Result<(), String> 
         settings.missing = Some("WebSockets");
     }
     if url.tls {
-        ask_for_tls(settings, "-L mqtts://");
+        settings.tls.url = true;
+        let flag = &mut settings.tls.flag;
+        flag.get_or_insert_with(|| "-L mqtts://".to_owned());
     }
     settings.host = url.host;
     settings.unix = None;

@@ -112,10 +112,41 @@ pub struct Settings {
     pub will_qos: QoS,
     /// `--will-retain`.
     pub will_retain: bool,
-    /// The first flag or URL that asks for TLS.
-    pub tls: Option<String>,
-    /// The first flag or URL that asks for something else that this build does not have.
+    /// What the flags say about TLS.
+    pub tls: TlsSettings,
+    /// The first flag or URL that asks for something that this build does not have.
     pub missing: Option<&'static str>,
+}
+
+/// What the flags of TLS say.
+#[derive(Clone, Debug, Default)]
+pub struct TlsSettings {
+    /// The first of these flags, or the URL.
+    pub flag: Option<String>,
+    /// A flag that no build has, and why.
+    pub refused: Option<String>,
+    /// `-L mqtts://`
+    pub url: bool,
+    /// `--cafile`
+    pub cafile: Option<PathBuf>,
+    /// `--capath`
+    pub capath: Option<PathBuf>,
+    /// `--cert`
+    pub cert: Option<PathBuf>,
+    /// `--key`
+    pub key: Option<PathBuf>,
+    /// `--keyform`; only `pem` is left of it.
+    pub keyform: bool,
+    /// `--ciphers`, as OpenSSL writes them.
+    pub ciphers: Option<String>,
+    /// `--insecure`: take the broker's certificate whatever name it is for.
+    pub insecure: bool,
+    /// `--tls-alpn`
+    pub alpn: Option<String>,
+    /// `--tls-use-os-certs`
+    pub use_os_certs: bool,
+    /// `--tls-version tlsv1.3`: the least version to accept is 1.3.
+    pub only_1_3: bool,
 }
 
 /// Where the message to publish comes from.
@@ -191,19 +222,38 @@ impl Settings {
             will_payload: None,
             will_qos: QoS::AtMostOnce,
             will_retain: false,
-            tls: None,
+            tls: TlsSettings::default(),
             missing: None,
         }
     }
 
     /// The port to connect to.
     pub fn port(&self) -> u16 {
-        self.port.unwrap_or(1883)
+        self.port
+            .unwrap_or(if self.uses_tls() { 8883 } else { 1883 })
+    }
+
+    /// Whether the connection is encrypted: when something says whom to trust, or the port does.
+    pub fn uses_tls(&self) -> bool {
+        let tls = &self.tls;
+        let trusts = tls.cafile.is_some() || tls.capath.is_some() || tls.use_os_certs;
+        !self.no_tls && (trusts || tls.url || self.has_tls_port())
+    }
+
+    /// Whether the system's certificates are trusted.
+    pub fn trusts_system(&self) -> bool {
+        let named = self.tls.cafile.is_some() || self.tls.capath.is_some();
+        self.tls.use_os_certs || (!named && (self.tls.url || self.has_tls_port()))
+    }
+
+    fn has_tls_port(&self) -> bool {
+        self.port == Some(8883) && self.unix.is_none()
     }
 
     /// Checks what only the whole of the flags can show, and completes what follows from it.
     pub fn complete(&mut self) -> Result<(), String> {
         self.check_build()?;
+        self.check_tls()?;
         if self.input_twice {
             return Err("Only one type of message can be sent at once.".into());
         }
@@ -258,17 +308,37 @@ impl Settings {
         if let Some(what) = self.missing {
             return Err(format!("this build has no {what} yet."));
         }
-        if self.no_tls {
+        if cfg!(feature = "tls") || self.no_tls {
             return Ok(());
         }
-        let implied = self.port == Some(8883) && self.unix.is_none();
-        match &self.tls {
-            Some(flag) => Err(format!("{flag}: this build has no TLS yet.")),
-            None if implied => Err(
-                "port 8883 means TLS, and this build has no TLS yet (--no-tls goes without)."
-                    .into(),
+        match &self.tls.flag {
+            Some(flag) => Err(format!(
+                "{flag}: this build has no TLS (it was made without the feature tls)."
+            )),
+            None if self.has_tls_port() => Err(
+                "port 8883 means TLS, and this build has no TLS (--no-tls goes without).".into(),
             ),
             None => Ok(()),
         }
+    }
+
+    fn check_tls(&self) -> Result<(), String> {
+        let tls = &self.tls;
+        if tls.cert.is_some() != tls.key.is_some() {
+            return Err("Both certfile and keyfile must be provided if one of them is set.".into());
+        }
+        if tls.keyform && tls.key.is_none() {
+            return Err("If keyform is set, keyfile must be also specified.".into());
+        }
+        if self.no_tls {
+            return Ok(());
+        }
+        if let Some(what) = &tls.refused {
+            return Err(what.clone());
+        }
+        if self.unix.is_some() && self.uses_tls() {
+            return Err("TLS does not go with --unix: leave out one of them.".into());
+        }
+        Ok(())
     }
 }

@@ -4,6 +4,7 @@ use super::Tool;
 use super::flags::{Action, Flag, flag, switch, value};
 use super::format::Format;
 use super::set::*;
+use super::set_tls as tls;
 use super::settings::Input;
 use super::url::Proxy;
 use crate::wire::RetainHandling;
@@ -14,6 +15,10 @@ const SUB: &[Tool] = &[Tool::Subscribe];
 const RR: &[Tool] = &[Tool::Request];
 const PUB_RR: &[Tool] = &[Tool::Publish, Tool::Request];
 const SUB_RR: &[Tool] = &[Tool::Subscribe, Tool::Request];
+
+const NO_PSK: &str = "pre-shared keys are not supported: use certificates";
+const NO_ENGINE: &str = "engines of OpenSSL are not supported: keep the key in a PEM file";
+const NO_KEYLOG: &str = "session keys are not written to a file";
 
 /// Every flag of the three clients.
 pub(super) static FLAGS: &[Flag] = &[
@@ -208,7 +213,7 @@ pub(super) static FLAGS: &[Flag] = &[
         &["-p", "--port"],
         "PORT",
         ALL,
-        "Connect to PORT; 1883 unless given.",
+        "Connect to PORT; 1883 unless given, 8883 with TLS. -p 8883 means TLS.",
         |s, v| {
             s.port = Some(port(v)?);
             Ok(())
@@ -460,110 +465,108 @@ pub(super) static FLAGS: &[Flag] = &[
         "Use no TLS whatever other flags say.",
         |s| s.no_tls = true,
     ),
-    flag(
+    value(
         &["--cafile"],
         "FILE",
         ALL,
-        "Certificates to trust (TLS is not in this build yet).",
-        Action::Tls,
+        "Use TLS and trust the certificates in FILE (PEM).",
+        tls::cafile,
     ),
-    flag(
+    value(
         &["--capath"],
         "DIRECTORY",
         ALL,
-        "Directory of certificates to trust (not yet).",
-        Action::Tls,
+        "Use TLS and trust the certificates in DIRECTORY, named by openssl rehash.",
+        tls::capath,
     ),
-    flag(
+    value(
         &["--cert"],
         "FILE",
         ALL,
-        "The client's certificate (not yet).",
-        Action::Tls,
+        "The client's certificate (PEM), for a broker that asks for one; needs --key.",
+        tls::cert,
     ),
-    flag(
+    value(
         &["--key"],
         "FILE",
         ALL,
-        "The client's private key (not yet).",
-        Action::Tls,
+        "The private key of that certificate (PEM, without a pass phrase).",
+        tls::key,
     ),
-    flag(
+    value(
         &["--keyform"],
         "FORM",
         ALL,
-        "What kind of key it is (not yet).",
-        Action::Tls,
+        "What kind of key it is: pem.",
+        tls::keyform,
     ),
-    flag(
+    value(
         &["--ciphers"],
         "LIST",
         ALL,
-        "Ciphers to offer (not yet).",
-        Action::Tls,
+        "Offer only these ciphers, as OpenSSL names them, separated by colons.",
+        tls::ciphers,
     ),
-    flag(
+    switch(
         &["--insecure"],
-        "",
         ALL,
-        "Do not check the name in the broker's certificate (not yet).",
-        Action::Tls,
+        "Take the broker's certificate whatever host name it is for.",
+        tls::insecure,
     ),
     flag(
         &["--psk"],
         "KEY",
         ALL,
-        "A pre-shared key (not yet).",
-        Action::Tls,
+        "A pre-shared key (not in this build).",
+        Action::Refused(NO_PSK),
     ),
     flag(
         &["--psk-identity"],
         "IDENTITY",
         ALL,
-        "The identity that goes with it (not yet).",
-        Action::Tls,
+        "The identity that goes with it (not in this build).",
+        Action::Refused(NO_PSK),
     ),
-    flag(
+    value(
         &["--tls-alpn"],
         "PROTOCOL",
         ALL,
-        "The protocol to ask for by ALPN (not yet).",
-        Action::Tls,
+        "Ask for this protocol by ALPN.",
+        tls::alpn,
     ),
     flag(
         &["--tls-engine"],
         "ENGINE",
         ALL,
-        "An OpenSSL engine (not yet).",
-        Action::Tls,
+        "An OpenSSL engine (not in this build).",
+        Action::Refused(NO_ENGINE),
     ),
     flag(
         &["--tls-engine-kpass-sha1"],
         "HASH",
         ALL,
-        "The engine key's password (not yet).",
-        Action::Tls,
+        "The engine key's password (not in this build).",
+        Action::Refused(NO_ENGINE),
     ),
     flag(
         &["--tls-keylog"],
         "FILE",
         ALL,
-        "Write session keys to FILE (not yet).",
-        Action::Tls,
+        "Write session keys to FILE (not in this build).",
+        Action::Refused(NO_KEYLOG),
     ),
-    flag(
+    switch(
         &["--tls-use-os-certs"],
-        "",
         ALL,
-        "Trust the system's certificates (not yet).",
-        Action::Tls,
+        "Use TLS and trust the system's certificates.",
+        tls::use_os_certs,
     ),
-    flag(
+    value(
         &["--tls-version"],
         "VERSION",
         ALL,
-        "The version of TLS (not yet).",
-        Action::Tls,
+        "The least version of TLS: tlsv1.2 (as unless given) or tlsv1.3.",
+        tls::version,
     ),
     flag(
         &["--version"],

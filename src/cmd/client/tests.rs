@@ -107,10 +107,6 @@ fn every_usage_error_is_told() {
         ("-t a -x -1", "client id"),
         ("-t a -L mqtt://h", "topic is missing"),
         ("-t a --proxy http://h", "socks5h://"),
-        ("-t a --cafile x", "no TLS yet"),
-        ("-t a --tls-use-os-certs", "no TLS yet"),
-        ("-t a -p 8883", "no TLS yet"),
-        ("-L mqtts://h/t", "no TLS yet"),
         ("-t a --ws", "no WebSockets yet"),
         ("-L ws://h/t", "no WebSockets yet"),
         ("-t a -S", "no SRV lookup yet"),
@@ -141,7 +137,78 @@ fn every_usage_error_is_told() {
 #[test]
 fn no_tls_goes_without() {
     let settings = subscriber("-t a -p 8883 --cafile x --no-tls").unwrap();
-    assert_eq!(settings.port(), 8883);
+    assert_eq!((settings.port(), settings.uses_tls()), (8883, false));
+    assert!(!subscriber("-t a --unix s -p 8883").unwrap().uses_tls());
+    assert!(!subscriber("-t a -p 8883 --no-tls").unwrap().uses_tls());
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn without_the_feature_tls_is_refused() {
+    for line in [
+        "-t a --cafile x",
+        "-t a --tls-use-os-certs",
+        "-t a -p 8883",
+        "-t a --insecure",
+        "-t a --psk 00",
+        "-L mqtts://h/t",
+    ] {
+        let error = subscriber(line).unwrap_err();
+        assert!(error.contains("this build has no TLS"), "{line}: {error}");
+    }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn flags_of_tls_turn_it_on_and_choose_the_port() {
+    for (line, port, system) in [
+        ("-t a --cafile x", 8883, false),
+        ("-t a --capath x --insecure", 8883, false),
+        ("-t a --tls-use-os-certs", 8883, true),
+        ("-t a --tls-use-os-certs --cafile x -p 9", 9, true),
+        ("-t a -p 8883", 8883, true),
+        ("-t a -p 8883 --capath x", 8883, false),
+        ("-L mqtts://h/t", 8883, true),
+        ("-L mqtts://h:7/t --cafile x", 7, false),
+    ] {
+        let settings = subscriber(line).unwrap();
+        let is = (settings.port(), settings.trusts_system());
+        assert_eq!(is, (port, system), "{line}");
+        assert!(settings.uses_tls(), "{line}");
+    }
+    for line in [
+        "-t a --insecure",
+        "-t a --tls-version tlsv1.1",
+        "-t a --tls-alpn x",
+    ] {
+        let settings = subscriber(line).unwrap();
+        assert_eq!((settings.port(), settings.uses_tls()), (1883, false));
+        assert!(settings.tls.flag.is_some());
+    }
+}
+
+#[cfg(feature = "tls")]
+#[test]
+fn flags_of_tls_that_do_not_fit_are_refused() {
+    let both = "Both certfile and keyfile must be provided if one of them is set.";
+    for (line, part) in [
+        ("--cafile x --cert y", both),
+        ("--key y", both),
+        ("--keyform pem", "If keyform is set, keyfile must be also"),
+        ("--keyform engine --cert x --key x", "engines of OpenSSL"),
+        ("--keyform der --cert x --key x", "Problem setting key form"),
+        ("--psk 00 --psk-identity x", "--psk: pre-shared keys"),
+        ("--psk-identity x", "--psk-identity: pre-shared keys"),
+        ("--tls-engine x", "--tls-engine: engines of OpenSSL"),
+        ("--tls-engine-kpass-sha1 x", "engines of OpenSSL"),
+        ("--tls-keylog x", "--tls-keylog: session keys"),
+        ("--tls-version tlsv1", "Problem setting TLS options"),
+        ("--unix s --cafile x", "does not go with --unix"),
+    ] {
+        let error = subscriber(&format!("-t a {line}")).unwrap_err();
+        assert!(error.contains(part), "{line}: {error}");
+    }
+    assert!(subscriber("-t a --psk 00 --no-tls").is_ok());
 }
 
 #[test]

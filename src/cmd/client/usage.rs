@@ -31,6 +31,9 @@ pub fn help(tool: Tool, program: &str) -> String {
         let _ = writeln!(out, "  {names} {}", flag.value);
         wrap(flag.help, &mut out);
     }
+    if cfg!(not(feature = "tls")) {
+        out.push_str("\nThis build has no TLS: the flags for it are refused.\n");
+    }
     let file = tool.file_name();
     let _ = writeln!(
         out,

@@ -12,6 +12,8 @@ pub mod client;
 pub mod decode;
 pub mod dir;
 pub mod frame;
+#[cfg(feature = "tls")]
+pub mod pki;
 pub mod port;
 pub mod process;
 pub mod proxy;

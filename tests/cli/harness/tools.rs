@@ -18,6 +18,8 @@ pub enum Tool {
     Tshark,
     /// A Python with paho-mqtt.
     Paho,
+    /// The openssl command.
+    Openssl,
 }
 
 impl Tool {
@@ -27,6 +29,7 @@ impl Tool {
             Self::Mosquitto => "mosquitto",
             Self::Tshark => "tshark",
             Self::Paho => "paho-mqtt",
+            Self::Openssl => "openssl",
         }
     }
 
@@ -37,6 +40,7 @@ impl Tool {
             Self::Mosquitto => Some(peers().join("mosquitto/usr/sbin/mosquitto")),
             Self::Tshark => in_path("tshark"),
             Self::Paho => Some(peers().join("python/bin/python3")),
+            Self::Openssl => in_path("openssl"),
         }
         .unwrap_or_else(|| PathBuf::from(self.name()))
     }
