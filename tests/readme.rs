@@ -211,6 +211,14 @@ fn the_limits_and_their_defaults_are_the_codes() {
             "max_subscriptions_per_client",
             settings.max_subscriptions_per_client.to_string(),
         ),
+        (
+            "max_property_bytes",
+            settings.max_property_bytes.to_string(),
+        ),
+        (
+            "max_user_properties",
+            settings.max_user_properties.to_string(),
+        ),
         ("max_topic_levels", settings.max_topic_levels.to_string()),
         ("max_topic_alias", listener.max_topic_alias.to_string()),
         (

@@ -7,7 +7,7 @@ use super::session::SessionId;
 use super::{Broker, ConnId};
 use crate::auth::Access;
 use crate::store::{Body, MessageId, message::NEVER};
-use crate::wire::{Malformed, PacketType, Publish, QoS, ReasonCode, Version};
+use crate::wire::{Malformed, PacketType, Property, PropertyId, Publish, QoS, ReasonCode, Version};
 
 /// Who publishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,6 +170,9 @@ impl Broker {
                 "max_topic_levels",
             )));
         }
+        if let Some(limit) = self.limit_of_properties(publish) {
+            return Ok(Some(Refused::limit(ReasonCode::QUOTA_EXCEEDED, limit)));
+        }
         let limit = self.settings.message_size_limit;
         if limit != 0 && publish.payload.len() > limit {
             return Ok(Some(Refused::limit(
@@ -187,6 +190,23 @@ impl Broker {
             }));
         }
         Ok(None)
+    }
+
+    /// The limit that the properties of a message pass.
+    #[inline]
+    fn limit_of_properties(&self, publish: &Publish<'_>) -> Option<&'static str> {
+        let len = publish.properties.raw().len();
+        let max = self.settings.max_user_properties;
+        if len > self.settings.max_property_bytes {
+            return Some("max_property_bytes");
+        }
+        // A User Property takes five bytes at least.
+        if len < 5 * (max + 1) {
+            return None;
+        }
+        let is_users = |property: &Property<'_>| property.id == PropertyId::UserProperty;
+        let count = publish.properties.iter().filter(is_users).count();
+        (count > max).then_some("max_user_properties")
     }
 
     fn answer_refused(

@@ -55,6 +55,10 @@ pub struct Settings {
     pub max_subscriptions_per_client: usize,
     /// Levels of a topic at most.
     pub max_topic_levels: usize,
+    /// Bytes of properties of one message at most.
+    pub max_property_bytes: usize,
+    /// User Properties of one message at most.
+    pub max_user_properties: usize,
     /// Bytes of QoS 0 messages that wait for a slow connection at most.
     pub max_output_bytes: usize,
     /// Seconds within which CONNECT must be complete.
@@ -103,6 +107,8 @@ impl Default for Settings {
             global_max_connections: None,
             max_subscriptions_per_client: 10_000,
             max_topic_levels: 200,
+            max_property_bytes: 8192,
+            max_user_properties: 64,
             max_output_bytes: 256 * 1024,
             connect_timeout: 10,
             max_inbound_qos2: 1000,

@@ -84,6 +84,8 @@ pub struct Limits {
     pub max_output_bytes: usize,
     /// Bytes of one packet, header included; at least 20.
     pub max_packet_size: u32,
+    /// Bytes of properties of one message; at least 1.
+    pub max_property_bytes: u32,
     /// Bytes of QoS 1 and 2 messages queued for one client.
     pub max_queued_bytes: Option<u64>,
     /// QoS 1 and 2 messages queued for one client.
@@ -92,6 +94,8 @@ pub struct Limits {
     pub max_subscriptions_per_client: u32,
     /// Levels of a topic name or filter; at least 1.
     pub max_topic_levels: u16,
+    /// User Properties of one message.
+    pub max_user_properties: u16,
     /// Bytes of state that clients make the broker keep; `None` when not configured.
     pub memory_limit: Option<u64>,
     /// Bytes of payload; a larger message is acknowledged and dropped.

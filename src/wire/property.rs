@@ -4,7 +4,7 @@
 //! values in range, strings well formed), so that iterating afterwards cannot fail and a property
 //! is found by walking a few bytes. Bounds: no memory of its own, one pass, a bit per property.
 
-use super::{Malformed, PacketType, Put, Reader};
+use super::{Malformed, PacketType, Put, Reader, ReasonCode};
 
 /// How the value of a property is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +173,10 @@ pub struct Property<'a> {
     pub raw: &'a [u8],
 }
 
+/// Properties of one packet at most, in bytes: as much as four of them of the greatest length, or
+/// fifty thousand of the smallest, which take a millisecond to read.
+const PROPERTIES_MAX: usize = 256 * 1024;
+
 /// Properties of a packet, checked; or bytes that we encoded ourselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Properties<'a> {
@@ -193,6 +197,12 @@ impl<'a> Properties<'a> {
     fn read_for(reader: &mut Reader<'a>, packet: u16) -> Result<Properties<'a>, Malformed> {
         let len = reader.var_int()?;
         let raw = reader.take(len)?;
+        if len > PROPERTIES_MAX {
+            return Err(Malformed {
+                reason: ReasonCode::PACKET_TOO_LARGE,
+                what: "more than 256 KiB of properties",
+            });
+        }
         let mut rest = Reader::new(raw);
         let mut seen = 0_u64;
         while !rest.is_empty() {

@@ -246,3 +246,38 @@ fn filters_of_very_many_levels_or_bytes_count_several_times() {
         }
     }
 }
+
+#[test]
+fn properties_of_a_message_are_limited_in_number_and_bytes() {
+    let mut world = World::new(Settings::default());
+    let client = world.connect(&hello(Version::V5, "c"));
+    let reader = world.connect(&hello(Version::V5, "r"));
+    world.send(reader, &subscribe(Version::V5, "t", QoS::AtMostOnce));
+    world.packets(reader);
+    let users = |count: usize, len: usize| {
+        let value = "x".repeat(len);
+        bytes(|out| {
+            for _ in 0..count {
+                PropertyId::UserProperty.encode(Value::Pair("k", &value), out);
+            }
+        })
+    };
+    for (raw, answer) in [
+        (users(64, 0), 0x00),
+        (users(65, 0), 0x97),
+        (users(1, 8000), 0x00),
+        (users(1, 8192), 0x97),
+    ] {
+        let message = Publish {
+            qos: QoS::AtLeastOnce,
+            packet_id: 3,
+            topic: b"t",
+            properties: Properties::from_encoded(&raw),
+            ..Publish::default()
+        };
+        world.send(client, &publish(Version::V5, &message));
+        let expected = format!("PUBACK 3 0x{answer:02x}");
+        assert_eq!(world.packets(client), [expected], "{} bytes", raw.len());
+        assert_eq!(world.packets(reader).len(), usize::from(answer == 0));
+    }
+}

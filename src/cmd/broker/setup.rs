@@ -163,6 +163,8 @@ fn settings(config: &Config, listeners: Vec<ListenerSettings>) -> Settings {
         global_max_connections: count(limits.global_max_connections),
         max_subscriptions_per_client: limits.max_subscriptions_per_client as usize,
         max_topic_levels: limits.max_topic_levels.into(),
+        max_property_bytes: limits.max_property_bytes as usize,
+        max_user_properties: limits.max_user_properties.into(),
         max_output_bytes: limits.max_output_bytes,
         connect_timeout: limits.connect_timeout.into(),
         max_inbound_qos2: limits.max_inbound_qos2.into(),

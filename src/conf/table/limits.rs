@@ -85,10 +85,22 @@ pub(super) const DIRECTIVES: &[Directive] = &[
          once for each ten levels and each KiB.",
     ),
     global(
+        "max_property_bytes",
+        int(1, 268_435_455),
+        "8192",
+        "Midge's own: refuse messages with more bytes of properties.",
+    ),
+    global(
         "max_topic_levels",
         int(1, 65_535),
         "200",
         "Midge's own: refuse topics of more levels.",
+    ),
+    global(
+        "max_user_properties",
+        int(0, 65_535),
+        "64",
+        "Midge's own: refuse messages with more User Properties.",
     ),
     global(
         "memory_limit",
