@@ -9,15 +9,18 @@
 mod listeners;
 mod setup;
 
-use crate::conf::{Config, Disk, Reload, persistence_folder};
+use crate::conf::{Bind, Config, Disk, Reload, persistence_folder};
 use crate::host::daemon::{self, Detached, Notifier, PidFile, Readiness, UserSettings};
 use crate::host::poll::{Loop, Owner, Setup};
+use crate::host::sandbox::{self, Place, Purpose, Sandbox};
 use crate::host::signal::Signals;
+use crate::host::tls::Acceptor;
 use crate::host::{daemon::Identity, log as host_log};
 use getopts::{Options, ParsingStyle};
 use listeners::Listeners;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const FAILED: u8 = 1;
 const MISUSED: u8 = 3;
@@ -172,7 +175,7 @@ fn serve(
     let mut access = setup::Access::default();
     let checked = access.read(&config.listeners, None);
     checked.map_err(|what| failed(UNREADABLE, what))?;
-    let checked = access.read_certificates(&config.listeners, None);
+    let checked = access.read_certificates(&config.listeners);
     checked.map_err(|what| failed(FAILED, what))?;
     let version = env!("CARGO_PKG_VERSION");
     let (listeners, doors) = Listeners::default()
@@ -201,6 +204,7 @@ fn serve(
     config.messages.iter().for_each(crate::conf::Message::log);
     access.log_problems();
     log::info!("Running as {identity}.");
+    let sandbox = close_sandbox(&config);
     listeners::announce(&setup.doors.opened);
     setup::describe_listeners(&listeners, &setup);
     let seed = getrandom::u64().map_err(|e| failed(FAILED, format!("no random numbers: {e}")))?;
@@ -216,6 +220,7 @@ fn serve(
         config,
         listeners,
         access,
+        sandbox,
         notifier: Notifier::from_env(),
     };
     process.notifier.ready();
@@ -252,6 +257,70 @@ fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
     })
 }
 
+/// Where the broker writes, as far as a reload changes that.
+fn live_places(config: &Config) -> Vec<Place> {
+    let place = |directive, path: &PathBuf, purpose| {
+        let path = path.clone();
+        Place {
+            directive,
+            path,
+            purpose,
+        }
+    };
+    // Those two are streams that we have.
+    let is_file = |path: &&PathBuf| {
+        !["/dev/stderr", "/dev/stdout"]
+            .map(Path::new)
+            .contains(&path.as_path())
+    };
+    let log = config.logging.log_dest.file.iter().filter(is_file);
+    let sockets = config
+        .listeners
+        .iter()
+        .filter_map(|listener| match &listener.bind {
+            Bind::Unix(path) => Some(path),
+            Bind::Tcp { .. } => None,
+        });
+    log.map(|path| place("log_dest file", path, Purpose::Log))
+        .chain(sockets.map(|path| place("listener 0", path, Purpose::Socket)))
+        .collect()
+}
+
+/// Closes the sandbox, unless the owner or the kernel does not want one.
+fn close_sandbox(config: &Config) -> Option<Sandbox> {
+    if !config.sandbox {
+        return None;
+    }
+    let mut places = live_places(config);
+    let mut add = |directive, path, purpose| {
+        places.push(Place {
+            directive,
+            path,
+            purpose,
+        })
+    };
+    if config.persistence.persistence {
+        let folder = folder_of(config);
+        // It must be there to be let out of the sandbox; should this fail, `keep` tells why.
+        let _ = crate::host::journal::Folder::open(&folder);
+        add("persistence_location", folder, Purpose::Store);
+    }
+    if let Some(path) = &config.pid_file {
+        add("pid_file", path.clone(), Purpose::Pid);
+    }
+    match sandbox::close(&places) {
+        Ok(sandbox) => {
+            let open = sandbox.describe();
+            log::info!("Sandbox: it starts no programs and writes {open}.");
+            Some(sandbox)
+        }
+        Err(what) => {
+            log::info!(target: "notice", "There is no sandbox around the broker: {what}.");
+            None
+        }
+    }
+}
+
 fn become_user(config: &Config) -> Result<Identity, Failure> {
     let number = |name: &str| {
         std::env::var(name)
@@ -275,6 +344,7 @@ struct Process {
     config: Config,
     listeners: Listeners,
     access: setup::Access,
+    sandbox: Option<Sandbox>,
     notifier: Notifier,
 }
 
@@ -288,7 +358,10 @@ impl Process {
         // Everything is read, checked and opened before anything changes.
         let mut access = setup::Access::default();
         access.read(&config.listeners, Some(&self.access))?;
-        access.read_certificates(&config.listeners, Some(&self.access))?;
+        access.read_certificates(&config.listeners)?;
+        if let Some(sandbox) = &self.sandbox {
+            sandbox.admits(&live_places(&config))?;
+        }
         let (listeners, doors) = self.listeners.change(&config)?;
         let setup = access.setup(&config, &listeners, doors);
         config.messages.iter().for_each(crate::conf::Message::log);
@@ -327,6 +400,11 @@ impl Owner for Process {
                 log::error!("Error: nothing was reloaded: the configuration of before stays.");
             })
             .ok()
+    }
+
+    fn renew(&mut self) -> Option<Vec<Option<Arc<Acceptor>>>> {
+        let is_new = self.access.renew();
+        is_new.then(|| self.access.acceptors(&self.listeners))
     }
 
     fn reopen_logs(&mut self) {

@@ -6,6 +6,7 @@
 //! - [`journal`] keeps what must survive in files, on a thread of its own;
 //! - `memory` asks how much of it the process uses;
 //! - [`worker`] hashes passwords beside the loop;
+//! - [`sandbox`] keeps the running broker from writing and starting what it need not;
 //! - [`signal`], [`daemon`], [`clock`] and [`log`] are what their names say.
 
 pub mod access;
@@ -18,6 +19,7 @@ pub mod log;
 pub mod memory;
 pub mod poll;
 pub mod ring;
+pub mod sandbox;
 pub mod signal;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
