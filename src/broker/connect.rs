@@ -282,6 +282,9 @@ impl Broker {
 
     /// Says no, in the form that the client's version has for it, and why, in the log.
     fn refuse(&mut self, id: ConnId, connect: &Connect<'_>, refusal: &Refusal) {
+        if refusal.reason == ReasonCode::SERVER_BUSY {
+            self.count_limit("global_max_clients");
+        }
         let Some(conn) = self.conn(id) else { return };
         let address = conn.peer.address.clone();
         let user = match connect.username {
@@ -332,7 +335,6 @@ impl Broker {
                 .global_max_clients
                 .is_some_and(|max| self.sessions.count() >= max);
         if is_full {
-            self.count_limit("global_max_clients");
             let what = "global_max_clients is reached";
             self.refuse(id, connect, &refusal(ReasonCode::SERVER_BUSY, what));
             return;

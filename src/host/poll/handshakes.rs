@@ -8,8 +8,8 @@
 //! Each costs us a signature, which is a few milliseconds on a small board. So they have a budget:
 //! half of the time, saved up for two milliseconds at most. Who has come further is read first in
 //! every turn; handshakes take turns with what is left of the budget, in the order in which they
-//! came. Nobody signs for who has gone meanwhile. While many wait for us, no more connections are accepted where they would only wait, too:
-//! they do so in the kernel, where they cost nothing.
+//! came. Nobody signs for who has gone meanwhile. While many wait for us, no more connections are
+//! accepted where they would only wait, too: they do so in the kernel, where they cost nothing.
 
 use super::{Life, Loop, Now};
 use crate::broker::ConnId;
