@@ -52,6 +52,7 @@ pub use connect::AuthRequest;
 pub use connection::Peer;
 pub use import::Imported;
 pub use settings::{ListenerSettings, Settings};
+pub use transmit::SPLICES_MAX;
 
 use crate::store::{Deliveries, Messages};
 use crate::topic::Matches;

@@ -6,7 +6,7 @@
 use super::tls::{Acceptor, Encrypted};
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -255,6 +255,11 @@ impl Stream {
         matches!(self, Stream::Tls(stream) if stream.has_output())
     }
 
+    /// Whether many pieces are as well written in one go as one is.
+    pub fn takes_pieces(&self) -> bool {
+        !self.is_encrypted()
+    }
+
     /// Sends small packets at once (`set_tcp_nodelay`).
     pub fn set_nodelay(&self) {
         let Stream::Tcp(stream) = self else { return };
@@ -289,6 +294,14 @@ impl io::Write for Stream {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
             Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.write_vectored(pieces),
+            Stream::Unix(stream) => stream.write_vectored(pieces),
+            Stream::Tls(stream) => stream.write_vectored(pieces),
         }
     }
 
