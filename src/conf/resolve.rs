@@ -143,6 +143,8 @@ fn logging(view: &View<'_>, messages: &mut Vec<Message>) -> Logging {
         log_facility: optional(view, "log_facility"),
         log_timestamp: view.bool("log_timestamp"),
         log_timestamp_format: view.text("log_timestamp_format"),
+        capture_file: path(view, "capture_file"),
+        capture_file_max_size: view.int("capture_file_max_size"),
         connection_messages: view.bool("connection_messages"),
     }
 }
@@ -181,7 +183,12 @@ fn log_type(words: &[String]) -> LogType {
     for word in words {
         match word.as_str() {
             "none" => types = LogType::NONE,
-            "all" => types = LogType::ALL,
+            "all" => {
+                types = LogType {
+                    packets: types.packets,
+                    ..LogType::ALL
+                }
+            }
             "error" => types.error = true,
             "warning" => types.warning = true,
             "notice" => types.notice = true,
@@ -191,6 +198,7 @@ fn log_type(words: &[String]) -> LogType {
             "unsubscribe" => types.unsubscribe = true,
             "websockets" => types.websockets = true,
             "internal" => types.internal = true,
+            "packets" => types.packets = true,
             other => unreachable!("{other} passed the check of log_type's words"),
         }
     }

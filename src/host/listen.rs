@@ -219,6 +219,16 @@ impl Stream {
         }
     }
 
+    /// The addresses of client and broker; `None` for a unix socket.
+    pub fn ends(&mut self) -> Option<(SocketAddr, SocketAddr)> {
+        let socket = match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => stream.socket(),
+            Stream::Unix(_) => return None,
+        };
+        Some((socket.peer_addr().ok()?, socket.local_addr().ok()?))
+    }
+
     /// The same connection, encrypted from its first byte on.
     pub fn encrypt(self, acceptor: &Acceptor) -> io::Result<Stream> {
         match self {

@@ -1,5 +1,6 @@
 //! From the configuration to what the broker, the loop and the log are told.
 
+use super::Flags;
 use super::listeners::Listeners;
 use crate::auth::{Acl, Passwords, Problem};
 use crate::broker::{ListenerSettings, Settings};
@@ -7,6 +8,8 @@ use crate::conf::{Bind, Config, Listener, Logging, SocketDomain, Tls, WhenFull};
 use crate::host::listen::{self, Address};
 use crate::host::log::{self as host_log, Facility, LogType, Syslog, Timestamp, Types};
 use crate::host::poll::{Doors, Setup};
+use crate::host::capture::Target;
+use crate::host::tap::Wanted;
 use crate::host::tls::Acceptor;
 use crate::host::{access, memory};
 use crate::wire::QoS;
@@ -100,6 +103,7 @@ impl Access {
             passwords,
             acceptors,
             doors,
+            taps: wanted(config, listeners),
             nodelay: config.set_tcp_nodelay,
             sync: config.persistence.persistence_sync,
         }
@@ -270,18 +274,38 @@ fn describe_tls(tls: Option<&Tls>) -> &'static str {
     }
 }
 
-/// What the log is told; `verbose` and `quiet` beat the configuration.
+/// Who wants to see what goes over connections; lines are asked for at the log's.
+fn wanted(config: &Config, listeners: &Listeners) -> Wanted {
+    let logging = &config.logging;
+    let name = |listener: &Listener| match &listener.tls {
+        None => listener.bind.to_string(),
+        Some(_) => format!("{} (TLS)", listener.bind),
+    };
+    let all = listeners.all().iter();
+    Wanted {
+        lines: logging.log_type.packets,
+        capture: logging.capture_file.as_ref().map(|path| Target {
+            path: path.clone(),
+            bytes_max: logging.capture_file_max_size,
+        }),
+        listeners: all.map(|(listener, _)| name(listener)).collect(),
+    }
+}
+
+/// What the log is told; the flags beat the configuration.
 pub(super) fn log_settings(
     logging: &Logging,
     program: &str,
-    verbose: bool,
-    quiet: bool,
+    flags: &Flags,
 ) -> host_log::Settings {
-    let types = match (verbose, quiet) {
+    let chosen = chosen_types(logging);
+    let types = match (flags.verbose, flags.quiet) {
         (_, true) => Types::NONE,
+        (true, false) if chosen.contains(LogType::Packets) => Types::ALL.with(LogType::Packets),
         (true, false) => Types::ALL,
-        (false, false) => chosen_types(logging),
+        (false, false) => chosen,
     };
+    let types = flags.log_types.iter().copied().fold(types, Types::with);
     let facility = logging
         .log_facility
         .map_or(Facility::Daemon, Facility::Local);
@@ -319,6 +343,7 @@ fn chosen_types(logging: &Logging) -> Types {
         (on.unsubscribe, LogType::Unsubscribe),
         (on.websockets, LogType::Websockets),
         (on.internal, LogType::Internal),
+        (on.packets, LogType::Packets),
     ];
     all.into_iter()
         .filter(|(is_on, _)| *is_on)
