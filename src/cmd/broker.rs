@@ -8,8 +8,9 @@
 
 mod ephemeral;
 mod listeners;
-mod setup;
+pub(super) mod setup;
 
+use crate::auth::Passwords;
 use crate::conf::{Config, Disk, Reload, persistence_folder};
 use crate::host::daemon::{self, Detached, Notifier, PidFile, Readiness, UserSettings};
 use crate::host::log::LogType;
@@ -20,6 +21,7 @@ use getopts::{Options, ParsingStyle};
 use listeners::Listeners;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 const FAILED: u8 = 1;
 const MISUSED: u8 = 3;
@@ -143,7 +145,10 @@ fn parse(program: &str, args: &[String]) -> Result<Flags, u8> {
             }
         }
     }
-    let exit_after_s = match matches.opt_str("exit-after").map(|text| (text.parse(), text)) {
+    let exit_after_s = match matches
+        .opt_str("exit-after")
+        .map(|text| (text.parse(), text))
+    {
         None => None,
         Some((Ok(seconds), _)) => Some(seconds),
         Some((Err(_), text)) => {
@@ -285,7 +290,21 @@ fn serve(
         .map_err(|e| failed(FAILED, format!("the event loop: {e}")))
 }
 
-fn folder_of(config: &Config) -> PathBuf {
+/// What a start would tell the broker, and the passwords of each listener; nothing is opened.
+///
+/// # Errors
+/// What is wrong with a password or ACL file.
+#[allow(clippy::type_complexity)]
+pub(super) fn rehearse(
+    config: &Config,
+) -> Result<(crate::broker::Settings, Vec<Option<Arc<Passwords>>>), String> {
+    let mut access = setup::Access::default();
+    access.read(&config.listeners, None)?;
+    let setup = access.setup(config, &Listeners::rehearsed(config), Doors::default());
+    Ok((setup.settings, setup.passwords))
+}
+
+pub(super) fn folder_of(config: &Config) -> PathBuf {
     persistence_folder(config, std::env::var_os("MOSQUITTO_PERSISTENCE_LOCATION"))
 }
 
@@ -308,19 +327,24 @@ fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
 }
 
 fn become_user(config: &Config) -> Result<Identity, Failure> {
+    // What is stored belongs to that user, who may not make a folder wherever root may.
+    let folder = config.persistence.persistence.then(|| folder_of(config));
+    daemon::drop_privileges_with(&user_settings(config), folder.as_deref())
+        .map_err(|e| failed(FAILED, e))
+}
+
+/// Whom root is to become.
+pub(super) fn user_settings(config: &Config) -> UserSettings<'_> {
     let number = |name: &str| {
         std::env::var(name)
             .ok()
             .and_then(|value| value.parse().ok())
     };
-    let settings = UserSettings {
+    UserSettings {
         user: Some(&config.user),
         uid: number("PUID"),
         gid: number("PGID"),
-    };
-    // What is stored belongs to that user, who may not make a folder wherever root may.
-    let folder = config.persistence.persistence.then(|| folder_of(config));
-    daemon::drop_privileges_with(&settings, folder.as_deref()).map_err(|e| failed(FAILED, e))
+    }
 }
 
 /// What the running broker's signals are answered with.

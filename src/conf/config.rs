@@ -277,6 +277,26 @@ pub struct Listener {
     pub(super) written: Block,
 }
 
+impl Config {
+    /// Where a directive of the whole broker is written, as `FILE:LINE`.
+    pub fn place_of(&self, directive: &str) -> Option<String> {
+        place_in(&self.written, directive)
+    }
+}
+
+impl Listener {
+    /// Where a directive is written that holds for this listener, as `FILE:LINE`.
+    pub fn place_of(&self, directive: &str) -> Option<String> {
+        place_in(&self.written, directive)
+    }
+}
+
+fn place_in(written: &Block, directive: &str) -> Option<String> {
+    let at = &written.get(directive)?.at;
+    // What is not written anywhere has no line.
+    (at.line > 0).then(|| at.to_string())
+}
+
 /// How a listener is encrypted. Files are PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {

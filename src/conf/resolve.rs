@@ -166,7 +166,8 @@ fn log_dest(view: &View<'_>, messages: &mut Vec<Message>) -> LogDest {
                 (Some(path), _) => dest.file = Some(PathBuf::from(path)),
                 (None, Some(setting)) => {
                     let what = format!("has no effect: Midge does not log to {other}");
-                    messages.push(setting.at.message(Level::Notice, "log_dest", &what));
+                    let mend = "remove the line";
+                    messages.push((setting.at).message(Level::Notice, "log_dest", &what, mend));
                 }
                 (None, None) => {}
             },
@@ -211,6 +212,7 @@ fn tell(global: &View<'_>, messages: &mut Vec<Message>) {
         let bytes = global.number("max_packet_size");
         messages.push(Message {
             level: Level::Information,
+            mend: "write the limit that you want, such as: max_packet_size 2000000",
             text: format!(
                 "max_packet_size is not set: packets of more than {bytes} bytes are refused, \
                  as in Mosquitto 2.1 (2.0 has no limit)"

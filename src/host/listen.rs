@@ -126,7 +126,7 @@ fn is_unsupported(error: &io::Error) -> bool {
     matches!(code, Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL))
 }
 
-fn resolve(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(super) fn resolve(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
     let Some(host) = host else {
         return Ok(vec![
             (Ipv4Addr::UNSPECIFIED, port).into(),

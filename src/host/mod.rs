@@ -18,6 +18,7 @@ pub mod listen;
 pub mod log;
 pub mod memory;
 pub mod poll;
+pub mod probe;
 pub mod ring;
 pub mod signal;
 pub mod tap;

@@ -5,10 +5,10 @@ use super::listeners::Listeners;
 use crate::auth::{Acl, Passwords, Problem};
 use crate::broker::{ListenerSettings, Settings};
 use crate::conf::{Bind, Config, Listener, Logging, SocketDomain, Tls, WhenFull};
+use crate::host::capture::Target;
 use crate::host::listen::{self, Address};
 use crate::host::log::{self as host_log, Facility, LogType, Syslog, Timestamp, Types};
 use crate::host::poll::{Doors, Setup};
-use crate::host::capture::Target;
 use crate::host::tap::Wanted;
 use crate::host::tls::Acceptor;
 use crate::host::{access, memory};
@@ -219,7 +219,7 @@ fn listener_settings(
 }
 
 /// Where a listener listens.
-pub(super) fn address(listener: &Listener) -> Address {
+pub(in crate::cmd) fn address(listener: &Listener) -> Address {
     let bind = match &listener.bind {
         Bind::Tcp { host, port } => listen::Bind::Tcp {
             host: host.clone(),
@@ -240,29 +240,34 @@ pub(super) fn address(listener: &Listener) -> Address {
 /// One plain line for each listener: where, and who may come in.
 pub(super) fn describe_listeners(listeners: &Listeners, setup: &Setup) {
     for ((listener, is_open), passwords) in listeners.all().iter().zip(&setup.passwords) {
-        if !is_open {
-            continue;
+        if *is_open {
+            let users = passwords.as_ref().map(|table| table.users());
+            log::info!("{}", describe(listener, users));
         }
-        let anonymous = if listener.security.allow_anonymous {
-            "allowed"
-        } else {
-            "refused"
-        };
-        let users = match (passwords, &listener.security.password_file) {
-            (Some(table), Some(path)) => format!("{} users from {}", table.users(), path.display()),
-            _ => "not checked".to_string(),
-        };
-        let rights = match &listener.security.acl_file {
-            Some(path) => format!("from {}", path.display()),
-            None => "everything".to_string(),
-        };
-        log::info!(
-            "Listener {} ({}): {}, anonymous {anonymous}, passwords {users}, rights {rights}.",
-            listener.bind,
-            listener.origin,
-            describe_tls(listener.tls.as_ref()),
-        );
     }
+}
+
+/// That line; `users` are those of its password file.
+pub(in crate::cmd) fn describe(listener: &Listener, users: Option<usize>) -> String {
+    let anonymous = if listener.security.allow_anonymous {
+        "allowed"
+    } else {
+        "refused"
+    };
+    let users = match (users, &listener.security.password_file) {
+        (Some(users), Some(path)) => format!("{users} users from {}", path.display()),
+        _ => "not checked".to_string(),
+    };
+    let rights = match &listener.security.acl_file {
+        Some(path) => format!("from {}", path.display()),
+        None => "everything".to_string(),
+    };
+    format!(
+        "Listener {} ({}): {}, anonymous {anonymous}, passwords {users}, rights {rights}.",
+        listener.bind,
+        listener.origin,
+        describe_tls(listener.tls.as_ref()),
+    )
 }
 
 fn describe_tls(tls: Option<&Tls>) -> &'static str {
@@ -293,11 +298,7 @@ fn wanted(config: &Config, listeners: &Listeners) -> Wanted {
 }
 
 /// What the log is told; the flags beat the configuration.
-pub(super) fn log_settings(
-    logging: &Logging,
-    program: &str,
-    flags: &Flags,
-) -> host_log::Settings {
+pub(super) fn log_settings(logging: &Logging, program: &str, flags: &Flags) -> host_log::Settings {
     let chosen = chosen_types(logging);
     let types = match (flags.verbose, flags.quiet) {
         (_, true) => Types::NONE,
