@@ -17,7 +17,7 @@ use crate::host::log::LogType;
 use crate::host::poll::{Doors, Loop, Owner, Setup};
 use crate::host::signal::Signals;
 use crate::host::{daemon::Identity, log as host_log};
-use getopts::{Options, ParsingStyle};
+use getopts::{Matches, Options, ParsingStyle};
 use listeners::Listeners;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -134,32 +134,9 @@ fn parse(program: &str, args: &[String]) -> Result<Flags, u8> {
     if let Some(word) = matches.free.first() {
         return Err(misused(&format!("Unknown option '{word}'.")));
     }
-    let mut ports = Vec::new();
-    for text in matches.opt_strs("port") {
-        match text.parse::<u16>() {
-            Ok(port) if port > 0 => ports.push(port),
-            _ => {
-                return Err(misused(&format!(
-                    "Invalid port '{text}': give a number from 1 to 65535."
-                )));
-            }
-        }
-    }
-    let exit_after_s = match matches
-        .opt_str("exit-after")
-        .map(|text| (text.parse(), text))
-    {
-        None => None,
-        Some((Ok(seconds), _)) => Some(seconds),
-        Some((Err(_), text)) => {
-            return Err(misused(&format!("Invalid number of seconds '{text}'.")));
-        }
-    };
-    let mut log_types = Vec::new();
-    for name in matches.opt_strs("log-type") {
-        let class = LogType::from_name(&name);
-        log_types.push(class.ok_or_else(|| misused(&format!("Unknown log type '{name}'.")))?);
-    }
+    let ports = ports(&matches).map_err(|what| misused(&what))?;
+    let exit_after_s = exit_after_s(&matches).map_err(|what| misused(&what))?;
+    let log_types = log_types(&matches).map_err(|what| misused(&what))?;
     let ephemeral = matches.opt_present("ephemeral");
     if ephemeral && (matches.opt_present("daemon") || !ports.is_empty()) {
         return Err(misused("--ephemeral goes neither with -d nor with -p."));
@@ -176,6 +153,36 @@ fn parse(program: &str, args: &[String]) -> Result<Flags, u8> {
         daemon: matches.opt_present("daemon"),
         test_config: matches.opt_present("test-config"),
     })
+}
+
+fn ports(matches: &Matches) -> Result<Vec<u16>, String> {
+    let port = |text: String| match text.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!(
+            "Invalid port '{text}': give a number from 1 to 65535."
+        )),
+    };
+    matches.opt_strs("port").into_iter().map(port).collect()
+}
+
+fn exit_after_s(matches: &Matches) -> Result<Option<u64>, String> {
+    let seconds = matches.opt_str("exit-after").map(|text| {
+        let seconds = text.parse();
+        seconds.map_err(|_| format!("Invalid number of seconds '{text}'."))
+    });
+    seconds.transpose()
+}
+
+fn log_types(matches: &Matches) -> Result<Vec<LogType>, String> {
+    let class = |name: String| {
+        let class = LogType::from_name(&name);
+        class.ok_or_else(|| format!("Unknown log type '{name}'."))
+    };
+    matches
+        .opt_strs("log-type")
+        .into_iter()
+        .map(class)
+        .collect()
 }
 
 fn start(program: &str, flags: &Flags) -> Result<u8, Failure> {
@@ -236,13 +243,7 @@ fn serve(
         None => (Listeners::default().change(&config)).map_err(|what| failed(FAILED, what))?,
     };
     let setup = access.setup(&config, &listeners, doors);
-    let pid_file = match &config.pid_file {
-        None => None,
-        Some(path) => Some(
-            PidFile::create(path)
-                .map_err(|error| failed(FAILED, format!("pid_file {}: {error}", path.display())))?,
-        ),
-    };
+    let pid_file = pid_file(&config)?;
     let identity = match flags.ephemeral {
         true => Identity::current(),
         false => become_user(&config)?,
@@ -288,6 +289,14 @@ fn serve(
     result
         .map(|()| 0)
         .map_err(|e| failed(FAILED, format!("the event loop: {e}")))
+}
+
+fn pid_file(config: &Config) -> Result<Option<PidFile>, Failure> {
+    let created = config.pid_file.as_ref().map(|path| {
+        let created = PidFile::create(path);
+        created.map_err(|error| failed(FAILED, format!("pid_file {}: {error}", path.display())))
+    });
+    created.transpose()
 }
 
 /// What a start would tell the broker, and the passwords of each listener; nothing is opened.

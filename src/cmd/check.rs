@@ -2,9 +2,9 @@
 //!
 //! Everything that a start reads is read, in its order and with its rights: the configuration, the
 //! addresses, the files that are opened before root is left behind; then the check leaves root
-//! behind as well and looks at what the running broker needs. Nothing is written or changed. What is
-//! found is told line by line as `FILE:LINE: directive: what; mend: how`, worst first, and then what
-//! each listener would be. Exit code 1 if a start would fail, or if a listener would refuse
+//! behind as well and looks at what the running broker needs. Nothing is written or changed. What
+//! is found is told line by line as `FILE:LINE: directive: what; mend: how`, worst first, and then
+//! what each listener would be. Exit code 1 if a start would fail, or if a listener would refuse
 //! everybody.
 
 mod access;
@@ -58,7 +58,7 @@ fn parse(program: &str, args: &[String]) -> Result<Option<PathBuf>, u8> {
         options.usage(&format!(
             "Usage: {program} -c FILE\n\nReads everything as a start would, without starting, and \
              says what is wrong or odd and\nhow to mend it. Run it as the user who starts the \
-             broker, mostly root. Exit code 0: it\nwould start (perhaps with warnings), 1: it would \
+             broker, mostly root.\nExit code 0: it would start, perhaps with warnings; 1: it would \
              not, or would refuse everybody."
         ))
     };
@@ -94,7 +94,7 @@ fn check(config_file: Option<&Path>, findings: &mut Findings) -> String {
             Level::Warning => Weight::Warning,
             Level::Notice | Level::Information => Weight::Note,
         };
-        if !message.mend.is_empty() || config.local_only {
+        if !message.mend.is_empty() || message.level == Level::Warning {
             findings.add_line(weight, &message.text, message.mend);
         }
     }

@@ -81,8 +81,8 @@ fn parse(program: &str, args: &[String]) -> Result<Question, Failure> {
     let usage = || {
         options().usage(&format!(
             "Usage: {program} [-c FILE] [-u USER] [-i ID] [-P LISTENER] pub|sub|deliver TOPIC\n\n\
-             Says whether the client may publish to TOPIC, may subscribe to it and gets something,\n\
-             or may get a message of that topic; and which line of which file says so.\n\
+             Says whether the client may publish to TOPIC, may subscribe to it with effect, or\n\
+             may get a message of that topic; and which line of which file says so.\n\
              Exit code 0: allowed, 1: denied, 3 or 13: it cannot be told."
         ))
     };

@@ -71,6 +71,8 @@ pub struct Capture {
     generation: u32,
     /// The listeners that this file knows, by number of the interface.
     interfaces: Vec<String>,
+    /// How many of them are in the file already.
+    interfaces_written: usize,
     /// Blocks on their way to the file.
     blocks: Vec<u8>,
     paused_until: Option<Instant>,
@@ -128,6 +130,7 @@ impl Capture {
         };
         (self.file, self.len) = (None, 0);
         self.interfaces.clear();
+        self.interfaces_written = 0;
         set_aside(&target.path)?;
         let file = OpenOptions::new()
             .write(true)
@@ -198,15 +201,15 @@ impl Capture {
         match written {
             Ok(()) => {
                 self.len += self.blocks.len() as u64;
+                self.interfaces_written = self.interfaces.len();
                 if self.paused_until.take().is_some() {
-                    self.tell("goes on");
+                    log::info!(target: "notice", "capture_file {} goes on.", self.name());
                 }
             }
             Err(error) => {
                 // Half a block would be the end of the file for its readers.
                 let _ = file.set_len(self.len);
-                // Interfaces may have been among what was lost.
-                self.interfaces.truncate(0);
+                self.interfaces.truncate(self.interfaces_written);
                 self.fail(&error);
             }
         }
@@ -216,16 +219,17 @@ impl Capture {
 
     fn fail(&mut self, error: &io::Error) {
         if self.paused_until.is_none() {
-            self.tell(&format!("is interrupted: {error}"));
+            log::error!(
+                "Error: capture_file {} is interrupted: {error}",
+                self.name()
+            );
         }
         self.paused_until = Some(Instant::now() + PAUSE);
     }
 
-    fn tell(&self, what: &str) {
-        if let Some(target) = &self.target {
-            let path = target.path.display();
-            log::error!("Error: capture_file {path} {what}");
-        }
+    fn name(&self) -> std::path::Display<'_> {
+        let path = self.target.as_ref().map(|target| target.path.as_path());
+        path.unwrap_or(Path::new("")).display()
     }
 }
 

@@ -96,6 +96,7 @@ fn try_path(path: &Path) -> io::Result<()> {
 }
 
 /// The process that listens on a TCP port, as far as we may know: only root sees those of others.
+/// We come last, for a probe holds ports itself.
 pub fn holder_of(port: u16) -> Option<Holder> {
     let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
@@ -104,10 +105,12 @@ pub fn holder_of(port: u16) -> Option<Holder> {
         .map(|inode| format!("socket:[{inode}]"))
         .collect();
     let processes = fs::read_dir("/proc").ok()?.flatten();
-    processes
+    let own = std::process::id();
+    let found = processes
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .find(|pid| holds_one_of(*pid, &inodes))
-        .map(describe)
+        .find(|pid| *pid != own && holds_one_of(*pid, &inodes));
+    let found = found.or_else(|| holds_one_of(own, &inodes).then_some(own));
+    found.map(describe)
 }
 
 /// The inodes of listening sockets on this port: the fields are in `proc(5)`.
@@ -170,10 +173,16 @@ mod tests {
 
     #[test]
     fn the_kernels_table_is_read() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n\
-                     0: 0100007F:075B 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 777 1 x\n\
-                     1: 0100007F:075B 0100007F:9999 01 00000000:00000000 00:00000000 00000000 0 0 778 1 x\n";
-        assert_eq!(listening_inodes(table, 1883), ["777"]);
-        assert_eq!(listening_inodes(table, 1884), [""; 0]);
+        let line = |local: &str, state: &str, inode: &str| {
+            format!(
+                "  0: {local} 00000000:0000 {state} 00000000:00000000 00:00000000 00000000 0 0 \
+                 {inode} 1 0000 100 0\n"
+            )
+        };
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue\n".to_string()
+            + &line("0100007F:075B", "0A", "777")
+            + &line("0100007F:075B", "01", "778");
+        assert_eq!(listening_inodes(&table, 1883), ["777"]);
+        assert_eq!(listening_inodes(&table, 1884), [""; 0]);
     }
 }

@@ -9,35 +9,31 @@ use std::io;
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     let mut probe = Probe::default();
     let mut opened = 0;
-    let mut local = Findings::default();
-    let total = if config.local_only {
-        &mut local
-    } else {
-        &mut *findings
-    };
+    let mut obstacles = Vec::new();
     for listener in &config.listeners {
         let errors = probe.try_address(&setup::address(listener));
         opened += usize::from(errors.is_empty());
-        for error in errors {
-            tell(config, listener, &error, total);
-        }
+        obstacles.extend(errors.into_iter().map(|error| (listener, error)));
     }
-    // In local only mode one of the two addresses is enough.
-    if config.local_only && (opened == 0 || local.count(Weight::Warning) > 0) {
-        for listener in &config.listeners {
-            for error in Probe::default().try_address(&setup::address(listener)) {
-                if opened == 0 || error.kind() == io::ErrorKind::AddrInUse {
-                    tell(config, listener, &error, findings);
-                }
-            }
+    for (listener, error) in obstacles {
+        // In local only mode one of the two addresses is enough; there may be no IPv6.
+        let is_spare = config.local_only && opened > 0;
+        if !is_spare || error.kind() == io::ErrorKind::AddrInUse {
+            tell(config, listener, &error, is_spare, findings);
         }
     }
 }
 
-fn tell(config: &Config, listener: &Listener, error: &io::Error, findings: &mut Findings) {
+fn tell(
+    config: &Config,
+    listener: &Listener,
+    error: &io::Error,
+    is_spare: bool,
+    findings: &mut Findings,
+) {
     let bind = &listener.bind;
     let (weight, what, mend) = match (error.kind(), bind) {
-        (io::ErrorKind::AddrInUse, Bind::Tcp { port, .. }) => in_use(config, listener, *port),
+        (io::ErrorKind::AddrInUse, Bind::Tcp { port, .. }) => in_use(config, *port),
         (io::ErrorKind::AddrInUse, Bind::Unix(_)) => (
             Weight::Error,
             "another process answers there".to_string(),
@@ -73,11 +69,15 @@ fn tell(config: &Config, listener: &Listener, error: &io::Error, findings: &mut 
         ),
     };
     let what = format!("{bind}: {what}");
+    let weight = match is_spare {
+        true => weight.max(Weight::Warning),
+        false => weight,
+    };
     findings.add(weight, &listener.origin, "listener", what, &mend);
 }
 
 /// A port that is taken: by this very broker, which a reload leaves alone, or by somebody else.
-fn in_use(config: &Config, listener: &Listener, port: u16) -> (Weight, String, String) {
+fn in_use(config: &Config, port: u16) -> (Weight, String, String) {
     let free = format!("another port, such as: listener {}", other_port(port));
     let Some(holder) = holder_of(port) else {
         let what = "the port is in use by a process of another user".to_string();
@@ -98,7 +98,6 @@ fn in_use(config: &Config, listener: &Listener, port: u16) -> (Weight, String, S
         "mosquitto" => format!("systemctl disable --now mosquitto, or {free}"),
         _ => format!("kill {pid}, or {free}"),
     };
-    let _ = listener;
     (Weight::Error, what, mend)
 }
 
