@@ -61,7 +61,7 @@ fn tshark_reads_what_was_said() {
         client.send(&[0xe0, 0]);
         client.closed();
         let file = broker.dir().at("c.pcapng");
-        let log = broker.stop().ok();
+        let (log, _setup) = broker.stop_with(Signal::SIGTERM);
         assert_clean(&file);
         let connects = fields(
             &file,
@@ -155,7 +155,7 @@ fn encrypted_connections_are_plain_in_it() {
     Process::run(&mut command).ok();
     let file = broker.dir().at("c.pcapng");
     let name = format!("127.0.0.1:{} (TLS)", broker.port());
-    broker.stop().ok();
+    let _setup = broker.stop_with(Signal::SIGTERM).1;
     assert_clean(&file);
     let connects = fields(
         &file,
@@ -209,7 +209,7 @@ fn a_full_file_is_followed_by_one_that_stands_alone() {
         source.send(&publish(0x30, "t", 0, &payload));
         assert_eq!(sub.receive()[0], 0x30);
     }
-    broker.stop().ok();
+    let _setup = broker.stop_with(Signal::SIGTERM).1;
     for file in [&file, &old] {
         let len = fs::metadata(file).unwrap().len();
         assert!(len <= 1_000_000, "{file}: {len}");
@@ -240,7 +240,7 @@ fn a_unix_socket_has_addresses_that_nobody_has() {
     client.send(&Connect::new("local").bytes());
     client.receive();
     let file = broker.dir().at("c.pcapng");
-    broker.stop().ok();
+    let _setup = broker.stop_with(Signal::SIGTERM).1;
     let wanted = ["ip.src", "ip.dst", "mqtt.clientid", "frame.interface_name"];
     let connects = fields(&file, "mqtt.msgtype == 1", &wanted);
     assert_eq!(
@@ -296,7 +296,7 @@ fn a_reload_changes_it() {
     reload("", &mut broker);
     let len = fs::metadata(&second).unwrap().len();
     ping(&mut client);
-    broker.stop().ok();
+    let _setup = broker.stop_with(Signal::SIGTERM).1;
     assert_eq!(fs::metadata(&second).unwrap().len(), len);
     for file in [&first, &second] {
         assert_clean(file);

@@ -277,8 +277,24 @@ fn certificates_and_their_dates() {
     for (name, dates) in [("good", VALID), ("old", EXPIRED), ("new", NOT_YET)] {
         pki.leaf(name, &format!("/CN={name}"), "", dates);
     }
+    let books = "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\ncrlnumber = crlnumber\n\
+                 default_md = sha256\n";
+    setup.dir.write("crl.cnf", books);
+    setup.dir.write("crlnumber", "01\n");
+    let list = [
+        "ca", "-gencrl", "-config", "crl.cnf", "-cert", "ca.pem", "-keyfile", "ca.key",
+    ];
+    pki.openssl(&[&list[..], &["-crldays", "10", "-out", "crl.pem"]].concat());
     let mut setup = setup.conf("");
     for (cert, key, more, code, line) in [
+        (
+            "good.pem",
+            "good.key",
+            "cafile ca.pem\nrequire_certificate true\ncrlfile crl.pem\n",
+            0,
+            "midge.conf:7: crlfile: crl.pem expires in 9 days; mend: have a new list made by the \
+             authority",
+        ),
         ("good.pem", "good.key", "", 0, "TLS, anonymous allowed"),
         (
             "old.pem",

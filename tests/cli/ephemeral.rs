@@ -163,7 +163,7 @@ fn every_packet_is_a_line() {
     client.closed();
     let ended = broker.process.stop(Signal::SIGTERM).ok();
     for line in [
-        " -> CONNECT 0x10, Remaining Length 52, Protocol Name MQTT, Version MQTT 3.1.1 (4), \
+        " -> CONNECT 0x10, Remaining Length 53, Protocol Name MQTT, Version MQTT 3.1.1 (4), \
          Connect Flags 0xce (Clean Session), Keep Alive 60, Client Identifier \
          'mosqsub|1996-202-15', Will QoS 1, Will Topic 'w', Will Payload 'gone' (4 bytes), User \
          Name 'bob', Password (6 bytes, not shown)\n",

@@ -151,19 +151,19 @@ fn filter(random: &mut fastrand::Rng, names: &[&str]) -> String {
 
 fn access_list(random: &mut fastrand::Rng) -> String {
     let mut text = String::new();
-    let words = ["", "read ", "write ", "readwrite ", "deny "];
+    let words = ["", "read ", "write ", "readwrite ", "", "deny "];
     for block in ["", "user bob\n", "user ann\n"] {
         text += block;
-        for _ in 0..random.usize(..5) {
+        for _ in 0..random.usize(3..9) {
             let mount = ["", "m/"][random.usize(..2)];
             let filter = filter(random, &[]);
-            text += &format!("topic {}{mount}{filter}\n", words[random.usize(..5)]);
+            text += &format!("topic {}{mount}{filter}\n", words[random.usize(..6)]);
         }
     }
     for _ in 0..random.usize(..4) {
         let filter = filter(random, &["%c", "%u", "x%c"]);
         let mount = ["", "m/"][random.usize(..2)];
-        text += &format!("pattern {}{mount}{filter}\n", words[random.usize(..5)]);
+        text += &format!("pattern {}{mount}{filter}\n", words[random.usize(..6)]);
     }
     // Who sends what others are to get.
     text + "user admin\ntopic readwrite #\ntopic readwrite $x/#\n"
@@ -172,8 +172,8 @@ fn access_list(random: &mut fastrand::Rng) -> String {
 fn case(random: &mut fastrand::Rng) -> Case {
     let wish = ["pub", "deliver", "sub"][random.usize(..3)];
     Case {
-        user: [None, Some("bob"), Some("ann"), Some("carol")][random.usize(..4)],
-        id: ["dev1", "bob", "a/b", "x+", ""][random.usize(..5)],
+        user: [None, Some("bob"), Some("ann"), Some("bob"), Some("carol")][random.usize(..5)],
+        id: ["dev1", "dev1", "bob", "a/b", "x+", ""][random.usize(..6)],
         is_mounted: random.bool(),
         wish,
         topic: match wish {

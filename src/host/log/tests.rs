@@ -173,10 +173,7 @@ fn classes_have_their_names_and_topics() {
         assert_eq!(usize::from(class.byte()), index);
         assert_eq!(LogType::from_byte(class.byte()), class);
         assert_eq!(LogType::from_name(class.name()), Some(class));
-        let silent = matches!(
-            class,
-            LogType::Debug | LogType::Internal | LogType::Packets
-        );
+        let silent = matches!(class, LogType::Debug | LogType::Internal | LogType::Packets);
         assert_eq!(class.topic().is_none(), silent);
     }
     assert_eq!(LogType::from_name("all"), None);
