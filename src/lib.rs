@@ -95,8 +95,8 @@
 //!
 //! # Looking at it
 //!
-//! - [`cmd::check`] and [`cmd::explain`] read what a start reads, by the same functions, and ask the
-//!   same access list; a test holds their answers against running brokers.
+//! - [`cmd::check`] and [`cmd::explain`] read what a start reads, by the same functions, and ask
+//!   the same access list; a test holds their answers against running brokers.
 //! - [`host::tap`] stands behind the encryption of a link and follows the borders of packets:
 //!   [`wire::View`] shows them, [`host::capture`] keeps them for Wireshark. A link without a tap
 //!   pays one look at an empty pointer for each read and write.

