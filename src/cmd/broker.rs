@@ -11,6 +11,7 @@ mod listeners;
 pub(super) mod setup;
 
 use crate::auth::Passwords;
+use crate::broker::Settings;
 use crate::conf::{Config, Disk, Reload, persistence_folder};
 use crate::host::daemon::{self, Detached, Notifier, PidFile, Readiness, UserSettings};
 use crate::host::log::LogType;
@@ -299,18 +300,25 @@ fn pid_file(config: &Config) -> Result<Option<PidFile>, Failure> {
     created.transpose()
 }
 
-/// What a start would tell the broker, and the passwords of each listener; nothing is opened.
+/// What a start would tell the broker.
+pub(super) struct Rehearsal {
+    pub(super) settings: Settings,
+    /// The password file of each listener that has one.
+    pub(super) passwords: Vec<Option<Arc<Passwords>>>,
+}
+
+/// Reads what a start would read of passwords and rights; nothing is opened.
 ///
 /// # Errors
 /// What is wrong with a password or ACL file.
-#[allow(clippy::type_complexity)]
-pub(super) fn rehearse(
-    config: &Config,
-) -> Result<(crate::broker::Settings, Vec<Option<Arc<Passwords>>>), String> {
+pub(super) fn rehearse(config: &Config) -> Result<Rehearsal, String> {
     let mut access = setup::Access::default();
     access.read(&config.listeners, None)?;
     let setup = access.setup(config, &Listeners::rehearsed(config), Doors::default());
-    Ok((setup.settings, setup.passwords))
+    Ok(Rehearsal {
+        settings: setup.settings,
+        passwords: setup.passwords,
+    })
 }
 
 pub(super) fn folder_of(config: &Config) -> PathBuf {

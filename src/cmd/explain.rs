@@ -6,6 +6,7 @@
 
 mod judge;
 
+use super::broker::{Rehearsal, rehearse};
 use crate::auth::Passwords;
 use crate::broker::ListenerSettings;
 use crate::conf::{Bind, Config, Disk, Listener};
@@ -121,8 +122,10 @@ fn explain(question: &Question) -> Result<(Answer, String), Failure> {
     let config = Config::load(question.config_file.as_deref(), &[], &Disk)
         .map_err(|error| (MISUSED, error.to_string()))?;
     let number = choose(&config.listeners, question.listener.as_deref())?;
-    let (settings, passwords) =
-        super::broker::rehearse(&config).map_err(|what| (UNREADABLE, what))?;
+    let Rehearsal {
+        settings,
+        passwords,
+    } = rehearse(&config).map_err(|what| (UNREADABLE, what))?;
     let listener = &settings.listeners[number];
     let passwords = passwords.get(number).and_then(Option::as_deref);
     let client = Client {

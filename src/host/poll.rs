@@ -17,7 +17,7 @@ use super::link::{Life, Link};
 use super::memory;
 use super::ring::Rings;
 use super::signal::{Signal, Signals};
-use super::tap::{Taps, Wanted};
+use super::tap::{Taps, Viewers};
 use super::tls::{self, Acceptor};
 use crate::auth::Passwords;
 use crate::broker::{Broker, ConnId, Now, Settings};
@@ -46,7 +46,7 @@ pub struct Setup {
     /// What the connections of each encrypted listener begin with.
     pub acceptors: Vec<Option<Arc<Acceptor>>>,
     /// Who wants to see what goes over connections.
-    pub taps: Wanted,
+    pub taps: Viewers,
     /// `set_tcp_nodelay`.
     pub nodelay: bool,
     /// `persistence_sync`.

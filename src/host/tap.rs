@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a start or a reload wants to see of connections.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Viewers {
     /// Lines of the log (`log_type packets`).
     pub lines: bool,
     /// A file (`capture_file`).
@@ -48,10 +48,10 @@ const SECRET_MAX: usize = 256 * 1024;
 
 impl Taps {
     /// Does what a start or a reload asks for.
-    pub fn change(&mut self, wanted: Wanted) {
-        self.lines = wanted.lines;
-        self.listeners = wanted.listeners;
-        lock(&self.capture).change(wanted.capture);
+    pub fn change(&mut self, viewers: Viewers) {
+        self.lines = viewers.lines;
+        self.listeners = viewers.listeners;
+        lock(&self.capture).change(viewers.capture);
     }
 
     /// The tap for a new connection, if anybody looks.

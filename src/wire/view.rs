@@ -53,17 +53,16 @@ impl fmt::Display for View<'_> {
         if missing > 0 && packet_type != PacketType::Publish {
             return f.write_str(", too long to be shown");
         }
-        let shown = match packet_type {
+        match packet_type {
             PacketType::Connect => match Connect::decode(header.first, body) {
                 Ok(packet) => connect(f, &packet, body),
-                Err(error) => return malformed(f, error.malformed, self.open_bytes()),
+                Err(error) => malformed(f, error.malformed, self.open_bytes()),
             },
             _ => match Packet::decode(self.version, header, body, self.from_server) {
                 Ok(packet) => show(f, self.version, packet, missing),
-                Err(error) => return malformed(f, error, self.open_bytes()),
+                Err(error) => malformed(f, error, self.open_bytes()),
             },
-        };
-        shown
+        }
     }
 }
 

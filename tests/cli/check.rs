@@ -42,8 +42,8 @@ fn a_good_file_is_called_one() {
     let port = setup.dir.read("midge.conf");
     let port = port.split(' ').nth(1).unwrap();
     let line = format!(
-        "Listener 127.0.0.1:{port} (midge.conf:1): plain, anonymous refused, passwords 1 users \
-         from pw, rights from acl.\nno errors, no warnings: midge would start.\n"
+        "Listener 127.0.0.1:{port} (midge.conf:1): mqtt, plain, anonymous refused, passwords 1 \
+         user from pw, rights from acl.\nno errors, no warnings: midge would start.\n"
     );
     assert!(ended.out.ends_with(&line), "{ended:?}");
     assert!(

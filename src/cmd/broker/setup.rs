@@ -9,7 +9,7 @@ use crate::host::capture::Target;
 use crate::host::listen::{self, Address};
 use crate::host::log::{self as host_log, Facility, LogType, Syslog, Timestamp, Types};
 use crate::host::poll::{Doors, Setup};
-use crate::host::tap::Wanted;
+use crate::host::tap::Viewers;
 use crate::host::tls::Acceptor;
 use crate::host::{access, memory};
 use crate::wire::QoS;
@@ -103,7 +103,7 @@ impl Access {
             passwords,
             acceptors,
             doors,
-            taps: wanted(config, listeners),
+            taps: viewers(config, listeners),
             nodelay: config.set_tcp_nodelay,
             sync: config.persistence.persistence_sync,
         }
@@ -255,7 +255,10 @@ pub(in crate::cmd) fn describe(listener: &Listener, users: Option<usize>) -> Str
         "refused"
     };
     let users = match (users, &listener.security.password_file) {
-        (Some(users), Some(path)) => format!("{users} users from {}", path.display()),
+        (Some(users), Some(path)) => {
+            let noun = if users == 1 { "user" } else { "users" };
+            format!("{users} {noun} from {}", path.display())
+        }
         _ => "not checked".to_string(),
     };
     let rights = match &listener.security.acl_file {
@@ -263,7 +266,7 @@ pub(in crate::cmd) fn describe(listener: &Listener, users: Option<usize>) -> Str
         None => "everything".to_string(),
     };
     format!(
-        "Listener {} ({}): {}, anonymous {anonymous}, passwords {users}, rights {rights}.",
+        "Listener {} ({}): mqtt, {}, anonymous {anonymous}, passwords {users}, rights {rights}.",
         listener.bind,
         listener.origin,
         describe_tls(listener.tls.as_ref()),
@@ -280,14 +283,14 @@ fn describe_tls(tls: Option<&Tls>) -> &'static str {
 }
 
 /// Who wants to see what goes over connections; lines are asked for at the log's.
-fn wanted(config: &Config, listeners: &Listeners) -> Wanted {
+fn viewers(config: &Config, listeners: &Listeners) -> Viewers {
     let logging = &config.logging;
     let name = |listener: &Listener| match &listener.tls {
         None => listener.bind.to_string(),
         Some(_) => format!("{} (TLS)", listener.bind),
     };
     let all = listeners.all().iter();
-    Wanted {
+    Viewers {
         lines: logging.log_type.packets,
         capture: logging.capture_file.as_ref().map(|path| Target {
             path: path.clone(),

@@ -123,10 +123,13 @@ fn unreadable(
     findings.add(weight, place, directive, what, &mend);
 }
 
+/// The rights of everybody else in a file's mode.
+const OTHERS: u32 = 0o007;
+
 /// Hashes that everybody may read can be tried out at leisure.
 fn check_mode(listener: &Listener, path: &Path, findings: &mut Findings) {
     let mode = std::fs::metadata(path).map_or(0, |meta| meta.permissions().mode());
-    if mode & 0o007 == 0 {
+    if mode & OTHERS == 0 {
         return;
     }
     let place = listener.place_of("password_file");

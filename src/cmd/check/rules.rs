@@ -192,7 +192,7 @@ fn check_mount_points(path: &Path, listeners: &[&Listener], findings: &mut Findi
             let fixed = filter.split(['+', '#', '%']).next().unwrap_or_default();
             mount.starts_with(fixed) || fixed.starts_with(mount)
         };
-        if !mounts.iter().any(|mount| may_match(mount)) {
+        if !mounts.iter().any(may_match) {
             let mount = mounts.first().copied().unwrap_or_default();
             let what = format!(
                 "'{filter}' never matches: topics begin with mount_point '{mount}' on all \
