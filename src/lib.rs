@@ -96,6 +96,14 @@
 //! - Links know streams only; one kind of them is encrypted (rustls, in the loop's own thread). A
 //!   handshake costs a signature, so the loop looks at the clock behind each; a thread for them
 //!   would be another way round the order of a turn.
+//!
+//! # Looking at it
+//!
+//! - [`cmd::check`] and [`cmd::explain`] read what a start reads, by the same functions, and ask
+//!   the same access list; a test holds their answers against running brokers.
+//! - [`host::tap`] stands behind the encryption of a link and follows the borders of packets:
+//!   [`wire::View`] shows them, [`host::capture`] keeps them for Wireshark. A link without a tap
+//!   pays one look at an empty pointer for each read and write.
 #![forbid(unsafe_code)]
 
 pub mod auth;

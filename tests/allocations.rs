@@ -102,6 +102,7 @@ impl Running {
             settings,
             passwords: vec![None],
             acceptors: Vec::new(),
+            taps: Default::default(),
             doors: Doors {
                 opened: listening.into_iter().map(|l| (0, l)).collect(),
                 ..Doors::default()

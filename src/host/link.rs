@@ -13,6 +13,7 @@
 use super::listen::Stream;
 use super::poll::BUFFER_BYTES;
 use super::ring::{Held, Large, Rings};
+use super::tap::Tap;
 use crate::auth::Passwords;
 use crate::broker::{Broker, ConnId, Now, SPLICES_MAX};
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -32,6 +33,8 @@ pub struct Link {
     pub(super) is_broken: bool,
     /// The password file by which its client's password was right.
     pub(super) verified: Option<Arc<Passwords>>,
+    /// Who looks at what goes over it, if anybody does.
+    pub(super) tap: Option<Box<Tap>>,
     /// Its client waits to be let in.
     pub(super) is_signing_in: bool,
     /// The kernel takes no more from us until it says so.
@@ -90,6 +93,7 @@ impl Link {
             is_ending: false,
             is_broken: false,
             verified: None,
+            tap: None,
             is_signing_in: false,
             is_blocked: false,
             was_full: false,
@@ -228,6 +232,9 @@ impl Link {
                     // but not the end if it has come already.
                     self.may_have_more =
                         n == buffer.len() || self.is_ending || self.stream.has_ended();
+                    if let Some(tap) = &mut self.tap {
+                        tap.received(&buffer[..n]);
+                    }
                     return (n, None);
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -323,6 +330,9 @@ impl Link {
             };
             match written {
                 Ok(taken) => {
+                    if let Some(tap) = &mut self.tap {
+                        tap.sent(&shared[..taken]);
+                    }
                     broker.sent(conn, taken, now);
                     self.is_blocked = self.stream.has_output();
                     if taken < n {

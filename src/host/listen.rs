@@ -126,7 +126,7 @@ fn is_unsupported(error: &io::Error) -> bool {
     matches!(code, Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL))
 }
 
-fn resolve(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(super) fn resolve(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
     let Some(host) = host else {
         return Ok(vec![
             (Ipv4Addr::UNSPECIFIED, port).into(),
@@ -217,6 +217,16 @@ impl Stream {
             Stream::Unix(stream) => stream,
             Stream::Tls(stream) => stream.socket(),
         }
+    }
+
+    /// The addresses of client and broker; `None` for a unix socket.
+    pub fn ends(&mut self) -> Option<(SocketAddr, SocketAddr)> {
+        let socket = match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => stream.socket(),
+            Stream::Unix(_) => return None,
+        };
+        Some((socket.peer_addr().ok()?, socket.local_addr().ok()?))
     }
 
     /// The same connection, encrypted from its first byte on.

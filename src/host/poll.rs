@@ -17,6 +17,7 @@ use super::link::{Life, Link};
 use super::memory;
 use super::ring::Rings;
 use super::signal::{Signal, Signals};
+use super::tap::{Taps, Viewers};
 use super::tls::{self, Acceptor};
 use crate::auth::Passwords;
 use crate::broker::{Broker, ConnId, Now, Settings};
@@ -44,6 +45,8 @@ pub struct Setup {
     pub doors: Doors,
     /// What the connections of each encrypted listener begin with.
     pub acceptors: Vec<Option<Arc<Acceptor>>>,
+    /// Who wants to see what goes over connections.
+    pub taps: Viewers,
     /// `set_tcp_nodelay`.
     pub nodelay: bool,
     /// `persistence_sync`.
@@ -85,6 +88,7 @@ pub struct Loop {
     passwords: Vec<Option<Arc<Passwords>>>,
     acceptors: Vec<Option<Arc<Acceptor>>>,
     handshakes: Handshakes,
+    taps: Taps,
     nodelay: bool,
     /// When the memory of the process is to be read again.
     memory_due_ms: u64,
@@ -134,6 +138,7 @@ impl Loop {
             passwords: setup.passwords,
             acceptors: setup.acceptors,
             handshakes: Handshakes::default(),
+            taps: Taps::default(),
             nodelay: setup.nodelay,
             memory_due_ms: 0,
             broker: Broker::new(setup.settings, seed, Keeping::default().now()),
@@ -144,6 +149,7 @@ impl Loop {
             registry.register(signals, SIGNALS, Interest::READABLE)?;
         }
         this.accepting.change(registry, setup.doors)?;
+        this.taps.change(setup.taps);
         Ok(this)
     }
 
@@ -442,6 +448,7 @@ impl Loop {
                         self.passwords = setup.passwords;
                         self.acceptors = setup.acceptors;
                         self.nodelay = setup.nodelay;
+                        self.taps.change(setup.taps);
                         self.set_sync(setup.sync);
                         self.rings.set_limit(setup.settings.memory_limit);
                         self.broker.reload(setup.settings, now);

@@ -148,6 +148,7 @@ impl Loop {
         if let Some(Some(acceptor)) = acceptor {
             stream = stream.encrypt(acceptor)?;
         }
+        let tap = self.taps.tap(&mut stream, peer.listener, &peer.address);
         let Some(conn) = self.broker.accept(peer, now) else {
             return Ok(());
         };
@@ -157,7 +158,9 @@ impl Loop {
         self.by_conn[conn.index()] = key;
         // Its first event comes at once: it can be written to, and read if something is there.
         let is_encrypted = stream.is_encrypted();
-        self.links.insert(Link::new(stream, conn));
+        let mut link = Link::new(stream, conn);
+        link.tap = tap.map(Box::new);
+        self.links.insert(link);
         if is_encrypted {
             self.begin_handshake(key, conn, now);
         }
