@@ -313,7 +313,8 @@ impl Link {
                 return;
             }
             let room = (self.write_max as usize).min(shared.len());
-            let n = match self.stream.takes_pieces() {
+            // Who looks on sees one run of bytes.
+            let n = match self.stream.takes_pieces() && self.tap.is_none() {
                 true => broker.transmit_pieces(conn, &mut shared[..room], now),
                 false => broker.transmit(conn, &mut shared[..room], now),
             };
