@@ -11,9 +11,10 @@ mod setup;
 
 use crate::conf::{Config, Disk, Reload, persistence_folder};
 use crate::host::daemon::{self, Detached, Notifier, PidFile, Readiness, UserSettings};
+use crate::host::listen::Passed;
 use crate::host::poll::{Loop, Owner, Setup};
 use crate::host::signal::Signals;
-use crate::host::{daemon::Identity, log as host_log};
+use crate::host::{clock, daemon::Identity, log as host_log};
 use getopts::{Options, ParsingStyle};
 use listeners::Listeners;
 use std::io::{self, Write};
@@ -163,6 +164,7 @@ fn serve(
     config: Config,
     readiness: Option<Readiness>,
 ) -> Result<u8, Failure> {
+    let mut passed = Passed::from_env();
     // From here on a signal finds us, even before the loop looks at it.
     let signals = Signals::new().map_err(|e| failed(FAILED, format!("signals: {e}")))?;
     daemon::tighten_umask();
@@ -176,7 +178,7 @@ fn serve(
     checked.map_err(|what| failed(FAILED, what))?;
     let version = env!("CARGO_PKG_VERSION");
     let (listeners, doors) = Listeners::default()
-        .change(&config)
+        .change(&config, &mut passed)
         .map_err(|what| failed(FAILED, what))?;
     let setup = access.setup(&config, &listeners, doors);
     let pid_file = match &config.pid_file {
@@ -201,7 +203,8 @@ fn serve(
     config.messages.iter().for_each(crate::conf::Message::log);
     access.log_problems();
     log::info!("Running as {identity}.");
-    listeners::announce(&setup.doors.opened);
+    passed.settle();
+    listeners::announce(&setup.doors);
     setup::describe_listeners(&listeners, &setup);
     let seed = getrandom::u64().map_err(|e| failed(FAILED, format!("no random numbers: {e}")))?;
     let mut event_loop = Loop::new(setup, Some(signals), seed)
@@ -289,7 +292,7 @@ impl Process {
         let mut access = setup::Access::default();
         access.read(&config.listeners, Some(&self.access))?;
         access.read_certificates(&config.listeners, Some(&self.access))?;
-        let (listeners, doors) = self.listeners.change(&config)?;
+        let (listeners, doors) = self.listeners.change(&config, &mut Passed::default())?;
         let setup = access.setup(&config, &listeners, doors);
         config.messages.iter().for_each(crate::conf::Message::log);
         if !restart.is_empty() {
@@ -304,7 +307,7 @@ impl Process {
             quiet,
         ));
         access.log_problems();
-        listeners::announce(&setup.doors.opened);
+        listeners::announce(&setup.doors);
         if listeners.all().len() > self.listeners.all().len() {
             setup::describe_listeners(&listeners, &setup);
         }
@@ -346,8 +349,6 @@ impl Owner for Process {
     }
 
     fn alive(&mut self) -> Option<u64> {
-        let interval_ms = self.notifier.watchdog_interval_ms()?;
-        self.notifier.alive();
-        Some(interval_ms)
+        self.notifier.alive(clock::now().0)
     }
 }

@@ -253,7 +253,7 @@ pub(super) fn describe_listeners(listeners: &Listeners, setup: &Setup) {
             None => "everything".to_string(),
         };
         log::info!(
-            "Listener {} ({}): {}, anonymous {anonymous}, passwords {users}, rights {rights}.",
+            "Listener {} ({}): mqtt, {}, anonymous {anonymous}, passwords {users}, rights {rights}.",
             listener.bind,
             listener.origin,
             describe_tls(listener.tls.as_ref()),
@@ -302,7 +302,7 @@ pub(super) fn log_settings(
         topic: logging.log_dest.topic,
         syslog,
         file: logging.log_dest.file.clone(),
-        file_bytes_max: 0,
+        file_bytes_max: logging.log_file_max_size,
         timestamp,
     }
 }
