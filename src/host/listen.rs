@@ -194,8 +194,7 @@ pub fn is_present(address: SocketAddr) -> bool {
 
 /// The number that the kernel gave a network interface; another one when it was made anew.
 pub fn interface_number(name: &str) -> Option<u32> {
-    let text = std::fs::read_to_string(format!("/sys/class/net/{name}/ifindex")).ok()?;
-    text.trim().parse().ok()
+    nix::net::if_::if_nametoindex(name).ok()
 }
 
 fn is_absent(error: &io::Error) -> bool {

@@ -69,6 +69,30 @@ scripts() {
     done
 }
 
+# What the script of OpenWrt asks procd for, which is not here: its functions are written down.
+openwrt() {
+    local asked wanted
+    sed "s|/etc/midge/midge.conf|$work/test.conf|" $from/openwrt/midge.init >"$work/midge.init"
+    wanted="procd_open_instance
+procd_set_param command /usr/bin/midge -c $work/test.conf
+procd_set_param file $work/test.conf
+procd_set_param respawn 3600 5 0
+procd_set_param limits nofile=8192 8192
+procd_set_param term_timeout 30
+procd_set_param stderr 1
+procd_close_instance
+procd_send_signal midge * HUP"
+    # shellcheck disable=SC2016 # the other shell is to expand it
+    asked=$(sh -c '
+        for name in procd_open_instance procd_set_param procd_close_instance procd_send_signal; do
+            eval "$name() { echo $name \"\$@\"; }"
+        done
+        . "$1"
+        start_service && reload_service' - "$work/midge.init")
+    [ "$asked" = "$wanted" ] || fail "midge.init asks procd for: $asked"
+    say "the script for OpenWrt asks procd for what it should"
+}
+
 # Any output of verify is a fault: an unknown key alone does not make it fail.
 unit() {
     if ! need systemd-analyze systemd; then
@@ -157,6 +181,7 @@ inside() {
 }
 
 scripts
+openwrt
 unit
 packages
 if [ "$(id -u)" != 0 ]; then
