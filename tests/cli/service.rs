@@ -91,8 +91,7 @@ fn a_passed_unix_socket_stays_the_managers() {
     if peer_broker(WHY) {
         return;
     }
-    let mut setup =
-        Setup::new(Kind::Midge).conf("listener 0 {dir}/socket\nallow_anonymous true\n");
+    let mut setup = Setup::new(Kind::Midge).conf("listener 0 {dir}/socket\nallow_anonymous true\n");
     let path = setup.dir.file("socket");
     let socket = UnixListener::bind(&path).unwrap();
     let mut early = UnixStream::connect(&path).unwrap();
@@ -163,7 +162,10 @@ fn the_service_manager_hears_how_it_goes() {
     broker.signal(Signal::SIGHUP);
     let reloading = next().0;
     let since = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=");
-    assert!(since.is_some_and(|us| us.parse::<u64>().is_ok()), "{reloading}");
+    assert!(
+        since.is_some_and(|us| us.parse::<u64>().is_ok()),
+        "{reloading}"
+    );
     assert_eq!(next().0, "READY=1");
     broker.signal(Signal::SIGTERM);
     assert_eq!(next().0, "STOPPING=1");

@@ -33,7 +33,9 @@ fn is_served(at: &Process, host: &str, setup: &mut Setup) -> bool {
     let program = Clients::Midge.command("pub");
     let program = program.get_program().to_str().unwrap().to_string();
     let port = setup.port("port").to_string();
-    let words = ["pub", "-h", host, "-p", &port, "-t", "t", "-m", "x", "-q", "1"];
+    let words = [
+        "pub", "-h", host, "-p", &port, "-t", "t", "-m", "x", "-q", "1",
+    ];
     let words: Vec<&str> = std::iter::once(program.as_str()).chain(words).collect();
     Process::run(&mut net::beside(at.pid(), &words)).code == 0
 }
@@ -58,7 +60,11 @@ fn an_address_that_comes_later_is_served() {
     net::act(broker.pid(), "ip addr add 192.0.2.7/32 dev lo");
     assert!(is_served(&broker, "192.0.2.7", &mut setup));
     let ended = broker.stop(Signal::SIGTERM).ok();
-    assert_eq!(ended.err.matches("no interface has").count(), 1, "{ended:?}");
+    assert_eq!(
+        ended.err.matches("no interface has").count(),
+        1,
+        "{ended:?}"
+    );
 }
 
 /// An interface that is not there yet: the same; and one that is made anew is another one to the
@@ -169,7 +175,7 @@ fn each_listener_has_a_plain_line() {
     broker.logs(&format!("Listener 127.0.0.1:{second} ("));
     let passwd = broker.dir().at("passwd");
     broker.logs(&format!(
-        "mqtt, plain, anonymous refused, passwords 1 users from {passwd}, rights everything."
+        "mqtt, plain, anonymous refused, passwords 1 user from {passwd}, rights everything."
     ));
     let local = Setup::new(Kind::Midge).start();
     local.logs("Only clients on this machine can connect.");
@@ -248,7 +254,9 @@ fn a_read_only_system_is_enough() {
     let mut start = unshared(&script);
     start.arg(command.get_program()).args(command.get_args());
     let broker = Process::spawn(&mut start);
-    wait::until_true("it runs", || setup.dir.read_if("log/log").contains(" running"));
+    wait::until_true("it runs", || {
+        setup.dir.read_if("log/log").contains(" running")
+    });
     let mut raw = Raw::tcp("127.0.0.1", setup.port("port"));
     raw.send(&Connect::new("x").keep_session().bytes());
     assert_eq!(raw.receive(), [0x20, 2, 0, 0]);
@@ -273,12 +281,15 @@ fn the_file_limit_is_raised() {
     let broker = Process::spawn(&mut limited);
     broker.err_has(" running");
     let limits = fs::read_to_string(format!("/proc/{}/limits", broker.pid())).unwrap();
-    let line = limits.lines().find(|l| l.starts_with("Max open files")).unwrap();
+    let line = limits
+        .lines()
+        .find(|l| l.starts_with("Max open files"))
+        .unwrap();
     let numbers: Vec<&str> = line.split_whitespace().skip(3).take(2).collect();
     assert_eq!(numbers, ["2000", "2000"]);
 }
 
-/// `log_file_max_size`: the file that is full becomes `.1`, no line is lost, and a reload changes it.
+/// `log_file_max_size`: the full file becomes `.1`, no line is lost, and a reload changes it.
 #[test]
 fn the_log_file_is_bounded() {
     if peer_broker("log_file_max_size is ours") {

@@ -93,6 +93,28 @@ procd_send_signal midge * HUP"
     say "the script for OpenWrt asks procd for what it should"
 }
 
+# make install: into an image, for another prefix, over a configuration that is its owner's already.
+installs() {
+    local image=$work/image
+    rm -rf "$image"
+    make -s install DESTDIR="$image" PREFIX=/usr/local || fail "make install"
+    [ ! -e "$image/usr/local/bin/mosquitto_pub" ] || fail "make install makes links unasked"
+    grep -q '^ExecStart=/usr/local/bin/midge -c' "$image"/usr/local/lib/systemd/system/*.service ||
+        fail "make install: the unit names another program"
+    grep -q '^DAEMON=/usr/local/bin/midge$' "$image/etc/init.d/midge" ||
+        fail "make install: the init script names another program"
+    echo '# mine' >>"$image/etc/midge/midge.conf"
+    make -s install DESTDIR="$image" PREFIX=/usr/local LINKS=1 >/dev/null || fail "make install"
+    tail -n 1 "$image/etc/midge/midge.conf" | grep -q '^# mine$' ||
+        fail "make install writes over a configuration"
+    local name
+    for name in mosquitto_pub mosquitto_sub mosquitto_rr mosquitto_passwd mosquitto; do
+        [ "$(readlink "$image/usr/local/bin/$name")" = midge ] || fail "make install: no $name"
+    done
+    "$image/usr/local/bin/mosquitto_pub" --version >/dev/null || fail "mosquitto_pub by its link"
+    say "make install does what it should"
+}
+
 # Any output of verify is a fault: an unknown key alone does not make it fail.
 unit() {
     if ! need systemd-analyze systemd; then
@@ -182,6 +204,7 @@ inside() {
 
 scripts
 openwrt
+installs
 unit
 packages
 if [ "$(id -u)" != 0 ]; then

@@ -245,7 +245,10 @@ pub(super) fn describe_listeners(listeners: &Listeners, setup: &Setup) {
             "refused"
         };
         let users = match (passwords, &listener.security.password_file) {
-            (Some(table), Some(path)) => format!("{} users from {}", table.users(), path.display()),
+            (Some(table), Some(path)) => {
+                let noun = if table.users() == 1 { "user" } else { "users" };
+                format!("{} {noun} from {}", table.users(), path.display())
+            }
             _ => "not checked".to_string(),
         };
         let rights = match &listener.security.acl_file {
@@ -253,7 +256,8 @@ pub(super) fn describe_listeners(listeners: &Listeners, setup: &Setup) {
             None => "everything".to_string(),
         };
         log::info!(
-            "Listener {} ({}): mqtt, {}, anonymous {anonymous}, passwords {users}, rights {rights}.",
+            "Listener {} ({}): mqtt, {}, anonymous {anonymous}, passwords {users}, \
+             rights {rights}.",
             listener.bind,
             listener.origin,
             describe_tls(listener.tls.as_ref()),

@@ -131,8 +131,7 @@ impl Accepting {
 
 impl Loop {
     pub(super) fn accept_all(&mut self, now: Now) {
-        self.accepting
-            .take_late(self.poll.registry(), &self.waker);
+        self.accepting.take_late(self.poll.registry(), &self.waker);
         let until = self.accepting.paused_until;
         if until.is_some_and(|until| until > now.mono_ms) {
             return;

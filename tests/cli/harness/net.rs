@@ -15,7 +15,11 @@ pub fn ready() -> bool {
     static READY: OnceLock<bool> = OnceLock::new();
     let is_ready = *READY.get_or_init(|| {
         let mut command = unshare();
-        command.args(["sh", "-c", "ip link set lo up && ip addr add 192.0.2.1/32 dev lo"]);
+        command.args([
+            "sh",
+            "-c",
+            "ip link set lo up && ip addr add 192.0.2.1/32 dev lo",
+        ]);
         command.status().is_ok_and(|status| status.success())
     });
     !tools::excused(!is_ready, "needs ip and unshare, and the right to use them")
