@@ -3,13 +3,17 @@
 CARGO ?= cargo
 PORT ?= 1883
 
-.PHONY: help run build check test sim bench bench-micro check-perf clean
+.PHONY: help run build install deb check test test-packages sim bench bench-micro check-perf clean
 
 help:
 	@echo 'make run     build the release and start the broker on localhost, port $(PORT)'
 	@echo 'make build   build the release: target/release/midge'
+	@echo 'make install the release, its configuration and service files; PREFIX=, DESTDIR=, LINKS=1'
+	@echo 'make deb     Debian packages in target/deb/; ARCH=amd64, arm64, armhf or armel'
 	@echo 'make check   formatting, clippy, the tidy and README tests: quick, before every commit'
 	@echo 'make test    everything: brings what the tests need (see tests/setup.sh), then cargo test'
+	@echo 'make test-packages'
+	@echo '             init script, unit and packages in a Debian of their own (as root)'
 	@echo 'make sim     crashes of a simulated disk, as long as SECONDS= says; SEED= runs one world again'
 	@echo 'make bench   Midge beside mosquitto, as a table; SCENARIO=, BROKERS=, RUNS=, FULL=1'
 	@echo '             pick what runs, HELP=1 lists what there is'
@@ -31,6 +35,14 @@ run: build
 	@echo
 	@target/release/midge -p $(PORT)
 
+# After `make build`, which need not be root's: what there is is installed.
+install:
+	@DESTDIR='$(DESTDIR)' PREFIX='$(or $(PREFIX),/usr/local)' LINKS='$(LINKS)' BINARY='$(BINARY)' \
+		sh cross/packaging/install.sh
+
+deb:
+	@bash cross/packaging/deb.sh $(or $(ARCH),amd64)
+
 check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -41,6 +53,9 @@ check:
 test:
 	@bash tests/setup.sh
 	$(CARGO) test --locked
+
+test-packages: build
+	@bash tests/packages/run.sh
 
 # Each run begins where chance wants it; a failure names its seed.
 sim: SECONDS ?= 600

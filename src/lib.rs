@@ -51,8 +51,8 @@
 //!    bytes taken is remembered; it is encoded again for the rest.
 //!
 //! Ordinary packets come in long runs, and take a short way through steps 2 to 5 that looks at what
-//! holds for all of a run once (`broker::run`, `broker::run_out`); what is out of the ordinary takes
-//! the long one, and either leads to the same.
+//! holds for all of a run once (`broker::run`, `broker::run_out`); what is out of the ordinary
+//! takes the long one, and either leads to the same.
 //!
 //! No step calls back into an earlier one; a client that publishes to itself is no special case.
 //!
@@ -70,6 +70,8 @@
 //!   when it came, the timer looks at that when it rings.
 //! - Passwords are hashed on a thread of their own, with a bounded number under way.
 //! - `-d` starts the program again instead of forking, and its exit code is that of the start.
+//! - A listener whose address, interface or name is not there yet is no failed start: a thread that
+//!   lives while something is missing looks once a second (`host::poll`, `late`).
 //!
 //! # What must survive
 //!

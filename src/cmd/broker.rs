@@ -14,10 +14,11 @@ use crate::auth::Passwords;
 use crate::broker::Settings;
 use crate::conf::{Config, Disk, Reload, persistence_folder};
 use crate::host::daemon::{self, Detached, Notifier, PidFile, Readiness, UserSettings};
+use crate::host::listen::Passed;
 use crate::host::log::LogType;
 use crate::host::poll::{Doors, Loop, Owner, Setup};
 use crate::host::signal::Signals;
-use crate::host::{daemon::Identity, log as host_log};
+use crate::host::{clock, daemon::Identity, log as host_log};
 use getopts::{Matches, Options, ParsingStyle};
 use listeners::Listeners;
 use std::io::{self, Write};
@@ -227,6 +228,7 @@ fn serve(
     opened: Option<(Listeners, Doors)>,
     readiness: Option<Readiness>,
 ) -> Result<u8, Failure> {
+    let mut passed = Passed::from_env();
     // From here on a signal finds us, even before the loop looks at it.
     let signals = Signals::new().map_err(|e| failed(FAILED, format!("signals: {e}")))?;
     daemon::tighten_umask();
@@ -241,7 +243,9 @@ fn serve(
     let version = env!("CARGO_PKG_VERSION");
     let (listeners, doors) = match opened {
         Some(opened) => opened,
-        None => (Listeners::default().change(&config)).map_err(|what| failed(FAILED, what))?,
+        None => Listeners::default()
+            .change(&config, &mut passed)
+            .map_err(|what| failed(FAILED, what))?,
     };
     let setup = access.setup(&config, &listeners, doors);
     let pid_file = pid_file(&config)?;
@@ -258,7 +262,8 @@ fn serve(
     config.messages.iter().for_each(crate::conf::Message::log);
     access.log_problems();
     log::info!("Running as {identity}.");
-    listeners::announce(&setup.doors.opened);
+    passed.settle();
+    listeners::announce(&setup.doors);
     setup::describe_listeners(&listeners, &setup);
     let seed = getrandom::u64().map_err(|e| failed(FAILED, format!("no random numbers: {e}")))?;
     let mut event_loop = Loop::new(setup, Some(signals), seed)
@@ -386,7 +391,7 @@ impl Process {
         let mut access = setup::Access::default();
         access.read(&config.listeners, Some(&self.access))?;
         access.read_certificates(&config.listeners, Some(&self.access))?;
-        let (listeners, doors) = self.listeners.change(&config)?;
+        let (listeners, doors) = self.listeners.change(&config, &mut Passed::default())?;
         let setup = access.setup(&config, &listeners, doors);
         config.messages.iter().for_each(crate::conf::Message::log);
         if !restart.is_empty() {
@@ -399,7 +404,7 @@ impl Process {
             &self.flags,
         ));
         access.log_problems();
-        listeners::announce(&setup.doors.opened);
+        listeners::announce(&setup.doors);
         if listeners.all().len() > self.listeners.all().len() {
             setup::describe_listeners(&listeners, &setup);
         }
@@ -441,11 +446,8 @@ impl Owner for Process {
     }
 
     fn alive(&mut self) -> Option<u64> {
+        let watchdog_ms = self.notifier.alive(clock::now().0);
         let watched_ms = self.watch.interval_ms();
-        let Some(interval_ms) = self.notifier.watchdog_interval_ms() else {
-            return watched_ms;
-        };
-        self.notifier.alive();
-        Some(interval_ms.min(watched_ms.unwrap_or(interval_ms)))
+        [watchdog_ms, watched_ms].into_iter().flatten().min()
     }
 }

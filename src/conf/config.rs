@@ -162,6 +162,8 @@ pub struct Logging {
     pub log_type: LogType,
     /// Syslog's facility local0 to local7; daemon when `None`.
     pub log_facility: Option<u8>,
+    /// Begin a new log file beyond so many bytes; 0 sets no limit.
+    pub log_file_max_size: u64,
     /// Begin lines with the time.
     pub log_timestamp: bool,
     /// The time's format for strftime; seconds since 1970 when `None`.

@@ -141,6 +141,7 @@ fn logging(view: &View<'_>, messages: &mut Vec<Message>) -> Logging {
         log_dest: log_dest(view, messages),
         log_type: log_type(&view.list("log_type")),
         log_facility: optional(view, "log_facility"),
+        log_file_max_size: view.int("log_file_max_size"),
         log_timestamp: view.bool("log_timestamp"),
         log_timestamp_format: view.text("log_timestamp_format"),
         capture_file: path(view, "capture_file"),

@@ -9,6 +9,7 @@ mod accept;
 mod checks;
 mod handshakes;
 mod journal;
+mod late;
 mod starved;
 mod turns;
 
@@ -27,6 +28,7 @@ pub use accept::Doors;
 use checks::Checks;
 use handshakes::Handshakes;
 use journal::Keeping;
+pub use late::{Awaited, Wanted};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use starved::Starved;
@@ -148,7 +150,7 @@ impl Loop {
         if let Some(signals) = &mut this.signals {
             registry.register(signals, SIGNALS, Interest::READABLE)?;
         }
-        this.accepting.change(registry, setup.doors)?;
+        this.accepting.change(registry, &this.waker, setup.doors)?;
         this.taps.change(setup.taps);
         Ok(this)
     }
@@ -442,7 +444,8 @@ impl Loop {
                 Signal::Reload => {
                     if let Some(setup) = owner.reload() {
                         let registry = self.poll.registry();
-                        if let Err(error) = self.accepting.change(registry, setup.doors) {
+                        let changed = self.accepting.change(registry, &self.waker, setup.doors);
+                        if let Err(error) = changed {
                             log::error!("Error: a listener cannot be served: {error}");
                         }
                         self.passwords = setup.passwords;

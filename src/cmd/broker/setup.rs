@@ -330,7 +330,7 @@ pub(super) fn log_settings(logging: &Logging, program: &str, flags: &Flags) -> h
         topic: logging.log_dest.topic,
         syslog,
         file: logging.log_dest.file.clone(),
-        file_bytes_max: 0,
+        file_bytes_max: logging.log_file_max_size,
         timestamp,
     }
 }

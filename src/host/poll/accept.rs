@@ -3,13 +3,15 @@
 //! A turn accepts so many connections from each and no more; what is left waits in the kernel.
 //! Without descriptors accepting pauses: the sockets stay registered and nobody is refused.
 
+use super::late::{Awaited, Late, Wanted};
 use super::{FIRST_LINK, FIRST_LISTENING, Loop};
 use crate::broker::{Now, Peer};
 use crate::host::link::Link;
-use crate::host::listen::{Address, Listening, Stream};
-use mio::{Interest, Registry, Token};
+use crate::host::listen::{Address, Listening, Passed, Stream};
+use mio::{Interest, Registry, Token, Waker};
 use slab::Slab;
 use std::io;
+use std::sync::Arc;
 
 /// Connections that one listening socket gives us in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -28,6 +30,10 @@ pub struct Doors {
     pub closed: Vec<u16>,
     /// What cannot be opened before those are closed.
     pub moved: Vec<(u16, Address)>,
+    /// What cannot be opened yet, and is served as soon as it can.
+    pub awaited: Vec<Awaited>,
+    /// Why, for the log.
+    pub troubles: Vec<String>,
 }
 
 /// The listening sockets that are served.
@@ -39,6 +45,7 @@ pub(super) struct Accepting {
     pub(super) paused_until: Option<u64>,
     /// When it may be told again that there are no descriptors.
     quiet_until: u64,
+    late: Late,
 }
 
 impl Accepting {
@@ -55,29 +62,62 @@ impl Accepting {
     /// Does what a start or a reload asks for.
     ///
     /// Fails if a socket cannot be watched; that it cannot be opened is told to the log only.
-    pub(super) fn change(&mut self, registry: &Registry, doors: Doors) -> io::Result<()> {
-        self.sockets.retain(|_, (listener, socket)| {
-            let is_closed = doors.closed.contains(listener);
+    pub(super) fn change(
+        &mut self,
+        registry: &Registry,
+        waker: &Arc<Waker>,
+        doors: Doors,
+    ) -> io::Result<()> {
+        for &listener in &doors.closed {
+            self.close(registry, listener);
+        }
+        for (listener, socket) in doors.opened {
+            self.add(registry, listener, socket)?;
+        }
+        let mut awaited = doors.awaited;
+        for (listener, address) in doors.moved {
+            match address.open(&mut Passed::default()) {
+                Ok(opened) => {
+                    for socket in opened.sockets {
+                        log::info!("{}", socket.announcement());
+                        self.add(registry, listener, socket)?;
+                    }
+                }
+                Err(error) => {
+                    log::error!("Error: a listener could not be moved yet: {error}");
+                    awaited.push(Awaited {
+                        listener,
+                        name: error.to_string(),
+                        wanted: Wanted::Sockets(address),
+                    });
+                }
+            }
+        }
+        self.late.change(&doors.closed, awaited, waker)
+    }
+
+    /// Serves what has come by now.
+    fn take_late(&mut self, registry: &Registry, waker: &Arc<Waker>) {
+        while let Some(found) = self.late.poll(waker) {
+            if found.replaces {
+                self.close(registry, found.listener);
+            }
+            for socket in found.sockets {
+                if let Err(error) = self.add(registry, found.listener, socket) {
+                    log::error!("Error: a listener cannot be served: {error}");
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, registry: &Registry, listener: u16) {
+        self.sockets.retain(|_, (of, socket)| {
+            let is_closed = *of == listener;
             if is_closed {
                 let _ = registry.deregister(socket.source());
             }
             !is_closed
         });
-        for (listener, socket) in doors.opened {
-            self.add(registry, listener, socket)?;
-        }
-        for (listener, address) in doors.moved {
-            match address.open() {
-                Ok(sockets) => {
-                    for socket in sockets {
-                        log::info!("{}", socket.announcement());
-                        self.add(registry, listener, socket)?;
-                    }
-                }
-                Err(error) => log::error!("Error: a listener could not be moved: {error}"),
-            }
-        }
-        Ok(())
     }
 
     fn add(&mut self, registry: &Registry, listener: u16, mut socket: Listening) -> io::Result<()> {
@@ -91,6 +131,7 @@ impl Accepting {
 
 impl Loop {
     pub(super) fn accept_all(&mut self, now: Now) {
+        self.accepting.take_late(self.poll.registry(), &self.waker);
         let until = self.accepting.paused_until;
         if until.is_some_and(|until| until > now.mono_ms) {
             return;
