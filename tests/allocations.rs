@@ -7,6 +7,7 @@
 use midge::broker::{ListenerSettings, Settings};
 use midge::host::listen::{Address, Bind, Listening, Passed};
 use midge::host::poll::{Doors, Loop, Owner, Setup};
+use midge::host::tls::Acceptor;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -59,6 +60,9 @@ struct Nobody;
 
 impl Owner for Nobody {
     fn reload(&mut self) -> Option<Setup> {
+        None
+    }
+    fn renew(&mut self) -> Option<Vec<Option<Arc<Acceptor>>>> {
         None
     }
     fn reopen_logs(&mut self) {}

@@ -20,13 +20,16 @@ mod connect;
 mod connection;
 mod encode;
 mod fetch;
+mod fight;
 mod fill;
 mod full;
 mod import;
 mod jobs;
 mod journal;
 mod ledger;
+mod limits;
 mod load;
+mod pace;
 mod publish;
 mod qos;
 mod rebuild;
@@ -97,6 +100,7 @@ pub struct Broker {
     timers: timer::Timers,
     jobs: jobs::Jobs,
     ledger: ledger::Ledger,
+    fights: fight::Fights,
     outputs: Outputs,
     transit: transmit::Transit,
     journal: journal::Journal,
@@ -140,6 +144,7 @@ impl Broker {
             timers: timer::Timers::default(),
             jobs: jobs::Jobs::default(),
             ledger: ledger::Ledger::default(),
+            fights: fight::Fights::default(),
             outputs: Outputs::default(),
             transit: transmit::Transit::default(),
             journal: journal::Journal::default(),

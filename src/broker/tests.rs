@@ -7,10 +7,12 @@ mod cleaning;
 mod delivery;
 mod disk;
 mod ends;
+mod fight;
 mod full;
 mod kept;
 mod ledger;
 mod limits;
+mod pace;
 mod slices;
 mod storm;
 

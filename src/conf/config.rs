@@ -40,6 +40,8 @@ pub struct Config {
     pub retain_available: bool,
     /// Minutes between two searches for expired retained messages.
     pub retain_expiry_interval: Option<u32>,
+    /// Let the kernel keep the broker from writing and starting what it need not.
+    pub sandbox: bool,
     /// TCP_NODELAY on client sockets.
     pub set_tcp_nodelay: bool,
     /// Seconds between two refreshments of `$SYS`; `None` turns it off.
@@ -96,6 +98,8 @@ pub struct Limits {
     pub max_topic_levels: u16,
     /// User Properties of one message.
     pub max_user_properties: u16,
+    /// Bytes a second in which an unfinished packet must go on.
+    pub min_packet_rate: u32,
     /// Bytes of state that clients make the broker keep; `None` when not configured.
     pub memory_limit: Option<u64>,
     /// Bytes of payload; a larger message is acknowledged and dropped.

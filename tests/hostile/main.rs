@@ -11,14 +11,18 @@ mod descriptors;
 #[path = "../cli/harness/dir.rs"]
 mod dir;
 mod ends;
+mod fights;
 mod floods;
 #[allow(dead_code)] // tests/tls uses the rest
 mod harness;
 mod listeners;
+mod pair;
 mod passwords;
 #[allow(dead_code)]
 #[path = "../cli/harness/port.rs"]
 mod port;
+mod proof;
+mod sandbox;
 mod signals;
 #[path = "../cli/wait.rs"]
 mod wait;
