@@ -3,7 +3,7 @@
 CARGO ?= cargo
 PORT ?= 1883
 
-.PHONY: help run build check test sim bench bench-micro check-perf clean
+.PHONY: help run build check test sim fuzz bench bench-micro check-perf clean
 
 help:
 	@echo 'make run     build the release and start the broker on localhost, port $(PORT)'
@@ -11,6 +11,7 @@ help:
 	@echo 'make check   formatting, clippy, the tidy and README tests: quick, before every commit'
 	@echo 'make test    everything: brings what the tests need (see tests/setup.sh), then cargo test'
 	@echo 'make sim     crashes of a simulated disk, as long as SECONDS= says; SEED= runs one world again'
+	@echo 'make fuzz    hostile bytes for every parser, SECONDS= each; TARGET= picks one'
 	@echo 'make bench   Midge beside mosquitto, as a table; SCENARIO=, BROKERS=, RUNS=, FULL=1'
 	@echo '             pick what runs, HELP=1 lists what there is'
 	@echo 'make bench-micro'
@@ -45,6 +46,11 @@ sim: SECONDS ?= 600
 sim:
 	SIM_SECONDS='$(SECONDS)' SIM_SEED='$(SEED)' SIM_FIRST="$${RANDOM_FIRST:-$$(date +%s)}" \
 		$(CARGO) test --locked --release --test sim -- --nocapture what_was_acknowledged
+
+# A crate of its own as well; its targets' bodies are part of `make test`.
+fuzz: SECONDS ?= 60
+fuzz:
+	@CARGO='$(CARGO)' bash tests/fuzz/run.sh '$(SECONDS)' '$(TARGET)'
 
 # The bench is a crate of its own, with the brokers' files below target/bench/data.
 bench: build
