@@ -43,44 +43,79 @@ impl Heard {
     }
 }
 
-/// A connection for each of the streams, all at the same time; none of them says more than that.
-pub fn talk(broker: &Broker, version: Version, streams: &[Vec<u8>]) -> Vec<Heard> {
+/// What one connection says, and what it waits for then.
+pub struct Said {
+    pub bytes: Vec<u8>,
+    pub until: Until,
+}
+
+/// When a connection has heard enough. It also has when the broker closes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Until {
+    /// So many PINGREQs are answered.
+    Answered(usize),
+    /// Only then.
+    Closed,
+    /// At once: the stream ends here.
+    Said,
+}
+
+/// A connection for each of the streams, all at the same time.
+pub fn talk(broker: &Broker, version: Version, streams: &[Said]) -> Vec<Heard> {
     let open: Vec<TcpStream> = (streams.iter())
-        .map(|bytes| {
+        .map(|said| {
             let mut socket = TcpStream::connect(("127.0.0.1", broker.port())).unwrap();
             socket.set_read_timeout(Some(LIMIT)).unwrap();
             socket.set_write_timeout(Some(LIMIT)).unwrap();
             // The broker may have closed already: that shows when it is listened to.
-            let _ = socket.write_all(bytes);
-            let _ = socket.shutdown(Shutdown::Write);
+            let _ = socket.write_all(&said.bytes);
+            if said.until == Until::Said {
+                let _ = socket.shutdown(Shutdown::Write);
+            }
             socket
         })
         .collect();
-    open.into_iter()
-        .map(|socket| listen(version, socket))
+    let open = open.into_iter().zip(streams);
+    open.map(|(socket, said)| listen(version, socket, said))
         .collect()
 }
 
-fn listen(version: Version, mut socket: TcpStream) -> Heard {
-    let mut bytes = Vec::new();
-    let is_reset = match socket.read_to_end(&mut bytes) {
-        Ok(_) => false,
-        Err(error) if error.kind() == ErrorKind::ConnectionReset => true,
-        Err(error) => panic!("the broker neither answers nor closes: {error}"),
+fn listen(version: Version, mut socket: TcpStream, said: &Said) -> Heard {
+    let mut heard = Heard {
+        packets: Vec::new(),
+        is_reset: false,
     };
-    let mut packets = Vec::new();
-    let mut rest = &bytes[..];
-    while !rest.is_empty() {
-        match decode(version, From::Server, rest) {
-            Ok(Some((packet, len))) => {
-                packets.push(packet);
-                rest = &rest[len..];
+    let mut unread = Vec::new();
+    loop {
+        let mut chunk = [0; 4096];
+        match socket.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(len) => unread.extend_from_slice(&chunk[..len]),
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                heard.is_reset = true;
+                return heard;
             }
-            Ok(None) if is_reset => break,
-            other => panic!("the broker wrote {other:?}: {rest:02x?}"),
+            Err(error) => panic!(
+                "neither an answer nor a close: {error}, {:02x?}",
+                said.bytes
+            ),
+        }
+        loop {
+            match decode(version, From::Server, &unread) {
+                Ok(None) => break,
+                Ok(Some((packet, len))) => {
+                    heard.packets.push(packet);
+                    unread.drain(..len);
+                }
+                Err(bad) => panic!("the broker wrote: {bad}: {unread:02x?}"),
+            }
+        }
+        if matches!(said.until, Until::Answered(count) if heard.pings() >= count) {
+            return heard;
         }
     }
-    Heard { packets, is_reset }
+    assert_eq!(unread, [], "the broker closed within a packet");
+    heard
 }
 
 /// What the naive codec makes of a stream behind CONNECT.
@@ -112,6 +147,8 @@ pub fn predict(version: Version, stream: &[u8]) -> Prediction {
         }
         match decode(version, From::Client, rest) {
             Err(_) => break End::Refused,
+            // What cannot be is refused by its header.
+            Ok(None) if is_header_refused(rest) => break End::Refused,
             Ok(None) => break End::Cut,
             Ok(Some((packet, len))) => {
                 rest = &rest[len..];
@@ -130,6 +167,23 @@ pub fn predict(version: Version, stream: &[u8]) -> Prediction {
         }
     };
     Prediction { pings, end }
+}
+
+impl Prediction {
+    /// What a connection that says this waits for.
+    pub fn until(&self) -> Until {
+        match self.end {
+            End::Whole => Until::Answered(self.pings),
+            End::Refused | End::Disconnect => Until::Closed,
+            End::Cut => Until::Said,
+        }
+    }
+}
+
+/// Whether a header is whole and has a type that no client sends behind CONNECT.
+fn is_header_refused(bytes: &[u8]) -> bool {
+    let is_whole = bytes.iter().skip(1).take(4).any(|byte| *byte < 0x80);
+    is_whole && matches!(bytes[0] >> 4, 0 | 1 | 2 | 9 | 11 | 13)
 }
 
 /// The bytes of a CONNECT that is let in.

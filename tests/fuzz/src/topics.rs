@@ -36,10 +36,12 @@ pub fn run(data: &[u8]) {
             walk(&mut table, &stored, line);
         }
     }
-    for (filter, node) in stored {
+    for (filter, &node) in &stored {
         assert_eq!(table.find(filter.as_bytes()), Some(node));
         table.set_value(node, 0, NONE);
         table.release(node);
+    }
+    for filter in stored.keys() {
         assert_eq!(table.find(filter.as_bytes()), None, "{filter:?} is left");
     }
 }
