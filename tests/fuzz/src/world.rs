@@ -293,6 +293,24 @@ impl World {
         heard.iter().any(is_in).then_some(at)
     }
 
+    /// Somebody on the good listener who resumes the session of this client, in 5.0, and hears
+    /// everything at QoS 0 besides.
+    pub fn resume(&mut self, client_id: &[u8]) {
+        let Some(at) = self.accept(GOOD) else { return };
+        let name = &client_id[..client_id.len().min(100)];
+        let head = [0x10, 13 + name.len() as u8];
+        let hello = [
+            &head[..],
+            b"\0\x04MQTT\x05\0\0\0\0\0",
+            &[name.len() as u8],
+            name,
+        ]
+        .concat();
+        self.input(at, &hello);
+        self.input(at, b"\x82\x07\0\x01\0\0\x01#\0");
+        self.finish_jobs();
+    }
+
     /// What one of the pair hears when it has said something.
     fn ask(&mut self, at: usize, bytes: &[u8]) -> Vec<Packet> {
         self.input(at, bytes);
