@@ -18,7 +18,7 @@ use crate::store::mosquitto_db::{self as db, Database, Direction};
 use crate::store::window::distance;
 use crate::store::{Body, Delivery, MessageId, Stage};
 use crate::topic::Filter;
-use crate::wire::{Publish, QoS, Version};
+use crate::wire::{Publish, QoS, Version, is_topic_name};
 use std::collections::HashMap;
 
 /// What was taken over.
@@ -281,9 +281,8 @@ impl Broker {
         message: &db::Message<'_>,
         taken: &'t mut HashMap<u64, Taken>,
     ) -> Option<&'t mut Taken> {
-        let topic = std::str::from_utf8(message.topic).ok()?;
-        let is_name = !topic.is_empty() && memchr::memchr2(b'+', b'#', topic.as_bytes()).is_none();
-        if !is_name || topic.len() > usize::from(u16::MAX) {
+        let topic = message.topic;
+        if topic.is_empty() || topic.len() > usize::from(u16::MAX) || !is_topic_name(topic) {
             return None;
         }
         let expires_ms = self.import_expiry(message.expires_at_s)?;
@@ -419,6 +418,7 @@ mod tests {
     use super::*;
     use crate::broker::Settings;
     use crate::store::journal::Opened;
+    use crate::wire::Properties;
 
     /// The 64 bits of a file may say any second, but not all of them have milliseconds.
     #[test]
@@ -453,5 +453,42 @@ mod tests {
             let id = broker.sessions.find(id).expect("it was taken over");
             assert_eq!(broker.sessions.get(id).left_ms, Some(1000), "just now");
         }
+    }
+
+    /// No client could have published to it, so none is to get it: it would have to close.
+    #[test]
+    fn a_topic_that_nobody_can_publish_to_is_left_out() {
+        let topics: [&[u8]; 7] = [
+            b"good",
+            b"",
+            b"a+",
+            b"a\nb",
+            b"\xff",
+            b"a\0",
+            b"\xef\xbf\xbf",
+        ];
+        let message = |(store_id, topic)| db::Message {
+            store_id,
+            topic,
+            payload: b"x",
+            qos: QoS::AtLeastOnce,
+            retain: true,
+            expires_at_s: None,
+            source_id: b"",
+            source_username: None,
+            source_port: None,
+            source_packet_id: 0,
+            properties: Properties::default(),
+        };
+        let db = Database {
+            messages: (1..).zip(topics).map(message).collect(),
+            retained: (1..=7).collect(),
+            ..Database::default()
+        };
+        let now = Now::default();
+        let mut broker = Broker::new(Settings::default(), 1, now);
+        broker.start_journal(Opened::default(), now);
+        let imported = broker.import(&db, now, &mut |_| ());
+        assert_eq!((imported.retained, imported.left_out), (1, 6));
     }
 }

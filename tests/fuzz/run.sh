@@ -38,7 +38,7 @@ for target in $targets; do
     seeds=target/fuzz/seeds/$target
     log=target/fuzz/$target.log
     mkdir -p "$corpus" "$seeds"
-    FUZZ_SEEDS=$seeds "$bin" >/dev/null
+    FUZZ_SEEDS=$seeds "$bin" >"$log" 2>&1
     outcome=good
     "$bin" -max_total_time="$seconds" -timeout=25 -rss_limit_mb=2048 -max_len=6000 \
         -print_final_stats=1 -artifact_prefix="target/fuzz/failed/$target-" \

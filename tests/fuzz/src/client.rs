@@ -10,7 +10,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use midge::client::{Client, Event, Options};
 use midge::cmd::client::format::Format;
-use midge::wire::{PropertyId, Publish, QoS, ReasonCode, SubscribeFilter, Value, Version};
+use midge::wire::{
+    PropertyId, Publish, QoS, ReasonCode, SubscribeFilter, SubscriptionOptions, Value, Version,
+};
 use std::sync::OnceLock;
 
 const STEPS_MAX: usize = 40;
@@ -84,7 +86,7 @@ fn step(run: &mut Run, input: &mut Input<'_>) {
         0 => {
             let filter = SubscribeFilter {
                 filter: "a/#",
-                options: Default::default(),
+                options: SubscriptionOptions::default(),
             };
             let _ = client.subscribe(&[filter, filter], &[]);
         }

@@ -20,16 +20,12 @@ pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let mut disk = Disk::default();
     let written = records(&mut disk, &mut input);
-    if !input.is_empty() {
-        damage(&mut disk, &mut input);
-    } else {
-        let found: u64 = disk
-            .segments
-            .keys()
-            .map(|&n| disk.scan(n, |_, _| ()).records)
-            .sum();
+    if input.is_empty() {
+        let records = |&number| disk.scan(number, |_, _| ()).records;
+        let found: u64 = disk.segments.keys().map(records).sum();
         assert_eq!(found, written, "what was written is found");
     }
+    damage(&mut disk, &mut input);
     let mut world = World::new(Some(disk));
     world.check();
     // Whose sessions may be among them come back and take what waits for them.
