@@ -36,6 +36,8 @@ check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) test --locked --quiet --test tidy --test readme
+	@$(CARGO) metadata --locked --quiet --format-version 1 --manifest-path tests/bench/Cargo.toml \
+		>/dev/null || { echo 'tests/bench/Cargo.lock does not fit: run make bench HELP=1'; exit 1; }
 
 test:
 	@bash tests/setup.sh

@@ -50,6 +50,10 @@
 //!    `Broker::sent` says that the socket took them. Of a packet that was cut only the number of
 //!    bytes taken is remembered; it is encoded again for the rest.
 //!
+//! Ordinary packets come in long runs, and take a short way through steps 2 to 5 that looks at what
+//! holds for all of a run once (`broker::run`, `broker::run_out`); what is out of the ordinary takes
+//! the long one, and either leads to the same.
+//!
 //! No step calls back into an earlier one; a client that publishes to itself is no special case.
 //!
 //! # Choices that differ from what one might expect

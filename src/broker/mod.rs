@@ -36,6 +36,8 @@ mod reload;
 mod restore;
 mod retain;
 mod route;
+mod run;
+mod run_out;
 mod session;
 mod settings;
 mod share;

@@ -12,12 +12,12 @@ use super::connection::{Connection, Reply, State};
 use super::session::SessionId;
 use super::{Broker, ConnId, Now};
 use crate::store::journal::Place;
-use crate::store::{DeliveryId, Stage};
+use crate::store::{Delivery, DeliveryId, Stage};
 use crate::wire::{PacketType, QoS, Window};
 
 /// Packets of one transmission: a large buffer has room for very many small ones, and those that
 /// have expired take no room at all.
-const ITEMS_MAX: usize = 2000;
+pub(super) const ITEMS_MAX: usize = 2000;
 
 /// Where a thing that is sent comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,14 +55,14 @@ impl Partial {
 /// What the last [`Broker::transmit`] put into the buffer.
 #[derive(Default)]
 pub(super) struct Transit {
-    items: Vec<Item>,
+    pub(super) items: Vec<Item>,
     len: usize,
     /// The clock that the first of them was begun with, if it is the rest of a packet.
     begun_ms: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Item {
+pub(super) struct Item {
     source: Source,
     /// Where it ends in the buffer; beyond the buffer if it was cut. A packet is no longer than
     /// 28 bits can tell.
@@ -73,9 +73,22 @@ struct Item {
     new_alias: Option<u16>,
 }
 
+impl Item {
+    /// A whole packet without anything special.
+    #[inline]
+    pub(super) fn plain(source: Source, end: usize) -> Item {
+        Item {
+            source,
+            end: end as u32,
+            is_dropped: false,
+            new_alias: None,
+        }
+    }
+}
+
 /// How far a transmission has got, before anything leaves its queue.
 pub(super) struct Progress {
-    replies: usize,
+    pub(super) replies: usize,
     pub(super) encoded_replies: usize,
     /// The reply that is next, where it was looked for.
     pub(super) reply: Option<Reply>,
@@ -89,6 +102,17 @@ pub(super) struct Progress {
     pub(super) only_qos0: bool,
     /// The slot of the window that is next, and how many that passes, where it was looked for.
     pub(super) slot: Option<(DeliveryId, usize)>,
+}
+
+impl Progress {
+    /// The next slot of the window is encoded; `passed` slots are done with it.
+    #[inline]
+    pub(super) fn pass(&mut self, delivery: &Delivery, passed: usize) {
+        self.slots += passed;
+        self.under_way += 1;
+        let is_first = u16::from(!delivery.was_sent());
+        self.sent_count = self.sent_count.wrapping_add(is_first);
+    }
 }
 
 impl Broker {
@@ -115,6 +139,11 @@ impl Broker {
         progress.reply =
             forced.and_then(|_| self.connections.get(id.index as usize)?.replies.front());
         while window.room() > 0 && self.transit.items.len() < ITEMS_MAX {
+            if let (Some(terms), None, 0) = (terms, forced, skipped) {
+                if self.transmit_runs(id, session, terms, &mut progress, &mut window) {
+                    break;
+                }
+            }
             let start = window.len();
             let source = match progress.only_qos0 {
                 true => progress.qos0.map(|_| Source::QoS0),
@@ -128,19 +157,11 @@ impl Broker {
                 Source::Window => self.slot_at(session, &mut progress),
                 Source::Reply | Source::Ping => None,
             };
-            let short = delivery
-                .zip(terms)
-                .and_then(|(delivery, terms)| self.encode_plain(delivery, terms, &mut window));
-            let (len, new_alias) = match short {
-                Some(len) => (len, None),
-                None => {
-                    let begun_ms = (skipped > 0).then_some(partial.mono_ms);
-                    let what = (source, delivery);
-                    match self.encode(id, session, what, &progress, &mut window, begun_ms) {
-                        Some(encoded) => encoded,
-                        None => break,
-                    }
-                }
+            let begun_ms = (skipped > 0).then_some(partial.mono_ms);
+            let what = (source, delivery);
+            let encoded = self.encode(id, session, what, &progress, &mut window, begun_ms);
+            let Some((len, new_alias)) = encoded else {
+                break;
             };
             let end = start + len - skipped.min(len);
             skipped = 0;
@@ -168,18 +189,15 @@ impl Broker {
         let session = conn.session();
         let items = std::mem::take(&mut self.transit.items);
         // Where the last whole packet ends, and the first that is not whole.
-        let mut end = None;
-        let mut rest = None;
-        let mut first_lost = None;
-        for (at, &item) in items.iter().enumerate() {
-            if item.end as usize > n {
-                let begun_ms = self.transit.begun_ms.filter(|_| at == 0);
-                rest = Some((item.source, begun_ms.unwrap_or(now.mono_ms)));
-                first_lost = items[at..].iter().find_map(|item| item.new_alias);
-                break;
-            }
-            end = Some(item.end as usize);
-            self.commit(id, session, item);
+        let (whole, cut) = items.split_at(items.partition_point(|item| item.end as usize <= n));
+        let end = whole.last().map(|item| item.end as usize);
+        let rest = cut.first().map(|item| {
+            let begun_ms = self.transit.begun_ms.filter(|_| whole.is_empty());
+            (item.source, begun_ms.unwrap_or(now.mono_ms))
+        });
+        let first_lost = cut.iter().find_map(|item| item.new_alias);
+        for items in whole.chunk_by(|a, b| a.source == b.source) {
+            self.commit(id, session, items);
         }
         self.transit.items = items;
         let Some(conn) = self.conn(id) else { return };
@@ -263,7 +281,7 @@ impl Broker {
     /// After a reconnection there may be more in the window than the client takes now
     /// [MQTT-3.3.4-9]. What promises the client that its session goes on waits for its gate: a
     /// PUBREL, and the first sending of a QoS 2 message.
-    fn next_slot(
+    pub(super) fn next_slot(
         &self,
         session_id: SessionId,
         at: usize,
@@ -382,11 +400,7 @@ impl Broker {
                 let Some((id, passed)) = progress.slot.take() else {
                     return;
                 };
-                progress.slots += passed;
-                progress.under_way += 1;
-                if !self.deliveries.get(id).was_sent() {
-                    progress.sent_count = progress.sent_count.wrapping_add(1);
-                }
+                progress.pass(self.deliveries.get(id), passed);
             }
             Source::QoS0 => {
                 let Some(session) = session else { return };
@@ -398,57 +412,61 @@ impl Broker {
         }
     }
 
-    /// The socket took the whole of it: it leaves its queue.
-    #[inline]
-    fn commit(&mut self, id: ConnId, session: Option<SessionId>, item: Item) {
-        if !item.is_dropped {
-            self.stats.messages_sent += 1;
-        }
-        match item.source {
-            Source::Reply => {
+    /// The socket took the whole of these, all from one source: they leave their queue.
+    fn commit(&mut self, id: ConnId, session: Option<SessionId>, items: &[Item]) {
+        let Some(source) = items.first().map(|item| item.source) else {
+            return;
+        };
+        let dropped = items.iter().filter(|item| item.is_dropped).count();
+        self.stats.messages_sent += (items.len() - dropped) as u64;
+        match (source, session) {
+            (Source::Reply, _) => {
                 if let Some(conn) = self.conn(id) {
-                    conn.replies.pop();
+                    conn.replies.pop(items.len());
                 }
             }
-            Source::Ping => {
+            (Source::Ping, _) => {
                 if let Some(conn) = self.conn(id) {
-                    conn.replies.pings -= 1;
+                    conn.replies.pings -= items.len();
                 }
             }
-            Source::Window => {
-                let Some(session) = session else { return };
-                self.commit_slot(session, item.is_dropped);
+            (Source::Window, Some(session)) => {
+                for item in items {
+                    self.commit_slot(session, item.is_dropped);
+                }
             }
-            Source::QoS0 => {
-                let Some(session) = session else { return };
-                let queue = &mut self.sessions.get_mut(session).queue_qos0;
-                let Some(front) = queue.front() else { return };
-                let message = self.deliveries.get(front).message;
-                let stored = self.messages.get(message);
-                let (payload, len) = (stored.payload().len(), stored.len());
-                queue.take(&mut self.deliveries, super::route::queued_len(len));
-                self.messages.release(message);
-                self.stats.published(item.is_dropped, payload);
-            }
+            (Source::QoS0, Some(session)) => self.commit_qos0(session, items),
+            (Source::Window | Source::QoS0, None) => {}
         }
     }
 
+    fn commit_qos0(&mut self, session: SessionId, items: &[Item]) {
+        let queue = &mut self.sessions.get_mut(session).queue_qos0;
+        for item in items {
+            let Some(front) = queue.front() else { return };
+            let message = self.deliveries.get(front).message;
+            let stored = self.messages.get(message);
+            let (payload, len) = (stored.payload_len(), stored.len());
+            queue.take(&mut self.deliveries, super::route::queued_len(len));
+            self.messages.release(message);
+            self.stats.published(item.is_dropped, payload);
+        }
+    }
+
+    #[inline]
     fn commit_slot(&mut self, session_id: SessionId, is_dropped: bool) {
         let session = self.sessions.get_mut(session_id);
-        let Some((delivery_id, _)) = session.window.next_unsent(&self.deliveries, 0) else {
+        let Some(delivery_id) = session.window.advance(&self.deliveries) else {
             return;
         };
-        session.window.advance(&self.deliveries);
         let delivery = self.deliveries.get_mut(delivery_id);
-        let is_first = !delivery.was_sent();
+        let is_first = u16::from(!delivery.was_sent());
         delivery.set_sent();
-        if is_first {
-            session.sent_count = session.sent_count.wrapping_add(1);
-        }
+        session.sent_count = session.sent_count.wrapping_add(is_first);
         if delivery.stage != Stage::Publish {
             return;
         }
-        let payload = self.messages.get(delivery.message).payload().len();
+        let payload = self.messages.get(delivery.message).payload_len();
         self.stats.published(is_dropped, payload);
         if is_dropped {
             // As if it had been sent and acknowledged [MQTT-3.1.2-25].

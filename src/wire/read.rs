@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
     pub fn topic_name(&mut self) -> Result<&'a [u8], Malformed> {
         let mut reader = *self;
         let bytes = reader.binary()?;
-        if bytes.iter().fold(0, |all, &b| all | CLASS[usize::from(b)]) == 0 {
+        if is_ascii_topic(bytes) {
             *self = reader;
             return Ok(bytes);
         }
@@ -156,6 +156,12 @@ impl<'a> Reader<'a> {
             id => Ok(id),
         }
     }
+}
+
+/// Whether a Topic Name has only bytes that need no closer look.
+#[inline]
+pub(super) fn is_ascii_topic(name: &[u8]) -> bool {
+    name.iter().fold(0, |all, &b| all | CLASS[usize::from(b)]) == 0
 }
 
 /// 0 for the bytes that need no closer look in a Topic Name: ASCII but controls and wildcards.
