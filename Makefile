@@ -3,7 +3,8 @@
 CARGO ?= cargo
 PORT ?= 1883
 
-.PHONY: help run build install deb check test test-packages sim bench bench-micro check-perf clean
+.PHONY: help run build install deb check test test-packages sim fuzz bench bench-micro check-perf \
+	clean
 
 help:
 	@echo 'make run     build the release and start the broker on localhost, port $(PORT)'
@@ -15,6 +16,7 @@ help:
 	@echo 'make test-packages'
 	@echo '             init script, unit and packages in a Debian of their own (as root)'
 	@echo 'make sim     crashes of a simulated disk, as long as SECONDS= says; SEED= runs one world again'
+	@echo 'make fuzz    hostile bytes for every parser, SECONDS= each; TARGET= picks one'
 	@echo 'make bench   Midge beside mosquitto, as a table; SCENARIO=, BROKERS=, RUNS=, FULL=1'
 	@echo '             pick what runs, HELP=1 lists what there is'
 	@echo 'make bench-micro'
@@ -62,6 +64,11 @@ sim: SECONDS ?= 600
 sim:
 	SIM_SECONDS='$(SECONDS)' SIM_SEED='$(SEED)' SIM_FIRST="$${RANDOM_FIRST:-$$(date +%s)}" \
 		$(CARGO) test --locked --release --test sim -- --nocapture what_was_acknowledged
+
+# A crate of its own as well; its targets' bodies are part of `make test`.
+fuzz: SECONDS ?= 60
+fuzz:
+	@CARGO='$(CARGO)' bash tests/fuzz/run.sh '$(SECONDS)' '$(TARGET)'
 
 # The bench is a crate of its own, with the brokers' files below target/bench/data.
 bench: build
