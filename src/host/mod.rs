@@ -9,6 +9,7 @@
 //! - [`signal`], [`daemon`], [`clock`] and [`log`] are what their names say.
 
 pub mod access;
+pub mod calendar;
 pub mod clock;
 pub mod daemon;
 pub mod journal;
