@@ -4,7 +4,7 @@ CARGO ?= cargo
 PORT ?= 1883
 
 .PHONY: help run build install deb check test test-packages sim fuzz bench bench-micro check-perf \
-	clean
+	cross size test-cross clean
 
 help:
 	@echo 'make run     build the release and start the broker on localhost, port $(PORT)'
@@ -23,6 +23,12 @@ help:
 	@echo '             instructions per message, of codec, matching, replay; SCENARIO= picks by words'
 	@echo 'make check-perf'
 	@echo '             instructions, system calls, allocations and bytes against their limits'
+	@echo 'make cross   static binaries for aarch64, armv7, armv5te and x86_64 in target/cross/dist, with'
+	@echo '             a tool chain of its own; TARGET= one of them, or mipsel, an extra without promise'
+	@echo 'make size    how large they are and what is in them; fails above the limits'
+	@echo 'make test-cross'
+	@echo '             the tests on them in emulators, and power cuts of a booted machine; TARGET=,'
+	@echo '             ROUNDS= of power cuts'
 	@echo 'make clean   remove target/'
 
 build:
@@ -91,6 +97,15 @@ bench-micro:
 check-perf:
 	@bash tests/bench/setup.sh
 	$(MICRO) --limits tests/bench/limits.tsv
+
+cross:
+	@cross/build.sh $(TARGET)
+
+size:
+	@cross/size.sh
+
+test-cross:
+	@ROUNDS='$(ROUNDS)' cross/test.sh $(TARGET)
 
 clean:
 	$(CARGO) clean

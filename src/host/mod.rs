@@ -10,6 +10,7 @@
 //! - [`signal`], [`daemon`], [`clock`] and [`log`] are what their names say.
 
 pub mod access;
+pub mod calendar;
 pub mod capture;
 pub mod clock;
 pub mod daemon;

@@ -9,9 +9,8 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
-
 use super::*;
+use crate::host::calendar::{Moment, Zone};
 use crate::host::testing::TempDir;
 
 fn read(path: &Path) -> String {
@@ -221,9 +220,8 @@ fn heard(ear: &UnixDatagram) -> String {
 
 /// What stands between the priority and the line.
 fn syslog_head() -> String {
-    let now = jiff::Timestamp::from_second(NOW_S).expect("a date in 2023");
-    let now = now.to_zoned(TimeZone::system());
-    format!("{} mosquitto[{}]: ", now.strftime("%b %e %H:%M:%S"), id())
+    let now = Moment::new(NOW_S, 0, &Zone::system()).expect("a date in 2023");
+    format!("{} mosquitto[{}]: ", now.text("%b %e %H:%M:%S"), id())
 }
 
 #[test]
