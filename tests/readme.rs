@@ -374,7 +374,7 @@ fn the_topics_of_sys_are_those_that_the_broker_publishes() {
         ..Publish::default()
     };
     pair.client.publish(&message).expect("it is open");
-    pair.talk();
+    messages.extend(pair.talk());
     pair.now.mono_ms += 60_000;
     pair.broker.timeout(pair.now);
     messages.extend(pair.talk());

@@ -74,21 +74,27 @@ impl Broker {
         let is_silent = silence_end.is_some_and(|end| end <= now_ms);
         let takes_input = conn.takes_input();
         let unfinished = &mut conn.unfinished;
-        if unfinished.len == 0 || rate == 0 && silence_end.is_none() {
+        if unfinished.len == 0 || !takes_input || rate == 0 && silence_end.is_none() {
+            // What a connection left over that is not read from may be whole packets.
+            unfinished.checked_len = unfinished.len;
+            unfinished.checked_ms = now_ms;
             if is_silent {
                 return self.close(id, ReasonCode::KEEP_ALIVE_TIMEOUT, "exceeded timeout");
             }
-            return self.set_connection_timer(id, silence_end);
+            let is_checked = unfinished.len > 0 && rate != 0;
+            let check = is_checked.then_some(now_ms + window_ms);
+            let next = [silence_end, check].into_iter().flatten().min();
+            return self.set_connection_timer(id, next);
         }
         let elapsed_ms = now_ms - unfinished.checked_ms;
-        if elapsed_ms < window_ms && takes_input {
+        if elapsed_ms < window_ms {
             let at = unfinished.checked_ms + window_ms;
             return self.set_connection_timer(id, Some(at));
         }
         // Without a pace any byte will do.
         let wanted = (u64::from(rate) * elapsed_ms / 1000).max(1);
         let came = u64::from(unfinished.len - unfinished.checked_len.min(unfinished.len));
-        if came >= wanted || !takes_input {
+        if came >= wanted {
             unfinished.checked_len = unfinished.len;
             unfinished.checked_ms = now_ms;
             return self.set_connection_timer(id, Some(now_ms + window_ms));
