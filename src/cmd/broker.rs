@@ -12,16 +12,19 @@ pub(super) mod setup;
 
 use crate::auth::Passwords;
 use crate::broker::Settings;
-use crate::conf::{Config, Disk, Reload, persistence_folder};
+use crate::conf::{Bind, Config, Disk, Reload, persistence_folder};
 use crate::host::daemon::{self, Detached, Notifier, PidFile, Readiness, UserSettings};
+use crate::host::listen::Passed;
 use crate::host::log::LogType;
 use crate::host::poll::{Doors, Loop, Owner, Setup};
+use crate::host::sandbox::{self, Place, Purpose, Sandbox};
 use crate::host::signal::Signals;
-use crate::host::{daemon::Identity, log as host_log};
+use crate::host::tls::Acceptor;
+use crate::host::{clock, daemon::Identity, log as host_log};
 use getopts::{Matches, Options, ParsingStyle};
 use listeners::Listeners;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const FAILED: u8 = 1;
@@ -227,6 +230,7 @@ fn serve(
     opened: Option<(Listeners, Doors)>,
     readiness: Option<Readiness>,
 ) -> Result<u8, Failure> {
+    let mut passed = Passed::from_env();
     // From here on a signal finds us, even before the loop looks at it.
     let signals = Signals::new().map_err(|e| failed(FAILED, format!("signals: {e}")))?;
     daemon::tighten_umask();
@@ -236,12 +240,14 @@ fn serve(
     let mut access = setup::Access::default();
     let checked = access.read(&config.listeners, None);
     checked.map_err(|what| failed(UNREADABLE, what))?;
-    let checked = access.read_certificates(&config.listeners, None);
+    let checked = access.read_certificates(&config.listeners);
     checked.map_err(|what| failed(FAILED, what))?;
     let version = env!("CARGO_PKG_VERSION");
     let (listeners, doors) = match opened {
         Some(opened) => opened,
-        None => (Listeners::default().change(&config)).map_err(|what| failed(FAILED, what))?,
+        None => Listeners::default()
+            .change(&config, &mut passed)
+            .map_err(|what| failed(FAILED, what))?,
     };
     let setup = access.setup(&config, &listeners, doors);
     let pid_file = pid_file(&config)?;
@@ -258,7 +264,9 @@ fn serve(
     config.messages.iter().for_each(crate::conf::Message::log);
     access.log_problems();
     log::info!("Running as {identity}.");
-    listeners::announce(&setup.doors.opened);
+    passed.settle();
+    let sandbox = close_sandbox(&config);
+    listeners::announce(&setup.doors);
     setup::describe_listeners(&listeners, &setup);
     let seed = getrandom::u64().map_err(|e| failed(FAILED, format!("no random numbers: {e}")))?;
     let mut event_loop = Loop::new(setup, Some(signals), seed)
@@ -273,6 +281,7 @@ fn serve(
         config,
         listeners,
         access,
+        sandbox,
         notifier: Notifier::from_env(),
         watch: ephemeral::Watch::new(flags),
     };
@@ -343,6 +352,72 @@ fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
     })
 }
 
+/// Where the broker writes, as far as a reload changes that.
+fn live_places(config: &Config) -> Vec<Place> {
+    let place = |directive, path: &PathBuf, purpose| {
+        let path = path.clone();
+        Place {
+            directive,
+            path,
+            purpose,
+        }
+    };
+    // Those two are streams that we have.
+    let is_file = |path: &&PathBuf| {
+        !["/dev/stderr", "/dev/stdout"]
+            .map(Path::new)
+            .contains(&path.as_path())
+    };
+    let log = config.logging.log_dest.file.iter().filter(is_file);
+    let capture = config.logging.capture_file.iter();
+    let sockets = config
+        .listeners
+        .iter()
+        .filter_map(|listener| match &listener.bind {
+            Bind::Unix(path) => Some(path),
+            Bind::Tcp { .. } => None,
+        });
+    log.map(|path| place("log_dest file", path, Purpose::Log))
+        .chain(capture.map(|path| place("capture_file", path, Purpose::Log)))
+        .chain(sockets.map(|path| place("listener 0", path, Purpose::Socket)))
+        .collect()
+}
+
+/// Closes the sandbox, unless the owner or the kernel does not want one.
+fn close_sandbox(config: &Config) -> Option<Sandbox> {
+    if !config.sandbox {
+        return None;
+    }
+    let mut places = live_places(config);
+    let mut add = |directive, path, purpose| {
+        places.push(Place {
+            directive,
+            path,
+            purpose,
+        })
+    };
+    if config.persistence.persistence {
+        let folder = folder_of(config);
+        // It must be there to be let out of the sandbox; should this fail, `keep` tells why.
+        let _ = crate::host::journal::Folder::open(&folder);
+        add("persistence_location", folder, Purpose::Store);
+    }
+    if let Some(path) = &config.pid_file {
+        add("pid_file", path.clone(), Purpose::Pid);
+    }
+    match sandbox::close(&places) {
+        Ok(sandbox) => {
+            let open = sandbox.describe();
+            log::info!("Sandbox: it starts no programs and writes {open}.");
+            Some(sandbox)
+        }
+        Err(what) => {
+            log::info!(target: "notice", "There is no sandbox around the broker: {what}.");
+            None
+        }
+    }
+}
+
 fn become_user(config: &Config) -> Result<Identity, Failure> {
     // What is stored belongs to that user, who may not make a folder wherever root may.
     let folder = config.persistence.persistence.then(|| folder_of(config));
@@ -371,6 +446,7 @@ struct Process {
     config: Config,
     listeners: Listeners,
     access: setup::Access,
+    sandbox: Option<Sandbox>,
     notifier: Notifier,
     watch: ephemeral::Watch,
 }
@@ -385,8 +461,11 @@ impl Process {
         // Everything is read, checked and opened before anything changes.
         let mut access = setup::Access::default();
         access.read(&config.listeners, Some(&self.access))?;
-        access.read_certificates(&config.listeners, Some(&self.access))?;
-        let (listeners, doors) = self.listeners.change(&config)?;
+        access.read_certificates(&config.listeners)?;
+        if let Some(sandbox) = &self.sandbox {
+            sandbox.admits(&live_places(&config))?;
+        }
+        let (listeners, doors) = self.listeners.change(&config, &mut Passed::default())?;
         let setup = access.setup(&config, &listeners, doors);
         config.messages.iter().for_each(crate::conf::Message::log);
         if !restart.is_empty() {
@@ -399,7 +478,7 @@ impl Process {
             &self.flags,
         ));
         access.log_problems();
-        listeners::announce(&setup.doors.opened);
+        listeners::announce(&setup.doors);
         if listeners.all().len() > self.listeners.all().len() {
             setup::describe_listeners(&listeners, &setup);
         }
@@ -424,6 +503,11 @@ impl Owner for Process {
             .ok()
     }
 
+    fn renew(&mut self) -> Option<Vec<Option<Arc<Acceptor>>>> {
+        let is_new = self.access.renew();
+        is_new.then(|| self.access.acceptors(&self.listeners))
+    }
+
     fn reopen_logs(&mut self) {
         host_log::reopen();
     }
@@ -441,11 +525,8 @@ impl Owner for Process {
     }
 
     fn alive(&mut self) -> Option<u64> {
+        let watchdog_ms = self.notifier.alive(clock::now().0);
         let watched_ms = self.watch.interval_ms();
-        let Some(interval_ms) = self.notifier.watchdog_interval_ms() else {
-            return watched_ms;
-        };
-        self.notifier.alive();
-        Some(interval_ms.min(watched_ms.unwrap_or(interval_ms)))
+        [watchdog_ms, watched_ms].into_iter().flatten().min()
     }
 }

@@ -40,6 +40,8 @@ pub struct Config {
     pub retain_available: bool,
     /// Minutes between two searches for expired retained messages.
     pub retain_expiry_interval: Option<u32>,
+    /// Let the kernel keep the broker from writing and starting what it need not.
+    pub sandbox: bool,
     /// TCP_NODELAY on client sockets.
     pub set_tcp_nodelay: bool,
     /// Seconds between two refreshments of `$SYS`; `None` turns it off.
@@ -96,6 +98,8 @@ pub struct Limits {
     pub max_topic_levels: u16,
     /// User Properties of one message.
     pub max_user_properties: u16,
+    /// Bytes a second in which an unfinished packet must go on.
+    pub min_packet_rate: u32,
     /// Bytes of state that clients make the broker keep; `None` when not configured.
     pub memory_limit: Option<u64>,
     /// Bytes of payload; a larger message is acknowledged and dropped.
@@ -162,6 +166,8 @@ pub struct Logging {
     pub log_type: LogType,
     /// Syslog's facility local0 to local7; daemon when `None`.
     pub log_facility: Option<u8>,
+    /// Begin a new log file beyond so many bytes; 0 sets no limit.
+    pub log_file_max_size: u64,
     /// Begin lines with the time.
     pub log_timestamp: bool,
     /// The time's format for strftime; seconds since 1970 when `None`.

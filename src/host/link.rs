@@ -15,8 +15,8 @@ use super::poll::BUFFER_BYTES;
 use super::ring::{Held, Large, Rings};
 use super::tap::Tap;
 use crate::auth::Passwords;
-use crate::broker::{Broker, ConnId, Now};
-use std::io::{self, ErrorKind, Read, Write};
+use crate::broker::{Broker, ConnId, Now, SPLICES_MAX};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
 /// A socket of a client.
@@ -313,14 +313,18 @@ impl Link {
                 return;
             }
             let room = (self.write_max as usize).min(shared.len());
-            let n = broker.transmit(conn, &mut shared[..room], now);
+            // Who looks on sees one run of bytes.
+            let n = match self.stream.takes_pieces() && self.tap.is_none() {
+                true => broker.transmit_pieces(conn, &mut shared[..room], now),
+                false => broker.transmit(conn, &mut shared[..room], now),
+            };
             if n == 0 {
                 // Messages that were not worth sending leave their queue, too.
                 broker.sent(conn, 0, now);
                 return;
             }
             let written = loop {
-                match self.stream.write(&shared[..n]) {
+                match self.write(broker, shared, n) {
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}
                     other => break other,
                 }
@@ -354,6 +358,20 @@ impl Link {
             }
             self.write_max = (self.write_max * 2).min(BUFFER_BYTES as u32);
         }
+    }
+
+    /// Writes the output once: `n` bytes of the buffer, or pieces.
+    fn write(&mut self, broker: &Broker, shared: &[u8], n: usize) -> io::Result<usize> {
+        if broker.is_in_one_piece() {
+            return self.stream.write(&shared[..n]);
+        }
+        let mut slices = [IoSlice::new(&[]); 2 * SPLICES_MAX + 1];
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(broker.pieces(shared)) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        self.stream.write_vectored(&slices[..count])
     }
 
     /// The kernel takes output again; whether that was waited for.

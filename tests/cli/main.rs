@@ -25,7 +25,9 @@ mod mosquitto_db;
 mod paho;
 mod rumqttc_v4;
 mod rumqttc_v5;
+mod service;
 mod signals;
+mod starts;
 mod sys;
 #[cfg(feature = "tls")]
 mod tls_client;

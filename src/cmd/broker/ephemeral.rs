@@ -8,6 +8,7 @@
 use super::listeners::Listeners;
 use super::{FAILED, Failure, Flags, MISUSED, failed, setup};
 use crate::conf::{Config, Disk, LogDest, LogType};
+use crate::host::listen::Passed;
 use crate::host::log::{self as host_log, LogType as HostType};
 use crate::host::poll::Doors;
 use std::io::{self, Write};
@@ -51,7 +52,7 @@ pub(super) fn open(
         let port = free_port().map_err(|e| failed(FAILED, format!("127.0.0.1: {e}")))?;
         let config = config(flags, port)?;
         host_log::configure(&setup::log_settings(&config.logging, program, flags));
-        match Listeners::default().change(&config) {
+        match Listeners::default().change(&config, &mut Passed::default()) {
             Ok((listeners, doors)) if doors.opened.len() == wanted => {
                 flags.ports = vec![port];
                 return Ok((config, listeners, doors));

@@ -35,6 +35,13 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "Use syslog's facility local0 to local7 instead of daemon.",
     ),
     global(
+        "log_file_max_size",
+        COUNT,
+        "10000000",
+        "A log file that has grown beyond so many bytes becomes FILE.1, in place of a former one, \
+         and a new one begins; 0 sets no limit.",
+    ),
+    global(
         "log_timestamp",
         Kind::Bool,
         "true",

@@ -14,6 +14,7 @@ fn defaults_are_those_of_mosquitto_2_1() {
     assert!(!config.queue_qos0_messages);
     assert!(config.retain_available);
     assert_eq!(config.retain_expiry_interval, None);
+    assert!(config.sandbox);
     assert!(!config.set_tcp_nodelay);
     assert_eq!(config.sys_interval, Some(10));
     assert!(!config.upgrade_outgoing_qos);
