@@ -7,6 +7,7 @@
 use midge::broker::{ListenerSettings, Settings};
 use midge::host::listen::{Address, Bind, Listening, Passed};
 use midge::host::poll::{Doors, Loop, Owner, Setup};
+use midge::host::tap::Viewers;
 use midge::host::tls::Acceptor;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -107,7 +108,7 @@ impl Running {
             settings,
             passwords: vec![None],
             acceptors: Vec::new(),
-            taps: Default::default(),
+            taps: Viewers::default(),
             doors: Doors {
                 opened: listening.into_iter().map(|l| (0, l)).collect(),
                 ..Doors::default()

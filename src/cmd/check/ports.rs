@@ -41,7 +41,7 @@ fn tell(
         ),
         (io::ErrorKind::AddrNotAvailable, _) => (
             Weight::Warning,
-            "no interface of this machine has that address now".to_string(),
+            "no interface has that address yet: it is waited for".to_string(),
             "ip address shows those there are; without an address it listens on all".to_string(),
         ),
         (io::ErrorKind::PermissionDenied, Bind::Tcp { .. }) => (
@@ -63,8 +63,8 @@ fn tell(
             format!("mv {0} {0}.old", path.display()),
         ),
         _ => (
-            Weight::Error,
-            error.to_string(),
+            Weight::Warning,
+            format!("{error}: it is tried again every second"),
             "name an address of this machine, or leave it out to listen on all".to_string(),
         ),
     };
