@@ -12,9 +12,6 @@ use crate::wire::{FixedHeader, Malformed, Packet, PacketType, ReasonCode, Versio
 /// The largest CONNECT: nobody is known yet who could answer for more.
 const CONNECT_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of an unfinished packet that count like a packet for Keep Alive.
-const PROGRESS_BYTES: usize = 4096;
-
 /// What a TLS client says first; no packet begins like this.
 const TLS: u8 = 0x16;
 
@@ -48,6 +45,17 @@ impl Broker {
                 break;
             }
             let rest = &bytes[at..];
+            if let State::Open(session) = conn.state {
+                let version = conn.version;
+                let n = self.receive_run(id, session, version, rest);
+                if n > 0 {
+                    at += n;
+                    continue;
+                }
+            }
+            let Some(conn) = self.connections.get_mut(id.index as usize) else {
+                break;
+            };
             let header = match FixedHeader::read(rest) {
                 Ok(Some(header)) => header,
                 Ok(None) => break,
@@ -77,7 +85,7 @@ impl Broker {
         if self.conn(id).is_none_or(|conn| conn.is_closing()) {
             return bytes.len();
         }
-        self.note_unfinished(id, bytes.len() - at);
+        self.note_unfinished(id, bytes.len() - at, at > 0);
         at
     }
 
@@ -86,19 +94,6 @@ impl Broker {
         if let Some(conn) = self.conn(id) {
             conn.is_paused = true;
             self.outputs.yielded.push_back(id);
-        }
-    }
-
-    /// A large packet on a slow network takes longer than Keep Alive: its bytes are a sign of life,
-    /// as far as they come in some number.
-    fn note_unfinished(&mut self, id: ConnId, len: usize) {
-        let now_ms = self.now.mono_ms;
-        let Some(conn) = self.conn(id) else { return };
-        if len >= conn.unfinished + PROGRESS_BYTES {
-            conn.unfinished = len;
-            conn.last_seen_ms = now_ms;
-        } else {
-            conn.unfinished = conn.unfinished.min(len);
         }
     }
 
@@ -122,9 +117,6 @@ impl Broker {
                 Ok(mut publish) => self.publish(id, session, version, &mut publish),
                 Err(malformed) => self.refuse_packet(id, malformed),
             };
-        }
-        if let Some((packet, ack)) = header.short_ack(body) {
-            return self.handshake(id, session, packet, ack);
         }
         match Packet::decode(version, header, body, false) {
             Ok(packet) => self.dispatch(id, session, version, packet),
@@ -164,6 +156,11 @@ impl Broker {
 
     /// Answers a packet that may not be, and closes.
     pub(super) fn refuse_packet(&mut self, id: ConnId, malformed: Malformed) {
+        match malformed.reason {
+            ReasonCode::PACKET_TOO_LARGE => self.count_limit("max_packet_size"),
+            ReasonCode::TOPIC_ALIAS_INVALID => self.count_limit("max_topic_alias"),
+            _ => {}
+        }
         self.close(id, malformed.reason, malformed.what);
     }
 }

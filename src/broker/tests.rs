@@ -7,10 +7,12 @@ mod cleaning;
 mod delivery;
 mod disk;
 mod ends;
+mod fight;
 mod full;
 mod kept;
 mod ledger;
 mod limits;
+mod pace;
 mod slices;
 mod storm;
 
@@ -164,10 +166,12 @@ impl World {
             return;
         }
         let mut out = [0; 4096];
-        let n = self.broker.transmit(link.conn, &mut out, self.now);
+        let n = self.broker.transmit_pieces(link.conn, &mut out, self.now);
         let taken = n.min(link.room);
         link.room -= if link.room == usize::MAX { 0 } else { taken };
-        link.inbox.extend_from_slice(&out[..taken]);
+        let all: Vec<u8> = self.broker.pieces(&out).flatten().copied().collect();
+        assert_eq!(all.len(), n);
+        link.inbox.extend_from_slice(&all[..taken]);
         self.broker.sent(link.conn, taken, self.now);
     }
 
