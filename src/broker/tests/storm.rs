@@ -237,6 +237,8 @@ fn storm(seed: u64) {
             ),
         }
     }
+    // Who was put off, for fighting over a Client Identifier, comes in.
+    world.pass(10_000);
     for client in 0..world.links.len() {
         if !world.links[client].is_closed {
             world.take(client, usize::MAX);
