@@ -50,6 +50,10 @@
 //!    `Broker::sent` says that the socket took them. Of a packet that was cut only the number of
 //!    bytes taken is remembered; it is encoded again for the rest.
 //!
+//! Ordinary packets come in long runs, and take a short way through steps 2 to 5 that looks at what
+//! holds for all of a run once (`broker::run`, `broker::run_out`); what is out of the ordinary
+//! takes the long one, and either leads to the same.
+//!
 //! No step calls back into an earlier one; a client that publishes to itself is no special case.
 //!
 //! # Choices that differ from what one might expect
@@ -66,6 +70,8 @@
 //!   when it came, the timer looks at that when it rings.
 //! - Passwords are hashed on a thread of their own, with a bounded number under way.
 //! - `-d` starts the program again instead of forking, and its exit code is that of the start.
+//! - A listener whose address, interface or name is not there yet is no failed start: a thread that
+//!   lives while something is missing looks once a second (`host::poll`, `late`).
 //!
 //! # What must survive
 //!
@@ -94,6 +100,14 @@
 //!   thread for them would be another way round the order of a turn.
 //! - Once everything is open, [`host::sandbox`] closes: the broker starts no program, and writes
 //!   only where it keeps things.
+//!
+//! # Looking at it
+//!
+//! - [`cmd::check`] and [`cmd::explain`] read what a start reads, by the same functions, and ask
+//!   the same access list; a test holds their answers against running brokers.
+//! - [`host::tap`] stands behind the encryption of a link and follows the borders of packets:
+//!   [`wire::View`] shows them, [`host::capture`] keeps them for Wireshark. A link without a tap
+//!   pays one look at an empty pointer for each read and write.
 #![forbid(unsafe_code)]
 
 pub mod auth;

@@ -12,7 +12,9 @@ use super::will::StoredWill;
 use super::{Broker, ConnId, Now};
 use crate::auth::SignIn;
 use crate::store::journal::Place;
-use crate::wire::{Connect, ConnectError, FixedHeader, PropertyId, ReasonCode, Version};
+use crate::wire::{
+    Connect, ConnectError, FixedHeader, Malformed, PropertyId, ReasonCode, Version, var_int_len,
+};
 
 /// What a client signs in with.
 #[derive(Clone, Debug)]
@@ -53,7 +55,16 @@ const fn refusal(reason: ReasonCode, what: &'static str) -> Refusal {
 
 impl Broker {
     pub(super) fn connect(&mut self, id: ConnId, first: u8, packet: &[u8], body: &[u8]) {
-        match Connect::decode(first, body) {
+        let is_padded = packet.len() - body.len() != 1 + var_int_len(body.len());
+        let decoded = Connect::decode(first, body).and_then(|connect| match connect.version {
+            // Only 5.0 asks for the shortest form [MQTT-1.5.5-1].
+            Version::V5 if is_padded => Err(ConnectError {
+                version: Some(connect.version),
+                malformed: Malformed::packet("a Remaining Length longer than needed"),
+            }),
+            _ => Ok(connect),
+        });
+        match decoded {
             Err(error) => self.refuse_malformed(id, error),
             Ok(connect) => {
                 if let Some(conn) = self.conn(id) {

@@ -155,15 +155,19 @@ impl Replies {
         self.encoded.get(at).map(|bytes| &**bytes)
     }
 
-    pub(super) fn pop(&mut self) {
-        let is_encoded = self.queue.pop_front().is_some_and(Reply::is_encoded);
-        if is_encoded {
-            let bytes = self.encoded.pop_front();
-            self.encoded_bytes -= bytes.map_or(0, |bytes| bytes.len());
+    /// Takes the first `count` away, which were sent.
+    pub(super) fn pop(&mut self, count: usize) {
+        let encoded = self.encoded.len();
+        for reply in self.queue.drain(..count.min(self.queue.len())) {
+            if reply.is_encoded() {
+                let bytes = self.encoded.pop_front();
+                self.encoded_bytes -= bytes.map_or(0, |bytes| bytes.len());
+            }
         }
         if !self.queue.is_empty() {
             return;
         }
+        let is_encoded = encoded > 0;
         if is_encoded {
             // CONNACK or SUBACK: many clients never get another packet that is no message.
             (self.queue, self.encoded) = Default::default();
@@ -367,16 +371,20 @@ impl Broker {
         }
     }
 
-    /// Queues a small packet; a connection with too many of them is not read from.
-    #[inline]
-    pub(super) fn reply(&mut self, id: ConnId, reply: Reply) {
+    /// Queues a small packet; a connection with too many of them is not read from. Whether it is.
+    #[inline(always)]
+    pub(super) fn reply(&mut self, id: ConnId, reply: Reply) -> bool {
         let is_over = self.is_over_memory();
-        let Some(conn) = self.conn(id) else { return };
+        let Some(conn) = self.conn(id) else {
+            return false;
+        };
         conn.replies.push(reply);
         conn.is_paused |= conn.replies.is_full(is_over);
+        let is_read = !conn.is_paused;
         if !std::mem::replace(&mut conn.is_listed_writable, true) {
             self.outputs.writable.push_back(id);
         }
+        is_read
     }
 
     /// Queues a PINGRESP.

@@ -4,16 +4,25 @@ use super::connection::Connection;
 use super::session::{Session, SessionId};
 use super::transmit::{Progress, Source};
 use super::{Broker, ConnId};
-use crate::store::{Delivery, DeliveryId, Message, Stage, message::NEVER};
-use crate::wire::{Ack, PacketType, Properties, Publish, Put, QoS, ReasonCode, Version, Window};
+use crate::store::{Delivery, DeliveryId, Message, Messages, Stage, message::NEVER};
+use crate::wire::{
+    Ack, PacketType, PlainOut, Properties, Publish, Put, QoS, ReasonCode, Version, Window,
+};
+
+/// Payloads from this size on are not copied where the caller can do without: fewer bytes are
+/// copied sooner than spliced in.
+const LARGE: usize = 16 * 1024 - 512;
+
+/// What stands before the topic of a message and between topic and payload, at most.
+const HEAD_MAX: usize = 10;
 
 /// What holds for all packets of one transmission.
 #[derive(Clone, Copy)]
 pub(super) struct Terms {
-    version: Version,
+    pub(super) version: Version,
     max_packet_size: usize,
     /// Topics go out as they are stored, and nobody reads along in the log.
-    is_plain: bool,
+    pub(super) is_plain: bool,
 }
 
 impl Broker {
@@ -28,35 +37,6 @@ impl Broker {
             max_packet_size: conn.max_packet_size,
             is_plain: !has_prefix && !is_logged && conn.outbound_aliases.is_none(),
         })
-    }
-
-    /// The short way for most messages: a whole packet without properties. `None` where only
-    /// [`Broker::encode`] knows what to do.
-    #[inline]
-    pub(super) fn encode_plain(
-        &mut self,
-        delivery: DeliveryId,
-        terms: Terms,
-        window: &mut Window<'_>,
-    ) -> Option<usize> {
-        let delivery = *self.deliveries.get(delivery);
-        if !terms.is_plain || delivery.stage != Stage::Publish {
-            return None;
-        }
-        let message = self.messages.wanted(delivery.message)?;
-        let is_v5 = terms.version == Version::V5;
-        let has_properties =
-            is_v5 && (delivery.subscription_id().is_some() || !message.properties().is_empty());
-        if has_properties || message.expires_ms != NEVER || message.is_empty() {
-            return None;
-        }
-        let publish = Publish {
-            properties: Properties::default(),
-            expiry_s: None,
-            subscription_id: None,
-            ..publish_of(message, delivery, Version::V311, 0)
-        };
-        publish.encode_plain(terms.version, terms.max_packet_size, window)
     }
 
     /// Encodes one thing; returns its length, 0 if it is not to be sent, and the alias it gave.
@@ -162,6 +142,58 @@ impl Broker {
         log_sending(session, &publish, message);
         publish.encode(version, window);
         (len, given)
+    }
+}
+
+impl Terms {
+    /// The short way for most messages: a whole packet without properties. `None` where only
+    /// [`Broker::encode`] knows what to do.
+    #[inline(always)]
+    pub(super) fn encode_plain(
+        self,
+        messages: &mut Messages,
+        delivery: &Delivery,
+        window: &mut Window<'_>,
+    ) -> Option<usize> {
+        let plain = self.plain(messages, delivery)?;
+        plain.encode(self.version, self.max_packet_size, window)
+    }
+
+    /// The short way for a message that is large: what stands before its payload; returns the
+    /// length of the whole, and of the payload.
+    pub(super) fn encode_head(
+        self,
+        messages: &mut Messages,
+        delivery: &Delivery,
+        window: &mut Window<'_>,
+    ) -> Option<(usize, usize)> {
+        let plain = self.plain(messages, delivery)?;
+        let payload = plain.payload().len();
+        if payload < LARGE || window.room() < HEAD_MAX + usize::from(plain.topic_len) {
+            return None;
+        }
+        let len = plain.encode_head(self.version, self.max_packet_size, window)?;
+        Some((len, payload))
+    }
+
+    /// A message as it goes out without properties, if it does.
+    #[inline(always)]
+    fn plain<'a>(self, messages: &'a mut Messages, delivery: &Delivery) -> Option<PlainOut<'a>> {
+        let has_identifier = self.version == Version::V5 && delivery.subscription_id().is_some();
+        if has_identifier {
+            return None;
+        }
+        let message = messages.wanted(delivery.message)?;
+        let (text, topic_len) = message.text()?;
+        if message.expires_ms != NEVER || text.is_empty() {
+            return None;
+        }
+        Some(PlainOut {
+            first: delivery.first_byte(),
+            packet_id: delivery.number,
+            text,
+            topic_len,
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Broker;
 use super::session::{Session, SessionId};
-use crate::store::Stage;
+use crate::store::{DeliveryId, Stage};
 
 /// How far the deliveries in a window may lie apart, so that their identifiers tell them apart.
 pub(super) const IDS_IN_USE_MAX: u64 = 65_534;
@@ -10,12 +10,22 @@ pub(super) const IDS_IN_USE_MAX: u64 = 65_534;
 /// How far packet identifiers may spread beyond a window whose first one is not acknowledged.
 const SPAN_PER_WINDOW: usize = 4;
 
+impl Session {
+    /// Takes a delivery into the window, behind all others.
+    #[inline]
+    pub(super) fn push_to_window(&mut self, id: DeliveryId, ordinal: u64, len: usize) {
+        if self.window.in_flight() == 0 {
+            self.base = ordinal;
+        }
+        self.window.push(id);
+        self.windowed = ordinal + 1;
+        self.window_bytes += len as u64;
+    }
+}
+
 impl Broker {
     /// Moves QoS 1 and 2 deliveries from the queue into the window, as far as there is room.
     pub(super) fn fill_window(&mut self, id: SessionId) {
-        if self.sessions.get(id).queue.is_empty() {
-            return self.wait_to_send(id);
-        }
         while let Some(front) = self.sessions.get(id).queue.front() {
             if !self.window_has_room(self.sessions.get(id)) {
                 break;
@@ -26,14 +36,11 @@ impl Broker {
             let ordinal = session.ordinal_of_queued(delivery.number);
             delivery.stage = Stage::Publish;
             session.queue.pop(&mut self.deliveries, len);
-            if session.window.in_flight() == 0 {
-                session.base = ordinal;
-            }
-            session.window.push(front);
-            session.windowed = ordinal + 1;
-            session.window_bytes += len as u64;
+            session.push_to_window(front, ordinal, len);
         }
-        self.record_sending(id);
+        if self.journal.is_on() {
+            self.record_sending(id);
+        }
         self.wait_to_send(id);
     }
 
@@ -46,32 +53,34 @@ impl Broker {
         }
     }
 
+    #[inline(always)]
     pub(super) fn window_has_room(&self, session: &Session) -> bool {
         let limit = self.window_limit(session);
         let max_bytes = self.settings.max_inflight_bytes;
         let has_bytes =
             max_bytes == 0 || session.window_bytes < max_bytes || session.window.in_flight() == 0;
-        let span_max = (limit * SPAN_PER_WINDOW)
-            .max(64)
-            .min(usize::from(u16::MAX) - 1);
+        let span_max = (limit * SPAN_PER_WINDOW).clamp(64, usize::from(u16::MAX) - 1);
         session.window.in_flight() < limit
             && has_bytes
-            && session.window.span(&self.deliveries) < span_max
+            && session.windowed - session.base < span_max as u64
             && self.has_free_id(session)
     }
 
     /// Whether the next message in the queue does not have the packet identifier of one in the
     /// window: very many may have been dropped between them.
     fn has_free_id(&self, session: &Session) -> bool {
+        if session.window.in_flight() == 0 || session.next_ordinal - session.base < IDS_IN_USE_MAX {
+            return true;
+        }
         let front = session.queue.front().map(|id| self.deliveries.get(id));
         front.is_none_or(|front| {
-            let ordinal = session.ordinal_of_queued(front.number);
-            session.window.in_flight() == 0 || ordinal - session.base < IDS_IN_USE_MAX
+            session.ordinal_of_queued(front.number) - session.base < IDS_IN_USE_MAX
         })
     }
 
     /// How many QoS 1 and 2 messages may be under way to a client; while it is away, how many may
     /// be once it is back.
+    #[inline]
     pub(super) fn window_limit(&self, session: &Session) -> usize {
         let conn = session.connection;
         match conn.and_then(|conn| self.connections.get(conn.index as usize)) {

@@ -25,6 +25,17 @@ impl Broker {
         self.journal.has_room(len, max_bytes)
     }
 
+    /// Whether the journal has room for a message of so many bytes, and nothing has to be done for
+    /// that.
+    #[inline]
+    pub(super) fn surely_has_room(&self, len: usize) -> bool {
+        let max_bytes = self.settings.persistence_max_bytes;
+        let may_drop = self.settings.drops_oldest && self.journal.is_low(max_bytes);
+        !may_drop
+            && !self.journal.is_backlogged()
+            && self.journal.has_room(len + RECORD_BYTES, max_bytes)
+    }
+
     /// Whether cleaning makes room without anything being dropped.
     fn has_garbage(&self) -> bool {
         self.journal.disk_bytes() > self.allowed_bytes()

@@ -39,6 +39,8 @@ mod reload;
 mod restore;
 mod retain;
 mod route;
+mod run;
+mod run_out;
 mod session;
 mod settings;
 mod share;
@@ -53,6 +55,7 @@ pub use connect::AuthRequest;
 pub use connection::Peer;
 pub use import::Imported;
 pub use settings::{ListenerSettings, Settings};
+pub use transmit::SPLICES_MAX;
 
 use crate::store::{Deliveries, Messages};
 use crate::topic::Matches;

@@ -256,10 +256,25 @@ impl Broker {
 
     /// Keeps a QoS 2 message until PUBREL, unless it is held already [MQTT-4.3.3-10].
     fn hold(&mut self, id: ConnId, session_id: SessionId, version: Version, publish: &Publish<'_>) {
-        let packet_id = publish.packet_id;
+        if !self.may_hold(id, session_id, publish.packet_id) {
+            return;
+        }
+        let listener = usize::from(self.sessions.get(session_id).listener);
+        let message = self.messages.insert(Body {
+            topic_prefix: self.settings.listeners[listener].mount_point.as_bytes(),
+            publish,
+            expires_ms: self.expires_ms(publish),
+        });
+        self.hold_message(id, session_id, version, publish.packet_id, message);
+    }
+
+    /// Whether a QoS 2 message is new and may be held; else it has been answered.
+    #[inline]
+    pub(super) fn may_hold(&mut self, id: ConnId, session_id: SessionId, packet_id: u16) -> bool {
         let session = self.sessions.get(session_id);
         if session.held.iter().any(|held| held.packet_id == packet_id) {
-            return self.acknowledge(id, PacketType::PubRec, packet_id, ReasonCode::SUCCESS);
+            self.acknowledge(id, PacketType::PubRec, packet_id, ReasonCode::SUCCESS);
+            return false;
         }
         let held = session.held.len();
         let receive_maximum = usize::from(self.settings.max_inflight_messages);
@@ -267,21 +282,25 @@ impl Broker {
             self.warn_receive_maximum(id);
         }
         if held >= self.settings.max_inbound_qos2 {
-            return self.refuse_hold(id, packet_id);
+            self.refuse_hold(id, packet_id);
+            return false;
         }
-        let listener = usize::from(self.sessions.get(session_id).listener);
-        let body = Body {
-            topic_prefix: self.settings.listeners[listener].mount_point.as_bytes(),
-            publish,
-            expires_ms: self.expires_ms(publish),
-        };
-        let message = self.messages.insert(body);
-        self.sessions
-            .get_mut(session_id)
-            .held
-            .push_back(Held { packet_id, message });
-        let session = self.sessions.get(session_id);
-        if session.is_recorded() && self.journal.is_on() {
+        true
+    }
+
+    /// Holds a message that is in the store, and answers.
+    #[inline]
+    pub(super) fn hold_message(
+        &mut self,
+        id: ConnId,
+        session_id: SessionId,
+        version: Version,
+        packet_id: u16,
+        message: MessageId,
+    ) {
+        let session = self.sessions.get_mut(session_id);
+        session.held.push_back(Held { packet_id, message });
+        if self.journal.is_on() && session.is_recorded() {
             let held = (session.key, packet_id);
             self.begin_message();
             self.describe_message(message, None, Some(held));
@@ -424,7 +443,7 @@ impl Broker {
 }
 
 /// What a publisher is told about how many there were to receive.
-fn subscribers(found: bool) -> ReasonCode {
+pub(super) fn subscribers(found: bool) -> ReasonCode {
     if found {
         ReasonCode::SUCCESS
     } else {

@@ -4,11 +4,14 @@ use super::connection::Reply;
 use super::publish::Publisher;
 use super::session::SessionId;
 use super::{Broker, ConnId};
+use crate::store::journal::Place;
+use crate::store::window::distance;
 use crate::store::{DeliveryId, MessageId, Stage};
 use crate::wire::{Ack, PacketType, Properties, PropertyId, QoS, ReasonCode, Value, Version};
 
 impl Broker {
     /// Sends an acknowledgement: a promise, which leaves in the order of what it answers.
+    #[inline(always)]
     pub(super) fn acknowledge(
         &mut self,
         id: ConnId,
@@ -17,14 +20,12 @@ impl Broker {
         reason: ReasonCode,
     ) {
         if log::log_enabled!(log::Level::Debug) {
-            let name = self.client_name(id);
-            log::debug!(
-                "Sending {} to {name} (m{packet_id}, rc{})",
-                packet.name(),
-                reason.0
-            );
+            self.log_acknowledging(id, packet, packet_id, reason);
         }
-        let gate = self.gate(id, packet);
+        let gate = match self.journal.is_on() {
+            true => self.gate(id, packet),
+            false => Place::START,
+        };
         let reply = Reply {
             packet,
             reason,
@@ -32,6 +33,16 @@ impl Broker {
             gate,
         };
         self.reply(id, reply);
+    }
+
+    #[cold]
+    fn log_acknowledging(&mut self, id: ConnId, packet: PacketType, packet_id: u16, r: ReasonCode) {
+        let name = self.client_name(id);
+        log::debug!(
+            "Sending {} to {name} (m{packet_id}, rc{})",
+            packet.name(),
+            r.0
+        );
     }
 
     /// Refuses a message for a limit of Midge's own, and says which one in a Reason String, if the
@@ -90,7 +101,7 @@ impl Broker {
     }
 
     /// The delivery under way that an acknowledgement is about.
-    #[inline]
+    #[inline(always)]
     fn under_way(&self, session: SessionId, packet_id: u16, qos: QoS) -> Option<DeliveryId> {
         let window = &self.sessions.get(session).window;
         let delivery = window.find_sent(&self.deliveries, packet_id)?;
@@ -115,17 +126,43 @@ impl Broker {
     }
 
     /// QoS 1, we send: the client has it; an error code counts, too [MQTT-4.4.0-2].
-    fn puback(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
+    #[inline]
+    pub(super) fn puback(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
         self.log_received(session, PacketType::PubAck, ack);
-        let Some(delivery) = self.under_way(session, ack.packet_id, QoS::AtLeastOnce) else {
-            return self.unknown_ack(id, PacketType::PubAck, ack.packet_id);
-        };
-        self.finish_delivery(session, delivery);
+        if !self.finish_first(session, ack.packet_id) {
+            let Some(delivery) = self.under_way(session, ack.packet_id, QoS::AtLeastOnce) else {
+                return self.unknown_ack(id, PacketType::PubAck, ack.packet_id);
+            };
+            self.finish_delivery(session, delivery);
+        }
         self.mark_writable(id);
     }
 
+    /// Ends the QoS 1 delivery that was sent first, as most clients acknowledge them, if nothing
+    /// else follows from it than that the window slides.
+    #[inline]
+    fn finish_first(&mut self, session_id: SessionId, packet_id: u16) -> bool {
+        let session = self.sessions.get_mut(session_id);
+        if session.is_recorded() {
+            return false;
+        }
+        let finished = session.window.finish_first(&mut self.deliveries, packet_id);
+        let Some((delivery, next)) = finished else {
+            return false;
+        };
+        session.base = match next {
+            Some(next) => session.base + u64::from(distance(packet_id, next)),
+            None => session.windowed,
+        };
+        let len = super::route::queued_len(self.messages.len_of(delivery.message));
+        session.window_bytes -= len as u64;
+        self.messages.release(delivery.message);
+        true
+    }
+
     /// QoS 2, we send, first half: the client has it, unless it says no.
-    fn pubrec(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
+    #[inline]
+    pub(super) fn pubrec(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
         self.log_received(session, PacketType::PubRec, ack);
         let Some(delivery) = self.under_way(session, ack.packet_id, QoS::ExactlyOnce) else {
             // The client shall forget the identifier [MQTT-4.3.3-4].
@@ -148,7 +185,8 @@ impl Broker {
     }
 
     /// QoS 2, we send, second half: the handshake is over.
-    fn pubcomp(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
+    #[inline]
+    pub(super) fn pubcomp(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
         self.log_received(session, PacketType::PubComp, ack);
         let delivery = self.under_way(session, ack.packet_id, QoS::ExactlyOnce);
         let released = delivery.filter(|&d| self.deliveries.get(d).stage == Stage::Released);
@@ -160,6 +198,7 @@ impl Broker {
     }
 
     /// QoS 2, the client sends: now the message is passed on, once.
+    #[inline]
     pub(super) fn pubrel(&mut self, id: ConnId, session_id: SessionId, ack: Ack<'_>) {
         self.log_received(session_id, PacketType::PubRel, ack);
         let session = self.sessions.get_mut(session_id);
@@ -173,7 +212,11 @@ impl Broker {
             }
         }
         let session = self.sessions.get_mut(session_id);
-        let Some(held) = at.and_then(|at| session.held.remove(at)) else {
+        let held = match at {
+            Some(0) => session.held.pop_front(),
+            at => at.and_then(|at| session.held.remove(at)),
+        };
+        let Some(held) = held else {
             // A repetition, or a message that was refused: 3.x waits for PUBCOMP all the same.
             let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
             return self.acknowledge(id, PacketType::PubComp, ack.packet_id, reason);
@@ -203,20 +246,23 @@ impl Broker {
     }
 
     /// Ends a delivery that is under way and lets the window slide.
+    #[inline(always)]
     pub(super) fn finish_delivery(&mut self, session_id: SessionId, id: DeliveryId) {
         if self.deliveries.get(id).stage == Stage::Publish {
             self.free_window_message(session_id, id);
         }
         let session = self.sessions.get_mut(session_id);
-        let ordinal = session.ordinal_of(self.deliveries.get(id).number);
-        session
-            .window
-            .finish(&mut self.deliveries, id, |deliveries, id| {
-                deliveries.remove(id);
-            });
-        session.base = match session.window.first(&self.deliveries) {
-            Some(first) => session.ordinal_of(first),
+        let number = self.deliveries.get(id).number;
+        let is_first = session.window.is_first(id);
+        let ordinal = match is_first {
+            true => session.base,
+            false => session.ordinal_of(number),
+        };
+        let next = session.window.finish(&mut self.deliveries, id);
+        session.base = match next {
             None => session.windowed,
+            Some(next) if is_first => session.base + u64::from(distance(number, next)),
+            Some(_) => session.base,
         };
         self.record_done(session_id, ordinal);
     }

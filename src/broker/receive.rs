@@ -45,6 +45,17 @@ impl Broker {
                 break;
             }
             let rest = &bytes[at..];
+            if let State::Open(session) = conn.state {
+                let version = conn.version;
+                let n = self.receive_run(id, session, version, rest);
+                if n > 0 {
+                    at += n;
+                    continue;
+                }
+            }
+            let Some(conn) = self.connections.get_mut(id.index as usize) else {
+                break;
+            };
             let header = match FixedHeader::read(rest) {
                 Ok(Some(header)) => header,
                 Ok(None) => break,
@@ -106,9 +117,6 @@ impl Broker {
                 Ok(mut publish) => self.publish(id, session, version, &mut publish),
                 Err(malformed) => self.refuse_packet(id, malformed),
             };
-        }
-        if let Some((packet, ack)) = header.short_ack(body) {
-            return self.handshake(id, session, packet, ack);
         }
         match Packet::decode(version, header, body, false) {
             Ok(packet) => self.dispatch(id, session, version, packet),

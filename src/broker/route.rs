@@ -32,6 +32,8 @@ struct Routed {
     publisher: Publisher,
     qos: QoS,
     retain: bool,
+    /// What it counts for in a queue.
+    len: usize,
 }
 
 impl Broker {
@@ -39,11 +41,25 @@ impl Broker {
     pub(super) fn route(&mut self, publisher: Publisher, id: MessageId) -> bool {
         let message = self.messages.get(id);
         (self.subscriptions.table).matches(message.topic(), &mut self.matches);
+        let (qos, retain) = (message.qos, message.retain);
+        self.route_found(publisher, id, qos, retain)
+    }
+
+    /// The same for a message whose topic was looked up last.
+    #[inline]
+    pub(super) fn route_found(
+        &mut self,
+        publisher: Publisher,
+        message: MessageId,
+        qos: QoS,
+        retain: bool,
+    ) -> bool {
         let routed = Routed {
-            message: id,
+            message,
             publisher,
-            qos: message.qos,
-            retain: message.retain,
+            qos,
+            retain,
+            len: queued_len(self.messages.len_of(message)),
         };
         let found = self.matches.found.len();
         if self.settings.allow_duplicate_messages {
@@ -66,12 +82,13 @@ impl Broker {
     }
 
     fn route_to_node(&mut self, node: NodeId, routed: Routed) {
-        let mut next = self.subscriptions.first_of(node);
+        let (mut next, has_groups) = self.subscriptions.of(node);
         while let Some(id) = next {
-            next = self.subscriptions.get(id).next.get();
-            self.route_to_subscription(id, routed, None);
+            next = self.route_to_subscription(id, routed, None);
         }
-        self.route_to_groups(node, routed.message, routed.publisher);
+        if has_groups {
+            self.route_to_groups(node, routed.message, routed.publisher);
+        }
     }
 
     /// `allow_duplicate_messages false`: a 3.x client gets one copy, at the highest QoS of the
@@ -105,16 +122,23 @@ impl Broker {
         self.best_qos = best;
     }
 
+    /// Delivers a message through a subscription; returns the next one of the filter.
     #[inline]
-    fn route_to_subscription(&mut self, id: SubscriptionId, routed: Routed, qos: Option<QoS>) {
+    fn route_to_subscription(
+        &mut self,
+        id: SubscriptionId,
+        routed: Routed,
+        qos: Option<QoS>,
+    ) -> Option<SubscriptionId> {
         self.work += 1;
         let subscription = self.subscriptions.get(id);
+        let next = subscription.next.get();
         let session_id = subscription.session;
         let options = subscription.options;
         let is_bridge = || self.sessions.get(session_id).is_bridge;
         let is_own = routed.publisher == Publisher::Session(session_id);
         if is_own && (options.no_local || is_bridge()) {
-            return;
+            return next;
         }
         let granted = qos.unwrap_or(options.qos);
         let retain = routed.retain && (options.retain_as_published || is_bridge());
@@ -124,10 +148,12 @@ impl Broker {
             retain,
             subscription.identifier,
         );
-        self.deliver(session_id, delivery);
+        self.deliver_len(session_id, delivery, routed.len);
+        next
     }
 
     /// The smaller of the two QoS, unless the configuration wants it otherwise.
+    #[inline]
     pub(super) fn delivered_qos(&self, published: QoS, granted: QoS) -> QoS {
         match self.settings.upgrade_outgoing_qos {
             true => granted,
@@ -136,29 +162,56 @@ impl Broker {
     }
 
     /// Queues a delivery for a session, if its rights and limits allow it.
+    pub(super) fn deliver(&mut self, session_id: SessionId, delivery: Delivery) {
+        let len = queued_len(self.messages.len_of(delivery.message));
+        self.deliver_len(session_id, delivery, len);
+    }
+
+    /// The same for a message that counts for `len` bytes in a queue.
     #[inline]
-    pub(super) fn deliver(&mut self, session_id: SessionId, mut delivery: Delivery) {
+    fn deliver_len(&mut self, session_id: SessionId, delivery: Delivery, len: usize) {
         let session = self.sessions.get(session_id);
         let is_denied = session.rules.is_some() && !self.may_read(session_id, &delivery);
         if session.has_ended || is_denied {
             return;
         }
-        let len = queued_len(self.messages.len_of(delivery.message));
         let qos = delivery.qos();
-        let is_qos0 = qos == QoS::AtMostOnce;
-        if !self.has_room(session, qos, len) {
+        let is_next = self.is_next(session, qos);
+        if !is_next && !self.has_room(session, qos, len) {
             self.free_expired(session_id);
             if !self.has_room(self.sessions.get(session_id), qos, len) {
-                return self.drop_delivery(session_id, is_qos0);
+                return self.drop_delivery(session_id, qos == QoS::AtMostOnce);
             }
         }
+        self.enqueue(session_id, delivery, is_next, len);
+    }
+
+    /// Whether a message would be the next to be sent: for that there is always room, and most
+    /// clients take it before another one comes.
+    #[inline]
+    fn is_next(&self, session: &Session, qos: QoS) -> bool {
+        session.connection.is_some()
+            && match qos {
+                QoS::AtMostOnce => session.queue_qos0.is_empty(),
+                _ => session.queue.is_empty() && self.window_has_room(session),
+            }
+    }
+
+    /// Queues a delivery; what is the next to be sent goes to the window at once.
+    #[inline]
+    fn enqueue(
+        &mut self,
+        session_id: SessionId,
+        mut delivery: Delivery,
+        is_next: bool,
+        len: usize,
+    ) {
         self.messages.retain(delivery.message);
         let session = self.sessions.get_mut(session_id);
-        if session.queue.is_empty() && session.queue_qos0.is_empty() {
-            session.is_dropping = false;
-        }
+        // What was dropped is told anew when the queue was empty in between.
+        session.is_dropping &= !(session.queue.is_empty() && session.queue_qos0.is_empty());
         let conn = session.connection;
-        if is_qos0 {
+        if delivery.qos() == QoS::AtMostOnce {
             delivery.number = session.queued_count;
             session.queue_qos0.push(&mut self.deliveries, delivery, len);
         } else {
@@ -166,7 +219,12 @@ impl Broker {
             let ordinal = session.next_ordinal;
             session.next_ordinal += 1;
             delivery.number = packet_id_of(ordinal);
-            session.queue.push(&mut self.deliveries, delivery, len);
+            if is_next {
+                let id = self.deliveries.insert(delivery);
+                session.push_to_window(id, ordinal, len);
+            } else {
+                session.queue.push(&mut self.deliveries, delivery, len);
+            }
             if self.journal.is_on() {
                 self.note_recipient(session_id, &delivery, ordinal);
             }
@@ -178,7 +236,7 @@ impl Broker {
 
     /// Room for one more message: of QoS 0 on a connection by bytes, else by the limits of the
     /// queue.
-    #[inline]
+    #[inline(always)]
     pub(super) fn has_room(&self, session: &Session, qos: QoS, len: usize) -> bool {
         if qos != QoS::AtMostOnce {
             return self.has_room_in_queue(session, len);

@@ -106,6 +106,13 @@ impl Subscriptions {
         some(self.table.value(node, SUBSCRIPTIONS))
     }
 
+    /// The first subscription of a filter, and whether it has share groups.
+    #[inline]
+    pub(super) fn of(&self, node: NodeId) -> (Option<SubscriptionId>, bool) {
+        let values = self.table.values(node);
+        (some(values[SUBSCRIPTIONS]), values[GROUPS] != NONE)
+    }
+
     /// The first share group of a filter.
     #[inline]
     pub(super) fn first_group_of(&self, node: NodeId) -> Option<u32> {

@@ -51,6 +51,7 @@ impl Stats {
     }
 
     /// A PUBLISH has left its queue.
+    #[inline]
     pub(super) fn published(&mut self, is_dropped: bool, payload: usize) {
         if is_dropped {
             self.publish_dropped += 1;

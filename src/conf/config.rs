@@ -166,12 +166,18 @@ pub struct Logging {
     pub log_type: LogType,
     /// Syslog's facility local0 to local7; daemon when `None`.
     pub log_facility: Option<u8>,
+    /// Begin a new log file beyond so many bytes; 0 sets no limit.
+    pub log_file_max_size: u64,
     /// Begin lines with the time.
     pub log_timestamp: bool,
     /// The time's format for strftime; seconds since 1970 when `None`.
     pub log_timestamp_format: Option<String>,
     /// Log clients that come and go.
     pub connection_messages: bool,
+    /// Where to write what goes over connections, for Wireshark.
+    pub capture_file: Option<PathBuf>,
+    /// Bytes of that file; at least 1 MB.
+    pub capture_file_max_size: u64,
 }
 
 /// The destinations of log lines; none is set with `log_dest none`.
@@ -210,10 +216,12 @@ pub struct LogType {
     pub websockets: bool,
     /// Mosquitto's inner workings; nothing in Midge.
     pub internal: bool,
+    /// Every packet, field by field.
+    pub packets: bool,
 }
 
 impl LogType {
-    /// Every kind, as with `log_type all` or `-v`.
+    /// Every kind but `packets`, as with `log_type all` or `-v`.
     pub const ALL: Self = Self {
         error: true,
         warning: true,
@@ -224,6 +232,7 @@ impl LogType {
         unsubscribe: true,
         websockets: true,
         internal: true,
+        packets: false,
     };
 
     /// No kind, as with `log_type none` or `-q`.
@@ -237,6 +246,7 @@ impl LogType {
         unsubscribe: false,
         websockets: false,
         internal: false,
+        packets: false,
     };
 }
 
@@ -271,6 +281,26 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// The settings behind the fields, for the comparison at a reload.
     pub(super) written: Block,
+}
+
+impl Config {
+    /// Where a directive of the whole broker is written, as `FILE:LINE`.
+    pub fn place_of(&self, directive: &str) -> Option<String> {
+        place_in(&self.written, directive)
+    }
+}
+
+impl Listener {
+    /// Where a directive is written that holds for this listener, as `FILE:LINE`.
+    pub fn place_of(&self, directive: &str) -> Option<String> {
+        place_in(&self.written, directive)
+    }
+}
+
+fn place_in(written: &Block, directive: &str) -> Option<String> {
+    let at = &written.get(directive)?.at;
+    // What is not written anywhere has no line.
+    (at.line > 0).then(|| at.to_string())
 }
 
 /// How a listener is encrypted. Files are PEM.

@@ -10,6 +10,8 @@
 //! - [`signal`], [`daemon`], [`clock`] and [`log`] are what their names say.
 
 pub mod access;
+pub mod calendar;
+pub mod capture;
 pub mod clock;
 pub mod daemon;
 pub mod journal;
@@ -18,9 +20,11 @@ pub mod listen;
 pub mod log;
 pub mod memory;
 pub mod poll;
+pub mod probe;
 pub mod ring;
 pub mod sandbox;
 pub mod signal;
+pub mod tap;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 pub mod tls;

@@ -10,6 +10,7 @@ mod certificates;
 mod checks;
 mod handshakes;
 mod journal;
+mod late;
 mod starved;
 mod turns;
 
@@ -18,6 +19,7 @@ use super::link::{Life, Link};
 use super::memory;
 use super::ring::Rings;
 use super::signal::{Signal, Signals};
+use super::tap::{Taps, Viewers};
 use super::tls::{self, Acceptor};
 use crate::auth::Passwords;
 use crate::broker::{Broker, ConnId, Now, Settings};
@@ -28,6 +30,7 @@ use certificates::Certificates;
 use checks::Checks;
 use handshakes::Handshakes;
 use journal::Keeping;
+pub use late::{Awaited, Wanted};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use starved::Starved;
@@ -46,6 +49,8 @@ pub struct Setup {
     pub doors: Doors,
     /// What the connections of each encrypted listener begin with.
     pub acceptors: Vec<Option<Arc<Acceptor>>>,
+    /// Who wants to see what goes over connections.
+    pub taps: Viewers,
     /// `set_tcp_nodelay`.
     pub nodelay: bool,
     /// `persistence_sync`.
@@ -90,6 +95,7 @@ pub struct Loop {
     acceptors: Vec<Option<Arc<Acceptor>>>,
     certificates: Certificates,
     handshakes: Handshakes,
+    taps: Taps,
     nodelay: bool,
     /// When the memory of the process is to be read again.
     memory_due_ms: u64,
@@ -141,6 +147,7 @@ impl Loop {
             acceptors: setup.acceptors,
             certificates: Certificates::default(),
             handshakes: Handshakes::default(),
+            taps: Taps::default(),
             nodelay: setup.nodelay,
             memory_due_ms: 0,
             broker: Broker::new(setup.settings, seed, Keeping::default().now()),
@@ -150,7 +157,8 @@ impl Loop {
         if let Some(signals) = &mut this.signals {
             registry.register(signals, SIGNALS, Interest::READABLE)?;
         }
-        this.accepting.change(registry, setup.doors)?;
+        this.accepting.change(registry, &this.waker, setup.doors)?;
+        this.taps.change(setup.taps);
         this.certificates.change(names, &this.acceptors);
         Ok(this)
     }
@@ -459,7 +467,8 @@ impl Loop {
                 Signal::Reload => {
                     if let Some(setup) = owner.reload() {
                         let registry = self.poll.registry();
-                        if let Err(error) = self.accepting.change(registry, setup.doors) {
+                        let changed = self.accepting.change(registry, &self.waker, setup.doors);
+                        if let Err(error) = changed {
                             log::error!("Error: a listener cannot be served: {error}");
                         }
                         self.passwords = setup.passwords;
@@ -467,6 +476,7 @@ impl Loop {
                         let names = names_of(&setup.settings);
                         self.certificates.change(names, &self.acceptors);
                         self.nodelay = setup.nodelay;
+                        self.taps.change(setup.taps);
                         self.set_sync(setup.sync);
                         self.rings.set_limit(setup.settings.memory_limit);
                         self.broker.reload(setup.settings, now);

@@ -7,7 +7,7 @@
 
 use super::entry::Entry;
 use super::journal::{Place, Placed};
-use super::message::{Known, Message, MessageId, Messages, NEVER};
+use super::message::{Known, MessageId, Messages, NEVER};
 use crate::wire::QoS;
 
 /// Candidates that may be stale.
@@ -29,7 +29,7 @@ impl Messages {
             entry.set_cold(placed.place);
             return;
         }
-        self.bodies[entry.body() as usize].place = placed.place;
+        self.bodies.get_mut(entry.body()).place = placed.place;
         let list = match is_leaving {
             true => &mut self.leaving,
             false => &mut self.warm,
@@ -95,7 +95,7 @@ impl Messages {
     pub fn place_of(&self, id: MessageId) -> Option<Place> {
         let entry = self.slots.get(id.0);
         let place = match entry.is_hot() {
-            true => self.bodies[entry.body() as usize].place,
+            true => self.bodies.get(entry.body()).place,
             false => entry.place(),
         };
         entry.is_recorded().then_some(place)
@@ -124,19 +124,11 @@ impl Messages {
         self.recorded_bytes -= u64::from(entry.record_len());
         self.cold_bytes -= entry.len() as usize;
         self.apart.remove(&id.0);
-        let body = self.bodies.insert(Message {
-            bytes: Box::default(),
-            len: 0,
-            properties_len: 0,
-            topic_len: 0,
-            is_wanted: false,
-            place: Place::START,
-            qos: entry.qos(),
-            retain: entry.retain(),
-            expires_ms: self.expiries.remove(&id.0).unwrap_or(NEVER),
-        });
+        let expires_ms = self.expiries.remove(&id.0).unwrap_or(NEVER);
+        let (body, message) = self.bodies.take_nothing();
+        message.describe(0, (0, 0), (entry.qos(), entry.retain()), expires_ms);
         let entry = self.slots.get_mut(id.0);
-        entry.set_hot(body as u32);
+        entry.set_hot(body);
         entry.set_unrecorded();
     }
 
@@ -152,25 +144,18 @@ impl Messages {
         if entry.is_hot() || len != entry.len() as usize {
             return;
         }
-        let mut bytes = self.pool.take(len);
-        let (into, rest) = bytes.split_at_mut(topic.len());
+        let place = entry.place();
+        let expires_ms = self.expiries.remove(&id.0).unwrap_or(NEVER);
+        let (body, message) = self.bodies.take(len);
+        let (into, rest) = message.bytes.split_at_mut(topic.len());
         into.copy_from_slice(topic);
         let (into, rest) = rest.split_at_mut(properties.len());
         into.copy_from_slice(properties);
         rest[..payload.len()].copy_from_slice(payload);
-        let place = entry.place();
-        let body = self.bodies.insert(Message {
-            bytes,
-            len: len as u32,
-            properties_len: properties.len() as u32,
-            topic_len: topic.len() as u16,
-            is_wanted: true,
-            place,
-            qos: entry.qos(),
-            retain: entry.retain(),
-            expires_ms: self.expiries.remove(&id.0).unwrap_or(NEVER),
-        });
-        self.slots.get_mut(id.0).set_hot(body as u32);
+        let lens = (topic.len(), properties.len());
+        message.describe(len, lens, (entry.qos(), entry.retain()), expires_ms);
+        (message.is_wanted, message.place) = (true, place);
+        self.slots.get_mut(id.0).set_hot(body);
         self.cold_bytes -= len;
         self.evictable += len;
         self.warm.push_back((id, place));
@@ -202,7 +187,7 @@ impl Messages {
             if !entry.is_hot() {
                 continue;
             }
-            let body = &mut self.bodies[entry.body() as usize];
+            let body = self.bodies.get_mut(entry.body());
             if std::mem::take(&mut body.is_wanted) || place >= written {
                 self.warm.push_back((id, place));
             } else {
@@ -216,14 +201,15 @@ impl Messages {
             return;
         }
         let entry = self.slots.get_mut(id.0);
-        let body = self.bodies.remove(entry.body() as usize);
+        let slot = entry.body();
         entry.set_cold(place);
+        let body = self.bodies.get(slot);
         self.evictable -= body.len();
         self.cold_bytes += body.len();
         if body.expires_ms != NEVER {
             self.expiries.insert(id.0, body.expires_ms);
         }
-        self.pool.give_back(body.bytes);
+        self.bodies.free(slot);
     }
 
     fn forget_stale(&mut self) {

@@ -3,7 +3,7 @@
 //! Sixteen bytes each, in one array with a free list; queues are linked through it.
 
 use super::MessageId;
-use crate::wire::QoS;
+use crate::wire::{Publish, QoS};
 
 /// A delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,24 @@ const DOUBTFUL: u32 = 3;
 const RETAIN: u32 = 1 << 30;
 const SENT: u32 = 1 << 31;
 
+/// The first byte of a PUBLISH for each value of the upper four bits of `meta`.
+static FIRST_BYTES: [u8; 16] = {
+    let mut bytes = [0; 16];
+    let mut bits = 0;
+    while bits < 16 {
+        let (is_sent, retain) = (bits & 8 != 0, bits & 4 != 0);
+        let (qos, is_again) = match bits as u32 & 3 {
+            0 => (QoS::AtMostOnce, false),
+            1 => (QoS::AtLeastOnce, is_sent),
+            2 => (QoS::ExactlyOnce, is_sent),
+            _ => (QoS::AtLeastOnce, true),
+        };
+        bytes[bits] = Publish::first_byte(is_again, qos, retain);
+        bits += 1;
+    }
+    bytes
+};
+
 impl Delivery {
     /// A delivery that is in no queue yet.
     pub fn new(message: MessageId, qos: QoS, retain: bool, subscription_id: u32) -> Delivery {
@@ -59,6 +77,12 @@ impl Delivery {
         }
     }
 
+    /// The first byte of its PUBLISH; DUP is set if that was or may have been sent before.
+    #[inline]
+    pub fn first_byte(&self) -> u8 {
+        FIRST_BYTES[(self.meta >> QOS_SHIFT) as usize]
+    }
+
     /// The QoS it is delivered with.
     pub fn qos(&self) -> QoS {
         match self.meta >> QOS_SHIFT & 3 {
@@ -66,6 +90,12 @@ impl Delivery {
             2 => QoS::ExactlyOnce,
             _ => QoS::AtLeastOnce,
         }
+    }
+
+    /// The delivery behind it in its queue.
+    #[inline]
+    pub fn next(&self) -> Option<DeliveryId> {
+        (self.next != NONE).then_some(DeliveryId(self.next))
     }
 
     /// The RETAIN flag it is delivered with.
@@ -102,12 +132,21 @@ impl Delivery {
 }
 
 /// All deliveries of all sessions.
-#[derive(Default)]
 pub struct Deliveries {
     entries: Vec<Delivery>,
-    /// Free entries, linked through `next`; an empty list is [`None`].
-    free: Option<u32>,
+    /// The first of the free entries, which are linked through `next`.
+    free: u32,
     count: usize,
+}
+
+impl Default for Deliveries {
+    fn default() -> Deliveries {
+        Deliveries {
+            entries: Vec::new(),
+            free: NONE,
+            count: 0,
+        }
+    }
 }
 
 impl Deliveries {
@@ -115,13 +154,13 @@ impl Deliveries {
     #[inline]
     pub fn insert(&mut self, delivery: Delivery) -> DeliveryId {
         self.count += 1;
-        let Some(id) = self.free else {
+        let id = self.free;
+        let Some(entry) = self.entries.get_mut(id as usize) else {
             self.entries.push(delivery);
             return DeliveryId(self.entries.len() as u32 - 1);
         };
-        let next = self.entries[id as usize].next;
-        self.free = (next != NONE).then_some(next);
-        self.entries[id as usize] = delivery;
+        self.free = entry.next;
+        *entry = delivery;
         DeliveryId(id)
     }
 
@@ -142,14 +181,13 @@ impl Deliveries {
     pub fn remove(&mut self, id: DeliveryId) -> Delivery {
         let entry = &mut self.entries[id.0 as usize];
         let delivery = *entry;
-        entry.next = self.free.unwrap_or(NONE);
-        self.free = Some(id.0);
+        entry.next = std::mem::replace(&mut self.free, id.0);
         self.count -= 1;
         if self.count == 0 {
             // Nothing is left: give the memory of a burst back, but not that of the daily work.
             self.entries.clear();
             self.entries.shrink_to(16 * 1024);
-            self.free = None;
+            self.free = NONE;
         }
         delivery
     }
@@ -162,10 +200,11 @@ impl Deliveries {
 
 /// A first-in-first-out queue of deliveries.
 ///
-/// Invariant: `head` and `tail` are both some or both none, and `count` entries lie between.
+/// Invariant: with `count` at 0 `head` and `tail` mean nothing, else so many entries lie between.
 #[derive(Debug, Default)]
 pub struct Queue {
-    ends: Option<(u32, u32)>,
+    head: u32,
+    tail: u32,
     count: u32,
     bytes: u64,
 }
@@ -175,46 +214,42 @@ impl Queue {
     #[inline]
     pub fn push(&mut self, deliveries: &mut Deliveries, delivery: Delivery, len: usize) {
         let DeliveryId(id) = deliveries.insert(delivery);
-        self.ends = match self.ends {
-            None => Some((id, id)),
-            Some((head, tail)) => {
-                deliveries.entries[tail as usize].next = id;
-                Some((head, id))
-            }
-        };
+        match self.count {
+            0 => self.head = id,
+            _ => deliveries.entries[self.tail as usize].next = id,
+        }
+        self.tail = id;
         self.count += 1;
         self.bytes += len as u64;
     }
 
     /// The delivery that waits longest.
     pub fn front(&self) -> Option<DeliveryId> {
-        self.ends.map(|(head, _)| DeliveryId(head))
+        (self.count > 0).then_some(DeliveryId(self.head))
     }
 
     /// The delivery behind `id`, which is in this queue.
+    #[inline]
     pub fn after(&self, deliveries: &Deliveries, id: DeliveryId) -> Option<DeliveryId> {
-        let next = deliveries.get(id).next;
-        (next != NONE).then_some(DeliveryId(next))
+        deliveries.get(id).next()
     }
 
     /// Takes the delivery that waits longest out of the queue, without freeing it; its message has
     /// `len` bytes.
     pub fn pop(&mut self, deliveries: &mut Deliveries, len: usize) -> Option<DeliveryId> {
-        let (head, tail) = self.ends?;
-        let next = std::mem::replace(&mut deliveries.entries[head as usize].next, NONE);
-        self.ends = (next != NONE).then_some((next, tail));
+        let head = self.front()?;
+        self.head = std::mem::replace(&mut deliveries.get_mut(head).next, NONE);
         self.count -= 1;
         self.bytes -= len as u64;
-        Some(DeliveryId(head))
+        Some(head)
     }
 
     /// Takes the delivery that waits longest out of the queue and frees it; its message, of `len`
     /// bytes, is the caller's to release.
     #[inline]
     pub fn take(&mut self, deliveries: &mut Deliveries, len: usize) -> Option<Delivery> {
-        let (head, tail) = self.ends?;
-        let delivery = deliveries.remove(DeliveryId(head));
-        self.ends = (delivery.next != NONE).then_some((delivery.next, tail));
+        let delivery = deliveries.remove(self.front()?);
+        self.head = delivery.next;
         self.count -= 1;
         self.bytes -= len as u64;
         Some(delivery)
@@ -227,7 +262,7 @@ impl Queue {
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_none()
+        self.count == 0
     }
 
     /// How many bytes their messages have.

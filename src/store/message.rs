@@ -5,12 +5,11 @@
 //! sixteen bytes stay in memory. Who needs it reads it back first ([`Messages::is_hot`],
 //! [`Messages::warm`]). The counters know every byte, for `$SYS` and for limits.
 
+use super::bodies::Bodies;
 use super::entry::{Entry, Slots};
 use super::journal::{Place, Placed};
-use super::pool::Pool;
-use crate::wire::{Properties, Publish, QoS};
+use crate::wire::{Plain, Properties, Publish, QoS};
 use hashbrown::HashMap;
-use slab::Slab;
 use std::collections::VecDeque;
 
 /// A message in the store.
@@ -40,6 +39,8 @@ pub struct Message {
     pub(super) topic_len: u16,
     /// Whether somebody looked at it since it was last considered for leaving memory.
     pub(super) is_wanted: bool,
+    /// Which size of memory `bytes` is.
+    pub(super) class: u8,
     /// Where the journal has it.
     pub(super) place: Place,
     /// The QoS it was published with.
@@ -66,6 +67,36 @@ impl Message {
     pub fn payload(&self) -> &[u8] {
         let start = usize::from(self.topic_len) + self.properties_len as usize;
         &self.bytes[start..self.len as usize]
+    }
+
+    /// Bytes of the payload.
+    #[inline]
+    pub fn payload_len(&self) -> usize {
+        (self.len - self.properties_len) as usize - usize::from(self.topic_len)
+    }
+
+    /// Topic and payload in one, where there are no properties between them.
+    #[inline]
+    pub fn text(&self) -> Option<(&[u8], u16)> {
+        let text = &self.bytes[..self.len as usize];
+        (self.properties_len == 0).then_some((text, self.topic_len))
+    }
+
+    /// Sets everything but the bytes, for a message that the journal does not have.
+    #[inline]
+    pub(super) fn describe(
+        &mut self,
+        len: usize,
+        (topic_len, properties_len): (usize, usize),
+        (qos, retain): (QoS, bool),
+        expires_ms: u64,
+    ) {
+        self.len = len as u32;
+        self.topic_len = topic_len as u16;
+        self.properties_len = properties_len as u32;
+        (self.is_wanted, self.place) = (false, Place::START);
+        (self.qos, self.retain) = (qos, retain);
+        self.expires_ms = expires_ms;
     }
 
     /// Bytes of topic, properties and payload together.
@@ -109,8 +140,7 @@ pub struct Known {
 #[derive(Default)]
 pub struct Messages {
     pub(super) slots: Slots,
-    pub(super) bodies: Slab<Message>,
-    pub(super) pool: Pool,
+    pub(super) bodies: Bodies,
     /// Bytes of all messages, cold ones too.
     pub(super) bytes: usize,
     /// Bytes of those whose body is on the disk only.
@@ -143,49 +173,68 @@ impl Messages {
             false => publish.forwarded().map(<[u8]>::len).sum(),
         };
         let len = topic_len + properties_len + publish.payload.len();
-        let mut bytes = self.pool.take(len);
-        let mut at = 0;
+        let (body, message) = self.bodies.take(len);
+        let mut rest = &mut message.bytes[..len];
         let mut put = |part: &[u8]| {
-            bytes[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
+            let (into, left) = std::mem::take(&mut rest).split_at_mut(part.len());
+            into.copy_from_slice(part);
+            rest = left;
         };
-        put(topic_prefix);
+        if !topic_prefix.is_empty() {
+            put(topic_prefix);
+        }
         put(publish.topic);
         if properties_len > 0 {
             publish.forwarded().for_each(&mut put);
         }
         put(publish.payload);
+        let flags = (publish.qos, publish.retain);
+        message.describe(len, (topic_len, properties_len), flags, expires_ms);
         self.bytes += len;
-        let body = self.bodies.insert(Message {
-            bytes,
-            len: len as u32,
-            properties_len: properties_len as u32,
-            topic_len: topic_len as u16,
-            is_wanted: false,
-            place: Place::START,
-            qos: publish.qos,
-            retain: publish.retain,
-            expires_ms,
-        });
-        let entry = Entry::new(body as u32, len as u32, publish.qos, publish.retain);
+        let entry = Entry::new(body, len as u32, publish.qos, publish.retain);
+        MessageId(self.slots.insert(entry))
+    }
+
+    /// Keeps a plain message, counted once.
+    #[inline(always)]
+    pub fn insert_plain(&mut self, plain: &Plain<'_>) -> MessageId {
+        let (topic, payload) = (plain.topic(), plain.payload());
+        let len = topic.len() + payload.len();
+        let (body, message) = self.bodies.take(len);
+        if let Some(text) = plain.joined() {
+            message.bytes[..len].copy_from_slice(text);
+        } else {
+            let (front, rest) = message.bytes.split_at_mut(topic.len());
+            front.copy_from_slice(topic);
+            rest[..payload.len()].copy_from_slice(payload);
+        }
+        message.describe(len, (topic.len(), 0), (plain.qos, false), NEVER);
+        self.bytes += len;
+        let entry = Entry::new(body, len as u32, plain.qos, false);
         MessageId(self.slots.insert(entry))
     }
 
     /// Keeps a copy of a message that is hot, as a message of its own, counted once.
     pub fn copy(&mut self, id: MessageId) -> MessageId {
-        let original = &self.bodies[self.slots.get(id.0).body() as usize];
-        let (len, qos, retain) = (original.len, original.qos, original.retain);
-        let mut bytes = self.pool.take(len as usize);
-        bytes[..len as usize].copy_from_slice(&original.bytes[..len as usize]);
-        let copy = Message {
-            bytes,
-            is_wanted: false,
-            place: Place::START,
-            ..*original
+        let original = self.get(id);
+        let (topic, properties) = (original.topic().len(), original.properties().raw().len());
+        let bytes = original.bytes[..original.len()].to_vec();
+        let (topic, rest) = bytes.split_at(topic);
+        let (properties, payload) = rest.split_at(properties);
+        let (qos, retain, expires_ms) = (original.qos, original.retain, original.expires_ms);
+        let publish = Publish {
+            qos,
+            retain,
+            topic,
+            properties: Properties::from_encoded(properties),
+            payload,
+            ..Publish::default()
         };
-        self.bytes += len as usize;
-        let body = self.bodies.insert(copy) as u32;
-        MessageId(self.slots.insert(Entry::new(body, len, qos, retain)))
+        self.insert(Body {
+            topic_prefix: b"",
+            publish: &publish,
+            expires_ms,
+        })
     }
 
     /// A message that is hot.
@@ -193,7 +242,7 @@ impl Messages {
     pub fn get(&self, id: MessageId) -> &Message {
         let entry = self.slots.get(id.0);
         debug_assert!(entry.is_hot(), "a cold message was not read back");
-        &self.bodies[entry.body() as usize]
+        self.bodies.get(entry.body())
     }
 
     /// A message that is going to be sent, if its body is in memory.
@@ -203,7 +252,7 @@ impl Messages {
         if !entry.is_hot() {
             return None;
         }
-        let body = &mut self.bodies[entry.body() as usize];
+        let body = self.bodies.get_mut(entry.body());
         body.is_wanted = true;
         Some(body)
     }
@@ -229,7 +278,7 @@ impl Messages {
     pub fn expires_ms(&self, id: MessageId) -> u64 {
         let entry = self.slots.get(id.0);
         match entry.is_hot() {
-            true => self.bodies[entry.body() as usize].expires_ms,
+            true => self.bodies.get(entry.body()).expires_ms,
             false => self.expiries.get(&id.0).copied().unwrap_or(NEVER),
         }
     }
@@ -250,17 +299,24 @@ impl Messages {
 
     fn free(&mut self, id: MessageId) {
         let entry = *self.slots.get(id.0);
+        if !entry.is_recorded() && entry.is_hot() {
+            // Most never get to the disk.
+            self.bytes -= entry.len() as usize;
+            self.bodies.free(entry.body());
+            return self.slots.remove(id.0);
+        }
+        self.free_recorded(id, entry);
+    }
+
+    fn free_recorded(&mut self, id: MessageId, entry: Entry) {
         self.bytes -= entry.len() as usize;
         self.recorded_bytes -= u64::from(entry.record_len());
         if entry.is_apart() {
             self.apart.remove(&id.0);
         }
         if entry.is_hot() {
-            if entry.is_recorded() {
-                self.evictable -= entry.len() as usize;
-            }
-            let body = self.bodies.remove(entry.body() as usize);
-            self.pool.give_back(body.bytes);
+            self.evictable -= entry.len() as usize;
+            self.bodies.free(entry.body());
         } else {
             self.cold_bytes -= entry.len() as usize;
             self.expiries.remove(&id.0);

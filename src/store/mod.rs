@@ -8,13 +8,13 @@
 //!
 //! Freed bodies and deliveries are used again, so that a message in steady state allocates nothing.
 
+mod bodies;
 mod cold;
 pub mod delivery;
 mod entry;
 pub mod journal;
 pub mod message;
 pub mod mosquitto_db;
-mod pool;
 pub mod window;
 
 pub use delivery::{Deliveries, Delivery, DeliveryId, Queue, Stage};

@@ -5,7 +5,8 @@
 //! a delivery was dropped while it waited. Resending goes through the slots in order
 //! [MQTT-4.6.0-1]. Bounds: four bytes a slot; the caller limits how far the window spans.
 
-use super::{Deliveries, DeliveryId, Stage};
+use super::{Deliveries, Delivery, DeliveryId, Stage};
+use crate::wire::QoS;
 use std::collections::VecDeque;
 
 /// Deliveries under way, by packet identifier.
@@ -41,16 +42,8 @@ impl Window {
         self.sent
     }
 
-    /// How many identifiers lie between the first that is not done and the last one.
-    #[inline]
-    pub fn span(&self, deliveries: &Deliveries) -> usize {
-        let (Some(first), Some(&last)) = (self.first(deliveries), self.slots.back()) else {
-            return 0;
-        };
-        usize::from(distance(first, deliveries.get(last).number)) + 1
-    }
-
     /// The packet identifier of the first slot.
+    #[inline]
     pub fn first(&self, deliveries: &Deliveries) -> Option<u16> {
         self.slots.front().map(|&id| deliveries.get(id).number)
     }
@@ -68,41 +61,93 @@ impl Window {
     }
 
     /// The same, unless it was not sent on this connection: nobody can acknowledge what was not.
-    #[inline]
+    #[inline(always)]
     pub fn find_sent(&self, deliveries: &Deliveries, packet_id: u16) -> Option<DeliveryId> {
+        // Most acknowledge in the order in which they were sent to.
+        let &first = self.slots.front()?;
+        let is_first = self.unsent > 0 && deliveries.get(first).number == packet_id;
+        match is_first {
+            true => Some(first),
+            false => self.find_behind(deliveries, packet_id),
+        }
+    }
+
+    fn find_behind(&self, deliveries: &Deliveries, packet_id: u16) -> Option<DeliveryId> {
         let slot = self.slot_of(deliveries, packet_id)?;
         let id = *self.slots.get(slot).filter(|_| slot < self.unsent)?;
         (deliveries.get(id).stage != Stage::Done).then_some(id)
     }
 
-    /// Marks a delivery as done and slides; calls `free` with each that leaves the window.
+    /// Whether this is the first delivery of the window.
+    #[inline]
+    pub fn is_first(&self, id: DeliveryId) -> bool {
+        self.slots.front() == Some(&id)
+    }
+
+    /// Marks a delivery as done and slides: frees each that leaves the window, and returns the
+    /// identifier of the first that stays.
     ///
     /// A delivery that is done keeps its entry, not its message, until it leaves.
+    #[inline(always)]
+    pub fn finish(&mut self, deliveries: &mut Deliveries, id: DeliveryId) -> Option<u16> {
+        self.in_flight -= 1;
+        if !self.is_first(id) {
+            self.finish_behind(deliveries, id);
+            return self.first(deliveries);
+        }
+        self.sent -= usize::from(self.unsent > 0);
+        let is_unsent = self.unsent == 0;
+        let mut first = id;
+        let next = loop {
+            self.slots.pop_front();
+            self.unsent = self.unsent.saturating_sub(1);
+            deliveries.remove(first);
+            let Some(&next) = self.slots.front() else {
+                break None;
+            };
+            let delivery = deliveries.get(next);
+            if !self.has_done() || delivery.stage != Stage::Done {
+                break Some(delivery.number);
+            }
+            first = next;
+        };
+        if is_unsent {
+            self.skip_done(deliveries);
+        }
+        next
+    }
+
+    /// The short way for most QoS 1 deliveries: finishes the first one, if it has this packet
+    /// identifier, was sent, and nothing behind it is done yet. Returns it, and the identifier of
+    /// the next.
     #[inline]
-    pub fn finish(
+    pub fn finish_first(
         &mut self,
         deliveries: &mut Deliveries,
-        id: DeliveryId,
-        mut free: impl FnMut(&mut Deliveries, DeliveryId),
-    ) {
+        packet_id: u16,
+    ) -> Option<(Delivery, Option<u16>)> {
+        let &first = self.slots.front()?;
+        let delivery = deliveries.get(first);
+        let is_it = delivery.number == packet_id && delivery.qos() == QoS::AtLeastOnce;
+        if !is_it || self.unsent == 0 || self.has_done() {
+            return None;
+        }
+        self.slots.pop_front();
+        self.unsent -= 1;
+        self.sent -= 1;
+        self.in_flight -= 1;
+        let delivery = deliveries.remove(first);
+        Some((delivery, self.first(deliveries)))
+    }
+
+    /// The same for one that is not the first.
+    fn finish_behind(&mut self, deliveries: &mut Deliveries, id: DeliveryId) {
         let delivery = deliveries.get_mut(id);
         delivery.stage = Stage::Done;
         let number = delivery.number;
-        self.in_flight -= 1;
-        let slot = match self.slots.front() {
-            Some(&first) if first == id => Some(0),
-            _ => self.slot_of(deliveries, number),
-        };
+        let slot = self.slot_of(deliveries, number);
         if slot.is_some_and(|slot| slot < self.unsent) {
             self.sent -= 1;
-        }
-        while let Some(&first) = self.slots.front() {
-            if deliveries.get(first).stage != Stage::Done {
-                break;
-            }
-            self.slots.pop_front();
-            self.unsent = self.unsent.saturating_sub(1);
-            free(deliveries, first);
         }
         self.skip_done(deliveries);
     }
@@ -122,13 +167,16 @@ impl Window {
         }
     }
 
-    /// Remembers that the first slot that [`Window::next_unsent`] finds was sent.
-    pub fn advance(&mut self, deliveries: &Deliveries) {
-        if self.unsent < self.slots.len() {
-            self.unsent += 1;
-            self.sent += 1;
+    /// Remembers that the first slot that [`Window::next_unsent`] finds was sent; returns it.
+    #[inline]
+    pub fn advance(&mut self, deliveries: &Deliveries) -> Option<DeliveryId> {
+        let &id = self.slots.get(self.unsent)?;
+        self.unsent += 1;
+        self.sent += 1;
+        if self.has_done() {
             self.skip_done(deliveries);
         }
+        Some(id)
     }
 
     /// Starts over: everything that is not done is to be sent again on a new connection.
@@ -151,6 +199,12 @@ impl Window {
             return Some(guess);
         }
         self.slots.binary_search_by_key(&wanted, far_of).ok()
+    }
+
+    /// Whether some are done already that are not the first: they stay until those before are.
+    #[inline]
+    fn has_done(&self) -> bool {
+        self.in_flight < self.slots.len()
     }
 
     fn skip_done(&mut self, deliveries: &Deliveries) {

@@ -20,6 +20,13 @@ struct Slot {
     found: [NodeId; FOUND_MAX],
 }
 
+impl Slot {
+    #[inline]
+    fn is_of(&self, changes: u64, name: &[u8]) -> bool {
+        self.changes == changes && self.name.get(..usize::from(self.len)) == Some(name)
+    }
+}
+
 const EMPTY: Slot = Slot {
     changes: 0,
     len: 0,
@@ -32,15 +39,29 @@ const EMPTY: Slot = Slot {
 #[derive(Default)]
 pub(super) struct Recent {
     slots: Vec<Slot>,
+    /// The slot of the name that was asked for last, if it has one.
+    last: usize,
 }
 
 impl Recent {
+    /// Whether this is the name that was asked for last, and the answer would be the same.
+    #[inline]
+    pub(super) fn is_last(&self, changes: u64, name: &[u8]) -> bool {
+        let slot = self.slots.get(self.last);
+        slot.is_some_and(|slot| slot.is_of(changes, name))
+    }
+
     /// What a name matches, if that is known for this state of the table.
     #[inline]
-    pub(super) fn get(&self, hash: u64, changes: u64, name: &[u8]) -> Option<&[NodeId]> {
-        let slot = self.slots.get(hash as usize % SLOTS)?;
-        let is_it = slot.changes == changes && slot.name.get(..usize::from(slot.len)) == Some(name);
-        is_it.then(|| &slot.found[..usize::from(slot.count).min(FOUND_MAX)])
+    pub(super) fn get(&mut self, hash: u64, changes: u64, name: &[u8]) -> Option<&[NodeId]> {
+        self.last = SLOTS;
+        let at = hash as usize % SLOTS;
+        let slot = self
+            .slots
+            .get(at)
+            .filter(|slot| slot.is_of(changes, name))?;
+        self.last = at;
+        Some(&slot.found[..usize::from(slot.count).min(FOUND_MAX)])
     }
 
     /// Remembers what a name matches.
@@ -51,7 +72,8 @@ impl Recent {
         if self.slots.is_empty() {
             self.slots.resize(SLOTS, EMPTY);
         }
-        let slot = &mut self.slots[hash as usize % SLOTS];
+        self.last = hash as usize % SLOTS;
+        let slot = &mut self.slots[self.last];
         slot.changes = changes;
         slot.len = name.len() as u8;
         slot.count = found.len() as u8;

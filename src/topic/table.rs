@@ -148,6 +148,12 @@ impl Table {
         self.nodes[node.0 as usize].values[which]
     }
 
+    /// Both numbers of a node.
+    #[inline]
+    pub fn values(&self, node: NodeId) -> [u32; 2] {
+        self.nodes[node.0 as usize].values
+    }
+
     /// Sets one of the two numbers of a node.
     pub fn set_value(&mut self, node: NodeId, which: usize, value: u32) {
         self.changes += 1;
@@ -167,15 +173,27 @@ impl Table {
 
     /// Collects the nodes of all filters that match a topic name into `matches.found`.
     pub fn matches(&self, topic: &[u8], matches: &mut Matches) {
-        let hash = self.hasher.hash_one(topic);
-        matches.found.clear();
-        match matches.recent.get(hash, self.changes, topic) {
-            Some(found) => matches.found.extend_from_slice(found),
-            None => {
-                self.search(topic, matches);
-                (matches.recent).put(hash, self.changes, topic, &matches.found);
-            }
+        if !self.recall(topic, matches) {
+            self.search(topic, matches);
+            let hash = self.hasher.hash_one(topic);
+            (matches.recent).put(hash, self.changes, topic, &matches.found);
         }
+    }
+
+    /// The same where it is remembered from one of the last times; else it finds nothing and
+    /// returns `false`.
+    #[inline]
+    pub fn recall(&self, topic: &[u8], matches: &mut Matches) -> bool {
+        // Many messages in a row have the same topic: what they match is still there.
+        if matches.recent.is_last(self.changes, topic) {
+            return true;
+        }
+        matches.found.clear();
+        let hash = self.hasher.hash_one(topic);
+        let found = matches.recent.get(hash, self.changes, topic);
+        let Some(found) = found else { return false };
+        matches.found.extend_from_slice(found);
+        true
     }
 
     fn search(&self, topic: &[u8], matches: &mut Matches) {

@@ -74,6 +74,32 @@ fn the_table_finds_what_the_slow_match_finds() {
     }
 }
 
+/// Many names share each slot of what is remembered, and long ones are not remembered at all.
+#[test]
+fn what_is_remembered_of_one_name_is_never_the_answer_for_another() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut table = Table::new(7);
+    for filter in ["#", "+/b", "a/#", "a/b", "long/#", "c/+/d"] {
+        let node = table.insert(filter.as_bytes());
+        table.set_value(node, 0, 1);
+    }
+    let mut names: Vec<String> = (0..2000).map(|i| format!("a/{i}")).collect();
+    names.extend((0..2000).map(|i| format!("long/{i}/{}", "x".repeat(60))));
+    names.extend((0..2000).map(|i| format!("c/{i}/d")));
+    let mut used = Matches::default();
+    for _ in 0..100_000 {
+        // Near each other, so that the same one is asked for again and again.
+        let name = names[(rng.usize(..3) * 2000 + rng.usize(..8)) % names.len()].as_bytes();
+        let other = names[rng.usize(..names.len())].as_bytes();
+        for name in [name, name, other, name] {
+            let mut fresh = Matches::default();
+            table.matches(name, &mut used);
+            table.matches(name, &mut fresh);
+            assert_eq!(used.found, fresh.found);
+        }
+    }
+}
+
 #[test]
 fn a_walk_in_slices_meets_each_stored_name_once_while_others_come_and_go() {
     for seed in 0..300 {

@@ -1,6 +1,6 @@
 //! The fixed header: packet type, flags, Remaining Length.
 
-use super::{Ack, Malformed, Properties, Publish, Reader, ReasonCode, Version};
+use super::{Malformed, Publish, Reader, Version};
 
 /// The fifteen packet types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,29 +143,6 @@ impl FixedHeader {
             .ok_or(Malformed::packet("packet type 0 is reserved"))
     }
 
-    /// An acknowledgement in its shortest form: nearly all are. In any version it is good as it is;
-    /// what is not, is left to [`Packet::decode`](super::Packet::decode).
-    #[inline]
-    pub fn short_ack(self, body: &[u8]) -> Option<(PacketType, Ack<'static>)> {
-        let packet = match self.first {
-            0x40 => PacketType::PubAck,
-            0x50 => PacketType::PubRec,
-            0x62 => PacketType::PubRel,
-            0x70 => PacketType::PubComp,
-            _ => return None,
-        };
-        let packet_id = u16::from_be_bytes(body.try_into().ok()?);
-        let is_good = packet_id != 0 && self.len == 2;
-        is_good.then_some((
-            packet,
-            Ack {
-                packet_id,
-                reason: ReasonCode::SUCCESS,
-                properties: Properties::default(),
-            },
-        ))
-    }
-
     /// Decodes the body of a PUBLISH of a client's.
     #[inline]
     pub fn decode_publish(self, version: Version, body: &[u8]) -> Result<Publish<'_>, Malformed> {
@@ -201,39 +178,5 @@ impl FixedHeader {
             return Err(Malformed::packet("a Remaining Length longer than needed"));
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::wire::Packet;
-
-    #[test]
-    fn a_short_acknowledgement_is_what_decoding_it_at_length_gives() {
-        let mut found = 0;
-        for first in 0..=255 {
-            for body in [&[0, 7][..], &[0xff, 0xff], &[0, 0], &[7], &[0, 7, 0]] {
-                let bytes = [&[first, body.len() as u8], body].concat();
-                let Ok(Some(header)) = FixedHeader::read(&bytes) else {
-                    continue;
-                };
-                let Some(short) = header.short_ack(body) else {
-                    continue;
-                };
-                found += 1;
-                for version in [Version::V31, Version::V311, Version::V5] {
-                    let known = match Packet::decode(version, header, body, false) {
-                        Ok(Packet::PubAck(ack)) => (PacketType::PubAck, ack),
-                        Ok(Packet::PubRec(ack)) => (PacketType::PubRec, ack),
-                        Ok(Packet::PubRel(ack)) => (PacketType::PubRel, ack),
-                        Ok(Packet::PubComp(ack)) => (PacketType::PubComp, ack),
-                        other => panic!("{other:?}"),
-                    };
-                    assert_eq!(short, known);
-                }
-            }
-        }
-        assert_eq!(found, 8, "two identifiers, four types");
     }
 }

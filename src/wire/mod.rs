@@ -19,26 +19,30 @@ mod connack;
 mod connect;
 mod disconnect;
 mod header;
+mod plain;
 mod property;
 mod publish;
 mod put;
 mod read;
 mod reason;
 mod subscribe;
+mod view;
 
 pub use ack::Ack;
 pub use connack::ConnAck;
 pub use connect::{Connect, ConnectError, Will};
 pub use disconnect::{Auth, Disconnect};
 pub use header::{FixedHeader, PacketType};
+pub use plain::{Plain, PlainOut};
 pub use property::{Kind, Properties, Property, PropertyId, Value};
 pub use publish::Publish;
 pub use put::{Put, Window, var_int_len};
-pub use read::Reader;
+pub use read::{Reader, is_topic_name};
 pub use reason::ReasonCode;
 pub use subscribe::{
     Filters, RetainHandling, SubAck, Subscribe, SubscribeFilter, SubscriptionOptions, Unsubscribe,
 };
+pub use view::{View, blank_secrets};
 
 /// The largest Remaining Length that four bytes can say.
 pub const REMAINING_LENGTH_MAX: usize = 268_435_455;

@@ -1,7 +1,7 @@
 //! PUBLISH (section 3.3): the packet that everything else exists for.
 
 use super::{
-    Malformed, PacketType, Properties, PropertyId, Put, QoS, Reader, ReasonCode, Version, Window,
+    Malformed, PacketType, Properties, PropertyId, Put, QoS, Reader, ReasonCode, Version,
     var_int_len,
 };
 
@@ -132,52 +132,14 @@ impl<'a> Publish<'a> {
         1 + var_int_len(remaining) + remaining
     }
 
-    /// Writes a packet without properties, if it has at most `max` bytes and fits into the window
-    /// as a whole; returns its length. Longer ones than most are left to [`Publish::encode`].
-    #[inline]
-    pub fn encode_plain(
-        &self,
-        version: Version,
-        max: usize,
-        window: &mut Window<'_>,
-    ) -> Option<usize> {
-        debug_assert!(self.properties_len() == 0);
-        let (has_id, has_properties) = (self.qos != QoS::AtMostOnce, version == Version::V5);
-        let ahead = 2 + self.topic.len() + 2 * usize::from(has_id) + usize::from(has_properties);
-        let remaining = ahead + self.payload.len();
-        let header = if remaining < 128 { 2 } else { 3 };
-        let total = header + remaining;
-        if remaining >= 128 * 128 || total > max {
-            return None;
-        }
-        let (front, payload) = window.whole(total)?.split_at_mut(header + ahead);
-        payload.copy_from_slice(self.payload);
-        front[0] = self.first();
-        front[1] = remaining as u8;
-        if header == 3 {
-            front[1] = remaining as u8 | 0x80;
-            front[2] = (remaining >> 7) as u8;
-        }
-        let (len, rest) = front[header..].split_at_mut(2);
-        len.copy_from_slice(&(self.topic.len() as u16).to_be_bytes());
-        let (topic, rest) = rest.split_at_mut(self.topic.len());
-        topic.copy_from_slice(self.topic);
-        if has_id {
-            rest[..2].copy_from_slice(&self.packet_id.to_be_bytes());
-        }
-        if has_properties {
-            rest[rest.len() - 1] = 0;
-        }
-        Some(total)
-    }
-
-    fn first(&self) -> u8 {
-        0x30 | u8::from(self.dup) << 3 | (self.qos as u8) << 1 | u8::from(self.retain)
+    /// The first byte of a PUBLISH.
+    pub const fn first_byte(dup: bool, qos: QoS, retain: bool) -> u8 {
+        0x30 | (dup as u8) << 3 | (qos as u8) << 1 | retain as u8
     }
 
     /// Writes the whole packet; properties are left out before 5.0.
     pub fn encode(&self, version: Version, out: &mut impl Put) {
-        out.put_u8(self.first());
+        out.put_u8(Publish::first_byte(self.dup, self.qos, self.retain));
         out.put_var_int(self.remaining(version));
         out.put_field(self.topic);
         if self.qos != QoS::AtMostOnce {
@@ -219,42 +181,6 @@ mod tests {
         let header = FixedHeader::read(&out).unwrap().unwrap();
         let packet = Packet::decode(Version::V311, header, &out[2..], false);
         assert_eq!(packet, Ok(Packet::Publish(publish)));
-    }
-
-    #[test]
-    fn the_short_way_to_a_packet_leads_to_the_same_bytes() {
-        for version in [Version::V31, Version::V311, Version::V5] {
-            for (qos, len) in [0, 1, 100, 116, 117, 118, 119, 130, 16_300, 16_400]
-                .into_iter()
-                .flat_map(|len| QoS::ALL.map(|qos| (qos, len)))
-            {
-                let payload = vec![7; len];
-                let publish = Publish {
-                    dup: qos == QoS::AtLeastOnce,
-                    qos,
-                    retain: len % 2 == 0,
-                    topic: b"a/topic",
-                    packet_id: u16::from(qos != QoS::AtMostOnce) * 0x1234,
-                    payload: &payload,
-                    ..Publish::default()
-                };
-                let mut known = Vec::new();
-                publish.encode(version, &mut known);
-                let mut buffer = vec![0; known.len() + 3];
-                let mut window = Window::new(&mut buffer, 0);
-                let short = publish.encode_plain(version, known.len(), &mut window);
-                assert_eq!(short, (len < 16_350).then_some(known.len()));
-                assert_eq!(window.len(), short.unwrap_or(0));
-                assert!(short.is_none() || buffer.starts_with(&known));
-                let mut window = Window::new(&mut buffer, 0);
-                let max = known.len() - 1;
-                assert_eq!(publish.encode_plain(version, max, &mut window), None);
-                let mut cut = Window::new(&mut buffer[..max], 0);
-                assert_eq!(publish.encode_plain(version, known.len(), &mut cut), None);
-                let mut rest = Window::new(&mut buffer, 1);
-                assert_eq!(publish.encode_plain(version, known.len(), &mut rest), None);
-            }
-        }
     }
 
     #[test]

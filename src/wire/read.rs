@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
     pub fn topic_name(&mut self) -> Result<&'a [u8], Malformed> {
         let mut reader = *self;
         let bytes = reader.binary()?;
-        if bytes.iter().fold(0, |all, &b| all | CLASS[usize::from(b)]) == 0 {
+        if is_ascii_topic(bytes) {
             *self = reader;
             return Ok(bytes);
         }
@@ -158,6 +158,12 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Whether a Topic Name has only bytes that need no closer look.
+#[inline]
+pub(super) fn is_ascii_topic(name: &[u8]) -> bool {
+    name.iter().fold(0, |all, &b| all | CLASS[usize::from(b)]) == 0
+}
+
 /// 0 for the bytes that need no closer look in a Topic Name: ASCII but controls and wildcards.
 static CLASS: [u8; 256] = {
     let mut class = [1; 256];
@@ -168,6 +174,12 @@ static CLASS: [u8; 256] = {
     }
     class
 };
+
+/// Whether these bytes are a Topic Name as [`Reader::topic_name`] takes it, the empty one included.
+pub fn is_topic_name(bytes: &[u8]) -> bool {
+    let is_good = |c| is_plain(c) && !matches!(c, '+' | '#');
+    std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(is_good))
+}
 
 fn is_plain(c: char) -> bool {
     let code = u32::from(c);

@@ -1,14 +1,17 @@
 //! From the configuration to what the broker, the loop and the log are told.
 
+use super::Flags;
 use super::listeners::Listeners;
 use crate::auth::{Acl, Passwords, Problem};
 use crate::broker::{ListenerSettings, Settings};
 use crate::conf::{Bind, Config, Listener, Logging, SocketDomain, Tls, WhenFull};
 use crate::host::access::{self, Stamp};
+use crate::host::capture::Target;
 use crate::host::listen::{self, Address};
 use crate::host::log::{self as host_log, Facility, LogType, Syslog, Timestamp, Types};
 use crate::host::memory;
 use crate::host::poll::{Doors, Setup};
+use crate::host::tap::Viewers;
 use crate::host::tls::Acceptor;
 use crate::wire::QoS;
 use std::collections::HashMap;
@@ -143,6 +146,7 @@ impl Access {
             passwords,
             acceptors: self.acceptors(listeners),
             doors,
+            taps: viewers(config, listeners),
             nodelay: config.set_tcp_nodelay,
             sync: config.persistence.persistence_sync,
         }
@@ -259,7 +263,7 @@ fn listener_settings(
 }
 
 /// Where a listener listens.
-pub(super) fn address(listener: &Listener) -> Address {
+pub(in crate::cmd) fn address(listener: &Listener) -> Address {
     let bind = match &listener.bind {
         Bind::Tcp { host, port } => listen::Bind::Tcp {
             host: host.clone(),
@@ -280,29 +284,37 @@ pub(super) fn address(listener: &Listener) -> Address {
 /// One plain line for each listener: where, and who may come in.
 pub(super) fn describe_listeners(listeners: &Listeners, setup: &Setup) {
     for ((listener, is_open), passwords) in listeners.all().iter().zip(&setup.passwords) {
-        if !is_open {
-            continue;
+        if *is_open {
+            let users = passwords.as_ref().map(|table| table.users());
+            log::info!("{}", describe(listener, users));
         }
-        let anonymous = if listener.security.allow_anonymous {
-            "allowed"
-        } else {
-            "refused"
-        };
-        let users = match (passwords, &listener.security.password_file) {
-            (Some(table), Some(path)) => format!("{} users from {}", table.users(), path.display()),
-            _ => "not checked".to_string(),
-        };
-        let rights = match &listener.security.acl_file {
-            Some(path) => format!("from {}", path.display()),
-            None => "everything".to_string(),
-        };
-        log::info!(
-            "Listener {} ({}): {}, anonymous {anonymous}, passwords {users}, rights {rights}.",
-            listener.bind,
-            listener.origin,
-            describe_tls(listener.tls.as_ref()),
-        );
     }
+}
+
+/// That line; `users` are those of its password file.
+pub(in crate::cmd) fn describe(listener: &Listener, users: Option<usize>) -> String {
+    let anonymous = if listener.security.allow_anonymous {
+        "allowed"
+    } else {
+        "refused"
+    };
+    let users = match (users, &listener.security.password_file) {
+        (Some(users), Some(path)) => {
+            let noun = if users == 1 { "user" } else { "users" };
+            format!("{users} {noun} from {}", path.display())
+        }
+        _ => "not checked".to_string(),
+    };
+    let rights = match &listener.security.acl_file {
+        Some(path) => format!("from {}", path.display()),
+        None => "everything".to_string(),
+    };
+    format!(
+        "Listener {} ({}): mqtt, {}, anonymous {anonymous}, passwords {users}, rights {rights}.",
+        listener.bind,
+        listener.origin,
+        describe_tls(listener.tls.as_ref()),
+    )
 }
 
 fn describe_tls(tls: Option<&Tls>) -> &'static str {
@@ -314,18 +326,34 @@ fn describe_tls(tls: Option<&Tls>) -> &'static str {
     }
 }
 
-/// What the log is told; `verbose` and `quiet` beat the configuration.
-pub(super) fn log_settings(
-    logging: &Logging,
-    program: &str,
-    verbose: bool,
-    quiet: bool,
-) -> host_log::Settings {
-    let types = match (verbose, quiet) {
-        (_, true) => Types::NONE,
-        (true, false) => Types::ALL,
-        (false, false) => chosen_types(logging),
+/// Who wants to see what goes over connections; lines are asked for at the log's.
+fn viewers(config: &Config, listeners: &Listeners) -> Viewers {
+    let logging = &config.logging;
+    let name = |listener: &Listener| match &listener.tls {
+        None => listener.bind.to_string(),
+        Some(_) => format!("{} (TLS)", listener.bind),
     };
+    let all = listeners.all().iter();
+    Viewers {
+        lines: logging.log_type.packets,
+        capture: logging.capture_file.as_ref().map(|path| Target {
+            path: path.clone(),
+            bytes_max: logging.capture_file_max_size,
+        }),
+        listeners: all.map(|(listener, _)| name(listener)).collect(),
+    }
+}
+
+/// What the log is told; the flags beat the configuration.
+pub(super) fn log_settings(logging: &Logging, program: &str, flags: &Flags) -> host_log::Settings {
+    let chosen = chosen_types(logging);
+    let types = match (flags.verbose, flags.quiet) {
+        (_, true) => Types::NONE,
+        (true, false) if chosen.contains(LogType::Packets) => Types::ALL.with(LogType::Packets),
+        (true, false) => Types::ALL,
+        (false, false) => chosen,
+    };
+    let types = flags.log_types.iter().copied().fold(types, Types::with);
     let facility = logging
         .log_facility
         .map_or(Facility::Daemon, Facility::Local);
@@ -346,7 +374,7 @@ pub(super) fn log_settings(
         topic: logging.log_dest.topic,
         syslog,
         file: logging.log_dest.file.clone(),
-        file_bytes_max: 0,
+        file_bytes_max: logging.log_file_max_size,
         timestamp,
     }
 }
@@ -363,6 +391,7 @@ fn chosen_types(logging: &Logging) -> Types {
         (on.unsubscribe, LogType::Unsubscribe),
         (on.websockets, LogType::Websockets),
         (on.internal, LogType::Internal),
+        (on.packets, LogType::Packets),
     ];
     all.into_iter()
         .filter(|(is_on, _)| *is_on)

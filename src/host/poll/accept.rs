@@ -4,13 +4,15 @@
 //! When connections have used up the descriptors accepting pauses: the sockets stay registered and
 //! nobody is refused. They never get the last ones: a reload, the journal and the log need some.
 
+use super::late::{Awaited, Late, Wanted};
 use super::{FIRST_LINK, FIRST_LISTENING, Loop};
 use crate::broker::{Now, Peer};
 use crate::host::link::Link;
-use crate::host::listen::{Address, Listening, Stream};
-use mio::{Interest, Registry, Token};
+use crate::host::listen::{Address, Listening, Passed, Stream};
+use mio::{Interest, Registry, Token, Waker};
 use nix::sys::resource::{Resource, getrlimit};
 use slab::Slab;
+use std::sync::Arc;
 use std::{fs, io};
 
 /// Connections that one listening socket gives us in one turn.
@@ -35,6 +37,10 @@ pub struct Doors {
     pub closed: Vec<u16>,
     /// What cannot be opened before those are closed.
     pub moved: Vec<(u16, Address)>,
+    /// What cannot be opened yet, and is served as soon as it can.
+    pub awaited: Vec<Awaited>,
+    /// Why, for the log.
+    pub troubles: Vec<String>,
 }
 
 /// The listening sockets that are served.
@@ -50,6 +56,7 @@ pub(super) struct Accepting {
     links_max: usize,
     /// When it may be told again that there are no descriptors.
     quiet_until: u64,
+    late: Late,
 }
 
 impl Accepting {
@@ -77,29 +84,62 @@ impl Accepting {
     /// Does what a start or a reload asks for.
     ///
     /// Fails if a socket cannot be watched; that it cannot be opened is told to the log only.
-    pub(super) fn change(&mut self, registry: &Registry, doors: Doors) -> io::Result<()> {
-        self.sockets.retain(|_, (listener, socket)| {
-            let is_closed = doors.closed.contains(listener);
+    pub(super) fn change(
+        &mut self,
+        registry: &Registry,
+        waker: &Arc<Waker>,
+        doors: Doors,
+    ) -> io::Result<()> {
+        for &listener in &doors.closed {
+            self.close(registry, listener);
+        }
+        for (listener, socket) in doors.opened {
+            self.add(registry, listener, socket)?;
+        }
+        let mut awaited = doors.awaited;
+        for (listener, address) in doors.moved {
+            match address.open(&mut Passed::default()) {
+                Ok(opened) => {
+                    for socket in opened.sockets {
+                        log::info!("{}", socket.announcement());
+                        self.add(registry, listener, socket)?;
+                    }
+                }
+                Err(error) => {
+                    log::error!("Error: a listener could not be moved yet: {error}");
+                    awaited.push(Awaited {
+                        listener,
+                        name: error.to_string(),
+                        wanted: Wanted::Sockets(address),
+                    });
+                }
+            }
+        }
+        self.late.change(&doors.closed, awaited, waker)
+    }
+
+    /// Serves what has come by now.
+    fn take_late(&mut self, registry: &Registry, waker: &Arc<Waker>) {
+        while let Some(found) = self.late.poll(waker) {
+            if found.replaces {
+                self.close(registry, found.listener);
+            }
+            for socket in found.sockets {
+                if let Err(error) = self.add(registry, found.listener, socket) {
+                    log::error!("Error: a listener cannot be served: {error}");
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, registry: &Registry, listener: u16) {
+        self.sockets.retain(|_, (of, socket)| {
+            let is_closed = *of == listener;
             if is_closed {
                 let _ = registry.deregister(socket.source());
             }
             !is_closed
         });
-        for (listener, socket) in doors.opened {
-            self.add(registry, listener, socket)?;
-        }
-        for (listener, address) in doors.moved {
-            match address.open() {
-                Ok(sockets) => {
-                    for socket in sockets {
-                        log::info!("{}", socket.announcement());
-                        self.add(registry, listener, socket)?;
-                    }
-                }
-                Err(error) => log::error!("Error: a listener could not be moved: {error}"),
-            }
-        }
-        Ok(())
     }
 
     fn add(&mut self, registry: &Registry, listener: u16, mut socket: Listening) -> io::Result<()> {
@@ -125,6 +165,7 @@ impl Loop {
     }
 
     pub(super) fn accept_all(&mut self, now: Now) {
+        self.accepting.take_late(self.poll.registry(), &self.waker);
         let until = self.accepting.paused_until;
         if until.is_some_and(|until| until > now.mono_ms) {
             return;
@@ -191,6 +232,7 @@ impl Loop {
         if let Some(Some(acceptor)) = acceptor {
             stream = stream.encrypt(acceptor)?;
         }
+        let tap = self.taps.tap(&mut stream, peer.listener, &peer.address);
         let Some(conn) = self.broker.accept(peer, now) else {
             return Ok(());
         };
@@ -200,7 +242,9 @@ impl Loop {
         self.by_conn[conn.index()] = key;
         // Its first event comes at once: it can be written to, and read if something is there.
         let is_encrypted = stream.is_encrypted();
-        self.links.insert(Link::new(stream, conn));
+        let mut link = Link::new(stream, conn);
+        link.tap = tap.map(Box::new);
+        self.links.insert(link);
         if is_encrypted {
             self.begin_handshake(key, conn, now);
         }

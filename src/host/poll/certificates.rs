@@ -7,8 +7,8 @@
 
 use super::{Loop, Now, Owner};
 use crate::broker::Broker;
+use crate::host::calendar::{Moment, Zone};
 use crate::host::tls::Acceptor;
-use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -53,8 +53,8 @@ impl Told {
 
     fn date(&self) -> String {
         let date = i64::try_from(self.expires_s).ok();
-        let date = date.and_then(|s| Timestamp::from_second(s).ok());
-        date.map_or_else(|| "never".to_string(), |date| date.to_string())
+        let date = date.and_then(|s| Moment::new(s, 0, &Zone::utc()));
+        date.map_or_else(|| "never".to_string(), |date| date.text("%FT%TZ"))
     }
 
     /// What the log says at this stage.

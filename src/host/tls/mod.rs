@@ -15,7 +15,7 @@ mod ciphers;
 mod config;
 mod dates;
 
-pub use config::Acceptor;
+pub use config::{Acceptor, Dated, dates};
 
 use mio::net::TcpStream;
 use rustls::ServerConnection;
