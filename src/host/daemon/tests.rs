@@ -402,7 +402,7 @@ fn without_a_service_manager_nothing_happens() {
     }
     let dir = TempDir::new();
     let deaf = dir.path().join("nobody-listens").into_os_string();
-    let notifier = Notifier::new(Some(deaf), Some("nonsense"));
+    let mut notifier = Notifier::new(Some(deaf), Some("nonsense"));
     notifier.ready();
     assert_eq!(notifier.alive(0), None);
 }
