@@ -3,7 +3,8 @@
 CARGO ?= cargo
 PORT ?= 1883
 
-.PHONY: help run build install deb check test test-packages sim bench bench-micro check-perf clean
+.PHONY: help run build install deb check test test-packages sim fuzz bench bench-micro check-perf \
+	cross size test-cross clean
 
 help:
 	@echo 'make run     build the release and start the broker on localhost, port $(PORT)'
@@ -15,12 +16,19 @@ help:
 	@echo 'make test-packages'
 	@echo '             init script, unit and packages in a Debian of their own (as root)'
 	@echo 'make sim     crashes of a simulated disk, as long as SECONDS= says; SEED= runs one world again'
+	@echo 'make fuzz    hostile bytes for every parser, SECONDS= each; TARGET= picks one'
 	@echo 'make bench   Midge beside mosquitto, as a table; SCENARIO=, BROKERS=, RUNS=, FULL=1'
 	@echo '             pick what runs, HELP=1 lists what there is'
 	@echo 'make bench-micro'
 	@echo '             instructions per message, of codec, matching, replay; SCENARIO= picks by words'
 	@echo 'make check-perf'
 	@echo '             instructions, system calls, allocations and bytes against their limits'
+	@echo 'make cross   static binaries for aarch64, armv7, armv5te and x86_64 in target/cross/dist, with'
+	@echo '             a tool chain of its own; TARGET= one of them, or mipsel, an extra without promise'
+	@echo 'make size    how large they are and what is in them; fails above the limits'
+	@echo 'make test-cross'
+	@echo '             the tests on them in emulators, and power cuts of a booted machine; TARGET=,'
+	@echo '             ROUNDS= of power cuts'
 	@echo 'make clean   remove target/'
 
 build:
@@ -63,6 +71,11 @@ sim:
 	SIM_SECONDS='$(SECONDS)' SIM_SEED='$(SEED)' SIM_FIRST="$${RANDOM_FIRST:-$$(date +%s)}" \
 		$(CARGO) test --locked --release --test sim -- --nocapture what_was_acknowledged
 
+# A crate of its own as well; its targets' bodies are part of `make test`.
+fuzz: SECONDS ?= 60
+fuzz:
+	@CARGO='$(CARGO)' bash tests/fuzz/run.sh '$(SECONDS)' '$(TARGET)'
+
 # The bench is a crate of its own, with the brokers' files below target/bench/data.
 bench: build
 	@[ -x target/peers/mosquitto/usr/sbin/mosquitto ] || bash tests/setup.sh
@@ -84,6 +97,15 @@ bench-micro:
 check-perf:
 	@bash tests/bench/setup.sh
 	$(MICRO) --limits tests/bench/limits.tsv
+
+cross:
+	@cross/build.sh $(TARGET)
+
+size:
+	@cross/size.sh
+
+test-cross:
+	@ROUNDS='$(ROUNDS)' cross/test.sh $(TARGET)
 
 clean:
 	$(CARGO) clean

@@ -12,7 +12,9 @@ use super::will::StoredWill;
 use super::{Broker, ConnId, Now};
 use crate::auth::SignIn;
 use crate::store::journal::Place;
-use crate::wire::{Connect, ConnectError, FixedHeader, PropertyId, ReasonCode, Version};
+use crate::wire::{
+    Connect, ConnectError, FixedHeader, Malformed, PropertyId, ReasonCode, Version, var_int_len,
+};
 
 /// What a client signs in with.
 #[derive(Clone, Debug)]
@@ -53,11 +55,23 @@ const fn refusal(reason: ReasonCode, what: &'static str) -> Refusal {
 
 impl Broker {
     pub(super) fn connect(&mut self, id: ConnId, first: u8, packet: &[u8], body: &[u8]) {
-        match Connect::decode(first, body) {
+        let is_padded = packet.len() - body.len() != 1 + var_int_len(body.len());
+        let decoded = Connect::decode(first, body).and_then(|connect| match connect.version {
+            // Only 5.0 asks for the shortest form [MQTT-1.5.5-1].
+            Version::V5 if is_padded => Err(ConnectError {
+                version: Some(connect.version),
+                malformed: Malformed::packet("a Remaining Length longer than needed"),
+            }),
+            _ => Ok(connect),
+        });
+        match decoded {
             Err(error) => self.refuse_malformed(id, error),
             Ok(connect) => {
                 if let Some(conn) = self.conn(id) {
                     conn.version = connect.version;
+                }
+                if self.puts_off(id, packet, &connect) {
+                    return;
                 }
                 let (has_name, name) = self.name_in_certificate(id);
                 let connect = match has_name {
@@ -329,6 +343,7 @@ impl Broker {
                 .global_max_clients
                 .is_some_and(|max| self.sessions.count() >= max);
         if is_full {
+            self.count_limit("global_max_clients");
             let what = "global_max_clients is reached";
             self.refuse(id, connect, &refusal(ReasonCode::SERVER_BUSY, what));
             return;
@@ -347,7 +362,7 @@ impl Broker {
         // A session that is resumed must not be lost any more.
         let known = existing.map_or(Place::START, |id| self.sessions.get(id).placed.end());
         self.journal.promise = Place::START;
-        let resumed = existing.and_then(|session| self.take_over(session, connect, peer.listener));
+        let resumed = existing.and_then(|session| self.take_over(session, connect, &peer));
         let discarded = self.journal.promise;
         let lasted_s = resumed.map(|session| self.sessions.get(session).expiry_s);
         let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
@@ -366,7 +381,7 @@ impl Broker {
             assigned_client_id: assigned.then_some(client_id.as_str()),
         };
         self.greet(id, connect, &greeting);
-        if self.settings.connection_messages {
+        if self.settings.connection_messages && !self.is_fought_over(&client_id) {
             log_arrival(&peer, &client_id, connect);
         }
         if resumed.is_some() {
@@ -383,14 +398,16 @@ impl Broker {
         &mut self,
         session_id: SessionId,
         connect: &Connect<'_>,
-        listener: u16,
+        peer: &Peer,
     ) -> Option<SessionId> {
         if let Some(old) = self.sessions.get(session_id).connection {
-            let name = self.sessions.get(session_id).name();
-            log::info!(
-                target: "notice",
-                "Client {name} already connected, closing old connection."
-            );
+            if !self.note_take_over(session_id, old, peer) {
+                let name = self.sessions.get(session_id).name();
+                log::info!(
+                    target: "notice",
+                    "Client {name} already connected, closing old connection."
+                );
+            }
             self.close(old, ReasonCode::SESSION_TAKEN_OVER, "taken over");
         }
         // The old connection's end may have ended the session, too.
@@ -398,7 +415,7 @@ impl Broker {
         let mount_point =
             |listener: u16| &self.settings.listeners[usize::from(listener)].mount_point;
         let is_stranger = session.username.as_deref() != connect.username && !session.is_unowned;
-        let is_other = is_stranger || mount_point(session.listener) != mount_point(listener);
+        let is_other = is_stranger || mount_point(session.listener) != mount_point(peer.listener);
         // It ended with its connection, and was kept in case that its client does not return.
         let is_over = session.is_ghost && session.expiry_s == 0;
         if connect.clean_start || is_other || is_over {

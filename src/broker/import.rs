@@ -10,6 +10,7 @@ use super::publish::{Held, Publisher};
 use super::session::{EXPIRES_NEVER, SessionId};
 use super::subscriptions::Subscriptions;
 use super::{Broker, Now};
+use crate::store::journal::fields::COUNT_MAX;
 use crate::store::journal::record::Recipient;
 use crate::store::journal::{Record, packet_id_of};
 use crate::store::message::NEVER;
@@ -17,7 +18,7 @@ use crate::store::mosquitto_db::{self as db, Database, Direction};
 use crate::store::window::distance;
 use crate::store::{Body, Delivery, MessageId, Stage};
 use crate::topic::Filter;
-use crate::wire::{Publish, QoS, Version};
+use crate::wire::{Publish, QoS, Version, is_topic_name};
 use std::collections::HashMap;
 
 /// What was taken over.
@@ -137,9 +138,9 @@ impl Broker {
         }
         let interval_ms = u64::from(client.session_expiry_interval_s) * 1000;
         let left_ms = match (client.left_at_s, client.expires_at_s) {
-            (Some(left_s), _) => left_s * 1000,
+            (Some(left_s), _) => left_s.saturating_mul(1000),
             (None, Some(end_s)) if client.session_expiry_interval_s != EXPIRES_NEVER => {
-                (end_s * 1000).saturating_sub(interval_ms)
+                (end_s.saturating_mul(1000)).saturating_sub(interval_ms)
             }
             _ => wall_ms,
         };
@@ -280,9 +281,8 @@ impl Broker {
         message: &db::Message<'_>,
         taken: &'t mut HashMap<u64, Taken>,
     ) -> Option<&'t mut Taken> {
-        let topic = std::str::from_utf8(message.topic).ok()?;
-        let is_name = !topic.is_empty() && memchr::memchr2(b'+', b'#', topic.as_bytes()).is_none();
-        if !is_name || topic.len() > usize::from(u16::MAX) {
+        let topic = message.topic;
+        if topic.is_empty() || topic.len() > usize::from(u16::MAX) || !is_topic_name(topic) {
             return None;
         }
         let expires_ms = self.import_expiry(message.expires_at_s)?;
@@ -316,7 +316,12 @@ impl Broker {
             return Some(NEVER);
         }
         let left_ms = at_s.saturating_mul(1000).checked_sub(wall_ms)?;
-        Some(self.now.mono_ms.saturating_add(left_ms))
+        let expires_ms = self.now.mono_ms.saturating_add(left_ms);
+        Some(if expires_ms > COUNT_MAX {
+            NEVER
+        } else {
+            expires_ms
+        })
     }
 
     fn import_retained(
@@ -405,5 +410,85 @@ fn next_with_id(next: u64, packet_id: u16) -> u64 {
     match ahead <= GAP_MAX {
         true => next + u64::from(ahead),
         false => next,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::Settings;
+    use crate::store::journal::Opened;
+    use crate::wire::Properties;
+
+    /// The 64 bits of a file may say any second, but not all of them have milliseconds.
+    #[test]
+    fn moments_that_no_clock_shows_are_taken_for_the_last_one() {
+        let client = db::Client {
+            id: b"id",
+            username: None,
+            listener_port: None,
+            session_expiry_interval_s: 60,
+            expires_at_s: Some(u64::MAX),
+            left_at_s: None,
+            last_packet_id: 0,
+        };
+        let other = db::Client {
+            id: b"other",
+            left_at_s: Some(u64::MAX / 1000 + 1),
+            ..client
+        };
+        let db = Database {
+            clients: vec![client, other],
+            ..Database::default()
+        };
+        let now = Now {
+            mono_ms: 1000,
+            wall_ms: 1_700_000_000_000,
+        };
+        let mut broker = Broker::new(Settings::default(), 1, now);
+        broker.start_journal(Opened::default(), now);
+        let imported = broker.import(&db, now, &mut |_| ());
+        assert_eq!((imported.sessions, imported.left_out), (2, 0));
+        for id in ["id", "other"] {
+            let id = broker.sessions.find(id).expect("it was taken over");
+            assert_eq!(broker.sessions.get(id).left_ms, Some(1000), "just now");
+        }
+    }
+
+    /// No client could have published to it, so none is to get it: it would have to close.
+    #[test]
+    fn a_topic_that_nobody_can_publish_to_is_left_out() {
+        let topics: [&[u8]; 7] = [
+            b"good",
+            b"",
+            b"a+",
+            b"a\nb",
+            b"\xff",
+            b"a\0",
+            b"\xef\xbf\xbf",
+        ];
+        let message = |(store_id, topic)| db::Message {
+            store_id,
+            topic,
+            payload: b"x",
+            qos: QoS::AtLeastOnce,
+            retain: true,
+            expires_at_s: None,
+            source_id: b"",
+            source_username: None,
+            source_port: None,
+            source_packet_id: 0,
+            properties: Properties::default(),
+        };
+        let db = Database {
+            messages: (1..).zip(topics).map(message).collect(),
+            retained: (1..=7).collect(),
+            ..Database::default()
+        };
+        let now = Now::default();
+        let mut broker = Broker::new(Settings::default(), 1, now);
+        broker.start_journal(Opened::default(), now);
+        let imported = broker.import(&db, now, &mut |_| ());
+        assert_eq!((imported.retained, imported.left_out), (1, 6));
     }
 }

@@ -12,7 +12,7 @@ pub use passed::Passed;
 use super::tls::{Acceptor, Encrypted};
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -207,7 +207,7 @@ fn is_unsupported(error: &io::Error) -> bool {
     matches!(code, Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL))
 }
 
-fn resolve(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(super) fn resolve(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
     let Some(host) = host else {
         return Ok(vec![
             (Ipv4Addr::UNSPECIFIED, port).into(),
@@ -300,6 +300,16 @@ impl Stream {
         }
     }
 
+    /// The addresses of client and broker; `None` for a unix socket.
+    pub fn ends(&mut self) -> Option<(SocketAddr, SocketAddr)> {
+        let socket = match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => stream.socket(),
+            Stream::Unix(_) => return None,
+        };
+        Some((socket.peer_addr().ok()?, socket.local_addr().ok()?))
+    }
+
     /// The same connection, encrypted from its first byte on.
     pub fn encrypt(self, acceptor: &Acceptor) -> io::Result<Stream> {
         match self {
@@ -336,6 +346,11 @@ impl Stream {
         matches!(self, Stream::Tls(stream) if stream.has_output())
     }
 
+    /// Whether many pieces are as well written in one go as one is.
+    pub fn takes_pieces(&self) -> bool {
+        !self.is_encrypted()
+    }
+
     /// Sends small packets at once (`set_tcp_nodelay`).
     pub fn set_nodelay(&self) {
         let Stream::Tcp(stream) = self else { return };
@@ -370,6 +385,14 @@ impl io::Write for Stream {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
             Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.write_vectored(pieces),
+            Stream::Unix(stream) => stream.write_vectored(pieces),
+            Stream::Tls(stream) => stream.write_vectored(pieces),
         }
     }
 

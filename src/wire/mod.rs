@@ -26,6 +26,7 @@ mod put;
 mod read;
 mod reason;
 mod subscribe;
+mod view;
 
 pub use ack::Ack;
 pub use connack::ConnAck;
@@ -36,11 +37,12 @@ pub use plain::{Plain, PlainOut};
 pub use property::{Kind, Properties, Property, PropertyId, Value};
 pub use publish::Publish;
 pub use put::{Put, Window, var_int_len};
-pub use read::Reader;
+pub use read::{Reader, is_topic_name};
 pub use reason::ReasonCode;
 pub use subscribe::{
     Filters, RetainHandling, SubAck, Subscribe, SubscribeFilter, SubscriptionOptions, Unsubscribe,
 };
+pub use view::{View, blank_secrets};
 
 /// The largest Remaining Length that four bytes can say.
 pub const REMAINING_LENGTH_MAX: usize = 268_435_455;

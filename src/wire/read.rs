@@ -175,6 +175,12 @@ static CLASS: [u8; 256] = {
     class
 };
 
+/// Whether these bytes are a Topic Name as [`Reader::topic_name`] takes it, the empty one included.
+pub fn is_topic_name(bytes: &[u8]) -> bool {
+    let is_good = |c| is_plain(c) && !matches!(c, '+' | '#');
+    std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(is_good))
+}
+
 fn is_plain(c: char) -> bool {
     let code = u32::from(c);
     !c.is_control() && !(0xfdd0..=0xfdef).contains(&code) && code & 0xfffe != 0xfffe

@@ -7,10 +7,14 @@
 //! a peer.
 
 mod acl;
+mod capture;
+mod check;
 mod client_flags;
 #[path = "../common/mod.rs"]
 mod common;
 mod conf_errors;
+mod ephemeral;
+mod explain;
 mod format;
 mod harness;
 mod journal_tool;

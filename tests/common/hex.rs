@@ -9,7 +9,7 @@ use std::path::Path;
 use super::packet::Version;
 
 /// One packet of a file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     pub name: String,
     pub is_from_client: bool,
@@ -29,12 +29,16 @@ pub fn malformed(version: Version) -> Vec<Entry> {
 }
 
 fn read(version: Version, kind: &str) -> Vec<Entry> {
+    read_below(Path::new(env!("CARGO_MANIFEST_DIR")), version, kind)
+}
+
+/// The packets of one of the two kinds, in a repository that lies elsewhere.
+pub fn read_below(root: &Path, version: Version, kind: &str) -> Vec<Entry> {
     let number = match version {
         Version::V31 => "3.1",
         Version::V311 => "3.1.1",
         Version::V5 => "5.0",
     };
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join(format!("tests/data/packets/{number}-{kind}.hex"));
     let text = fs::read_to_string(&path).expect("the file of packets");
     let entries = parse(&text);

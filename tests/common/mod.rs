@@ -9,6 +9,7 @@ pub mod decode;
 pub mod encode;
 pub mod hex;
 pub mod model;
+pub mod mutate;
 pub mod packet;
 pub mod property;
 pub mod random;

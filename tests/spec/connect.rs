@@ -2,7 +2,7 @@
 //!
 //! What the answer holds is in `connack.rs`; sessions, wills and Keep Alive have their own files.
 
-use crate::common::encode::{binary, frame};
+use crate::common::encode::{binary, encode, frame};
 use crate::common::packet::*;
 use crate::common::property::Property;
 use crate::world::World;
@@ -204,6 +204,20 @@ fn a_connect_that_breaks_the_rules_of_form_is_not_answered_with_success() {
             link.raw(&bytes);
             assert!(link.is_closed(), "{version:?}: {what}");
             refused_or_closed(&link);
+        }
+    }
+}
+
+#[test]
+fn a_connect_with_more_bytes_of_length_than_needed_is_malformed_in_5_0() {
+    proves!["5.0:MQTT-1.5.5-1"];
+    for version in Version::ALL {
+        let link = World::new().link(version);
+        let good = encode(version, &Connect::new(version, "id").into());
+        link.raw(&[&[0x10, good[1] | 0x80, 0], &good[2..]].concat());
+        match version {
+            Version::V5 => refused_or_closed(&link),
+            _ => assert!(matches!(link.next(), Packet::ConnAck(ack) if ack.code == 0)),
         }
     }
 }

@@ -45,6 +45,14 @@ impl Listeners {
         &self.all
     }
 
+    /// Those of a configuration as if all were open.
+    pub(super) fn rehearsed(config: &Config) -> Listeners {
+        let all = config.listeners.iter();
+        Listeners {
+            all: all.map(|listener| (listener.clone(), true)).collect(),
+        }
+    }
+
     /// What becomes of them with a new configuration, and the sockets that this takes.
     ///
     /// # Errors

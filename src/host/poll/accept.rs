@@ -1,7 +1,8 @@
 //! Listening sockets: accepting from them, and what a reload changes about them.
 //!
 //! A turn accepts so many connections from each and no more; what is left waits in the kernel.
-//! Without descriptors accepting pauses: the sockets stay registered and nobody is refused.
+//! When connections have used up the descriptors accepting pauses: the sockets stay registered and
+//! nobody is refused. They never get the last ones: a reload, the journal and the log need some.
 
 use super::late::{Awaited, Late, Wanted};
 use super::{FIRST_LINK, FIRST_LISTENING, Loop};
@@ -9,9 +10,10 @@ use crate::broker::{Now, Peer};
 use crate::host::link::Link;
 use crate::host::listen::{Address, Listening, Passed, Stream};
 use mio::{Interest, Registry, Token, Waker};
+use nix::sys::resource::{Resource, getrlimit};
 use slab::Slab;
-use std::io;
 use std::sync::Arc;
+use std::{fs, io};
 
 /// Connections that one listening socket gives us in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -19,6 +21,11 @@ const ACCEPTS_PER_TURN: usize = 64;
 const ACCEPT_PAUSE_MS: u64 = 500;
 /// How often this is worth a log line.
 const ACCEPT_QUIET_MS: u64 = 60_000;
+
+/// Descriptors that connections leave to everything else, of those that there are at the start.
+const DESCRIPTORS_LEFT: usize = 24;
+/// Where there are few, it is this part of them.
+const DESCRIPTORS_PART: usize = 4;
 
 /// What a start or a reload changes about the listening sockets, each with the number of its
 /// listener.
@@ -43,15 +50,30 @@ pub(super) struct Accepting {
     /// Those with more connections than a turn takes, or without descriptors for them.
     again: Vec<usize>,
     pub(super) paused_until: Option<u64>,
+    /// Of those, how many wait until fewer handshakes do.
+    crowded: usize,
+    /// Links at most; 0 is not known yet.
+    links_max: usize,
     /// When it may be told again that there are no descriptors.
     quiet_until: u64,
     late: Late,
 }
 
 impl Accepting {
-    /// Whether the next turn has something to accept without an event.
-    pub(super) fn is_busy(&self) -> bool {
-        !self.again.is_empty() && self.paused_until.is_none()
+    /// Finds out how many links there may be, when everything else is open.
+    pub(super) fn leave_descriptors(&mut self) {
+        let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let used = fs::read_dir("/proc/self/fd").map_or(DESCRIPTORS_LEFT, Iterator::count);
+        let left = DESCRIPTORS_LEFT.min(limit / DESCRIPTORS_PART);
+        self.links_max = limit.saturating_sub(used + left).max(1);
+    }
+
+    fn pause(&mut self, why: &dyn std::fmt::Display, now: Now) {
+        if now.mono_ms >= self.quiet_until {
+            log::warn!("Warning: no new connections for now: {why}");
+            self.quiet_until = now.mono_ms + ACCEPT_QUIET_MS;
+        }
     }
 
     /// A listening socket has something.
@@ -130,6 +152,18 @@ impl Accepting {
 }
 
 impl Loop {
+    /// Whether the next turn has something to accept without an event.
+    pub(super) fn may_accept(&self) -> bool {
+        let accepting = &self.accepting;
+        let crowded = match self.handshakes.is_crowded() {
+            true => accepting.crowded,
+            false => 0,
+        };
+        accepting.again.len() > crowded
+            && accepting.paused_until.is_none()
+            && self.links.len() < accepting.links_max
+    }
+
     pub(super) fn accept_all(&mut self, now: Now) {
         self.accepting.take_late(self.poll.registry(), &self.waker);
         let until = self.accepting.paused_until;
@@ -137,6 +171,7 @@ impl Loop {
             return;
         }
         self.accepting.paused_until = None;
+        self.accepting.crowded = 0;
         let mut again = std::mem::take(&mut self.accepting.again);
         again.sort_unstable();
         again.dedup();
@@ -150,6 +185,17 @@ impl Loop {
             let Some((listener, socket)) = self.accepting.sockets.get(at) else {
                 return false;
             };
+            let acceptor = self.acceptors.get(usize::from(*listener));
+            if self.handshakes.is_crowded() && matches!(acceptor, Some(Some(_))) {
+                self.accepting.crowded += 1;
+                return true;
+            }
+            if self.links.len() >= self.accepting.links_max {
+                let open = self.links.len();
+                let why = format_args!("{open} are open, and the limit of open files is near");
+                self.accepting.pause(&why, now);
+                return true;
+            }
             match socket.accept() {
                 Ok((stream, address)) => {
                     let peer = Peer {
@@ -162,10 +208,7 @@ impl Loop {
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(e) if is_out_of_descriptors(&e) => {
-                    if now.mono_ms >= self.accepting.quiet_until {
-                        log::warn!("Warning: no new connections for now: {e}");
-                        self.accepting.quiet_until = now.mono_ms + ACCEPT_QUIET_MS;
-                    }
+                    self.accepting.pause(&e, now);
                     self.accepting.paused_until = Some(now.mono_ms + ACCEPT_PAUSE_MS);
                     return true;
                 }
@@ -189,6 +232,7 @@ impl Loop {
         if let Some(Some(acceptor)) = acceptor {
             stream = stream.encrypt(acceptor)?;
         }
+        let tap = self.taps.tap(&mut stream, peer.listener, &peer.address);
         let Some(conn) = self.broker.accept(peer, now) else {
             return Ok(());
         };
@@ -198,7 +242,9 @@ impl Loop {
         self.by_conn[conn.index()] = key;
         // Its first event comes at once: it can be written to, and read if something is there.
         let is_encrypted = stream.is_encrypted();
-        self.links.insert(Link::new(stream, conn));
+        let mut link = Link::new(stream, conn);
+        link.tap = tap.map(Box::new);
+        self.links.insert(link);
         if is_encrypted {
             self.begin_handshake(key, conn, now);
         }

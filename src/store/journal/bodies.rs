@@ -36,7 +36,7 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn decode(mut f: Fields<'a>) -> Option<Session<'a>> {
-        let key = f.number()?;
+        let key = f.count()?;
         let client_id = f.text()?;
         let username = f.option_text()?;
         let (listener, mount_point) = (f.text()?, f.text()?);
@@ -47,8 +47,8 @@ impl<'a> Session<'a> {
             _ => return None,
         };
         let flags = f.byte()?;
-        let (expiry_s, silence_ms) = (f.number32()?, f.number()?);
-        let left_ms = Some(f.number()?).filter(|_| flags & 2 != 0);
+        let (expiry_s, silence_ms) = (f.number32()?, f.count()?);
+        let left_ms = Some(f.count()?).filter(|_| flags & 2 != 0);
         Some(Session {
             key,
             client_id,
@@ -61,8 +61,8 @@ impl<'a> Session<'a> {
             expiry_s,
             silence_ms,
             left_ms,
-            next_ordinal: f.number()?.max(1),
-            sent_before: f.number()?,
+            next_ordinal: f.count()?.max(1),
+            sent_before: f.count()?,
             will: match flags & 4 {
                 0 => None,
                 _ => Some(Will::decode(&mut f)?),
@@ -106,7 +106,7 @@ impl<'a> Subscription<'a> {
     }
 
     pub(super) fn decode(mut f: Fields<'a>) -> Option<Subscription<'a>> {
-        let (key, filter, share) = (f.number()?, f.text()?, f.option_text()?);
+        let (key, filter, share) = (f.count()?, f.text()?, f.option_text()?);
         let options = f.byte()?;
         Some(Subscription {
             key,
@@ -198,13 +198,13 @@ impl<'a> Message<'a> {
             payload: b"",
         };
         if flags & HAS_EXPIRY != 0 {
-            message.expires_ms = Some(f.number()?);
+            message.expires_ms = Some(f.count()?);
         }
         if flags & IS_KEPT != 0 {
             message.keeps = Some(Source::decode(&mut f)?);
         }
         if flags & IS_HELD != 0 {
-            message.held = Some((f.number()?, f.number16()?));
+            message.held = Some((f.count()?, f.number16()?));
         }
         message.recipients = Recipients::new(f.bytes()?);
         message.topic = f.bytes()?;
@@ -233,7 +233,7 @@ impl<'a> Release<'a> {
 
     pub(super) fn decode(mut f: Fields<'a>) -> Option<Release<'a>> {
         let mut release = Release {
-            key: f.number()?,
+            key: f.count()?,
             packet_id: f.number16()?,
             body: Place::from_u64(f.number()?),
             slot: f.number32()?,

@@ -27,6 +27,9 @@ pub fn put_option(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     }
 }
 
+/// The largest count that is believed.
+pub const COUNT_MAX: u64 = 1 << 62;
+
 /// Reads what the functions above wrote; `None` where a body ends too early or says nonsense.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
@@ -66,6 +69,17 @@ impl<'a> Fields<'a> {
             }
         }
         None
+    }
+
+    /// A moment, or a number that counts something: nothing here gets as far as [`COUNT_MAX`], so
+    /// that whoever adds to it need not fear an overflow.
+    pub fn count(&mut self) -> Option<u64> {
+        self.number().filter(|&count| count <= COUNT_MAX)
+    }
+
+    /// A count that begins with 1.
+    pub fn ordinal(&mut self) -> Option<u64> {
+        self.count().filter(|&ordinal| ordinal > 0)
     }
 
     /// A number that fits 32 bits.

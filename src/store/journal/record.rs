@@ -282,7 +282,7 @@ impl<'a> Recipients<'a> {
     pub fn iter(self) -> impl Iterator<Item = Recipient> + use<'a> {
         let mut fields = Fields::new(self.raw);
         std::iter::from_fn(move || {
-            let (key, ordinal) = (fields.number()?, fields.number()?);
+            let (key, ordinal) = (fields.count()?, fields.ordinal()?);
             let meta = fields.number()?;
             Some(Recipient {
                 key,
@@ -380,41 +380,41 @@ impl<'a> Record<'a> {
         Some(match kind {
             CLOCK => Record::Clock(Clock {
                 boot: f.number()?,
-                boot_ms: f.number()?,
-                wall_ms: f.number()?,
-                log_ms: f.number()?,
+                boot_ms: f.count()?,
+                wall_ms: f.count()?,
+                log_ms: f.count()?,
             }),
             SESSION => Record::Session(Session::decode(f)?),
-            SESSION_END => Record::SessionEnd { key: f.number()? },
-            BACK => Record::Back { key: f.number()? },
+            SESSION_END => Record::SessionEnd { key: f.count()? },
+            BACK => Record::Back { key: f.count()? },
             LEFT => Record::Left {
-                key: f.number()?,
+                key: f.count()?,
                 expiry_s: f.number32()?,
-                at_ms: f.number()?,
+                at_ms: f.count()?,
                 has_will: f.number()? != 0,
             },
             SUBSCRIBE => Record::Subscribe(Subscription::decode(f)?),
             UNSUBSCRIBE => Record::Unsubscribe {
-                key: f.number()?,
+                key: f.count()?,
                 filter: f.text()?,
                 share: f.option_text()?,
             },
             MESSAGE => Record::Message(Message::decode(f)?),
             RELEASE => Record::Release(Release::decode(f)?),
             FORGET => Record::Forget {
-                key: f.number()?,
+                key: f.count()?,
                 packet_id: f.number16()?,
             },
             SENT => Record::Sent {
-                key: f.number()?,
-                through: f.number()?,
+                key: f.count()?,
+                through: f.count()?,
             },
             RECEIVED => Record::Received {
-                key: f.number()?,
-                ordinal: f.number()?,
+                key: f.count()?,
+                ordinal: f.ordinal()?,
             },
             DONE => {
-                let (key, ordinal) = (f.number()?, f.number()?);
+                let (key, ordinal) = (f.count()?, f.ordinal()?);
                 Record::Done {
                     key,
                     ordinal,

@@ -1,5 +1,6 @@
 //! Records come back as they went out, and damage costs what it hits.
 
+use super::fields::COUNT_MAX;
 use super::record::{self, Recipient, Recipients};
 use super::scan::{Scanned, scan};
 use super::segment::{Found, HEADER_LEN, Header};
@@ -138,7 +139,7 @@ fn changes() -> Vec<Record<'static>> {
 }
 
 fn recipients() -> (Vec<Recipient>, Vec<u8>) {
-    let list = [(1, 1, 0), (300, u64::MAX, 268_435_455)].map(|(key, ordinal, id)| Recipient {
+    let list = [(1, 1, 0), (300, COUNT_MAX, 268_435_455)].map(|(key, ordinal, id)| Recipient {
         key,
         ordinal,
         qos: QoS::AtLeastOnce,
@@ -241,6 +242,44 @@ fn bytes_of_strangers_are_no_records_and_no_panic() {
             assert_eq!(Record::decode(kind, &again), Some(record));
         }
     }
+}
+
+/// Such a record was not written by a broker: adding to its numbers would overflow.
+#[test]
+fn counts_that_nobody_gets_to_are_no_record() {
+    let is_record = |record: Record<'_>| {
+        let mut body = Vec::new();
+        record.encode(&mut body);
+        Record::decode(record.kind(), &body).is_some()
+    };
+    for (key, ordinal, is_good) in [
+        (1, 1, true),
+        (COUNT_MAX, COUNT_MAX, true),
+        (1, 0, false),
+        (1, COUNT_MAX + 1, false),
+        (u64::MAX, 1, false),
+    ] {
+        let received = Record::Received { key, ordinal };
+        assert_eq!(is_record(received), is_good, "{received:?}");
+        let mut list = Vec::new();
+        let recipient = Recipient {
+            key,
+            ordinal,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            subscription_id: 0,
+        };
+        recipient.put(&mut list);
+        let found = Recipients::new(&list).iter().count();
+        assert_eq!(found, usize::from(is_good), "{recipient:?}");
+    }
+    let left = |at_ms| Record::Left {
+        key: 1,
+        expiry_s: u32::MAX,
+        at_ms,
+        has_will: true,
+    };
+    assert!(is_record(left(COUNT_MAX)) && !is_record(left(u64::MAX)));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -296,10 +296,8 @@ impl Broker {
     fn answered(&mut self) -> Result<(), String> {
         let began = Instant::now();
         loop {
-            if let Ok(socket) = TcpStream::connect(("127.0.0.1", self.port)) {
-                if client::greet(socket, "bench-first", true).is_ok() {
-                    return Ok(());
-                }
+            if client::sign_in(self.port, "bench-first", true).is_ok() {
+                return Ok(());
             }
             let ended = self.child.try_wait().map_err(|e| format!("wait: {e}"))?;
             if let Some(status) = ended {

@@ -18,24 +18,38 @@ pub struct SignedIn {
 
 /// Connects and signs in.
 pub fn sign_in(port: u16, client_id: &str, clean: bool) -> Result<SignedIn, String> {
-    let socket = TcpStream::connect(("127.0.0.1", port)).map_err(|e| format!("connect: {e}"))?;
-    greet(socket, client_id, clean)
+    let mut socket =
+        TcpStream::connect(("127.0.0.1", port)).map_err(|e| format!("connect: {e}"))?;
+    prepare(&socket)?;
+    let session_present = greet(&mut socket, client_id, clean)?;
+    Ok(SignedIn {
+        socket,
+        session_present,
+    })
 }
 
-/// Signs in on a socket that is connected. Reads not a byte beyond the CONNACK.
-pub fn greet(mut socket: TcpStream, client_id: &str, clean: bool) -> Result<SignedIn, String> {
-    let mut answer = [0; 4];
+/// Sets what all sockets have set.
+pub fn prepare(socket: &TcpStream) -> Result<(), String> {
     socket
         .set_nodelay(true)
         .and_then(|()| socket.set_read_timeout(Some(ANSWER)))
-        .and_then(|()| socket.write_all(&packet::connect(client_id, clean)))
-        .and_then(|()| socket.read_exact(&mut answer))
+        .map_err(|e| format!("a socket: {e}"))
+}
+
+/// Signs in on a connection; whether the broker had its session. Reads not a byte beyond the
+/// CONNACK.
+pub fn greet(
+    stream: &mut (impl Read + Write),
+    client_id: &str,
+    clean: bool,
+) -> Result<bool, String> {
+    let mut answer = [0; 4];
+    stream
+        .write_all(&packet::connect(client_id, clean))
+        .and_then(|()| stream.read_exact(&mut answer))
         .map_err(|e| format!("{client_id} signs in: {e}"))?;
     match answer {
-        [0x20, 2, present, 0] => Ok(SignedIn {
-            socket,
-            session_present: present == 1,
-        }),
+        [0x20, 2, present, 0] => Ok(present == 1),
         _ => Err(format!("{client_id} signs in: answered {answer:02x?}")),
     }
 }
@@ -87,7 +101,7 @@ pub fn subscribe_all(socket: &mut TcpStream, filters: &[String]) -> Result<(), S
 }
 
 /// Subscribes; there must be no message for the filter yet.
-fn subscribe(socket: &mut TcpStream, filter: &str, qos: u8) -> Result<(), String> {
+pub fn subscribe(socket: &mut (impl Read + Write), filter: &str, qos: u8) -> Result<(), String> {
     let mut answer = [0; 5];
     socket
         .write_all(&packet::subscribe(filter, qos))

@@ -8,7 +8,7 @@
 //! lost, comes twice or out of order fails the run.
 //!
 //! - `broker`: who is compared, and starting and ending them. `proc`: what the kernel says of them.
-//! - `packet`, `net`, `client`: enough MQTT for a load. `flow`: the load, which verifies. `ping`:
+//! - `packet`, `net`, `tls`, `client`: enough MQTT for a load. `flow`: the load, which verifies. `ping`:
 //!   latency beside it. `flood`: a load in the way of others. `stop`: a run that is cut short.
 //! - `exact`: what does not move with the machine: instructions, calls, allocations, bytes.
 //!   `parts`: the broker's own code, for some of these.
@@ -37,6 +37,7 @@ mod proc;
 mod rows;
 mod stop;
 mod table;
+mod tls;
 
 /// What the command line asks for.
 struct Options {

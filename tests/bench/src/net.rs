@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
+use rustls::ClientConnection;
 
 use crate::packet::{self, Packet};
+use crate::tls::Socket;
 
 /// What the loop asks while it runs.
 pub trait Load {
@@ -53,7 +55,7 @@ pub struct Net {
 
 struct Peer {
     /// `None` once it left.
-    socket: Option<TcpStream>,
+    socket: Option<Socket>,
     /// The beginning of a packet.
     partial: Vec<u8>,
     /// How much of its outgoing bytes the socket took.
@@ -75,21 +77,38 @@ impl Net {
 
     /// Takes a socket that has signed in; its number is its place.
     pub fn join(&mut self, socket: std::net::TcpStream) -> Result<usize, String> {
+        self.add(socket, None)
+    }
+
+    /// The same for one that is encrypted.
+    pub fn join_encrypted(
+        &mut self,
+        socket: std::net::TcpStream,
+        tls: Box<ClientConnection>,
+    ) -> Result<usize, String> {
+        self.add(socket, Some(tls))
+    }
+
+    fn add(
+        &mut self,
+        socket: std::net::TcpStream,
+        tls: Option<Box<ClientConnection>>,
+    ) -> Result<usize, String> {
         socket
             .set_nonblocking(true)
             .map_err(|e| format!("non-blocking: {e}"))?;
-        let mut socket = TcpStream::from_std(socket);
+        let mut tcp = TcpStream::from_std(socket);
         let who = self.peers.len();
         self.poll
             .registry()
             .register(
-                &mut socket,
+                &mut tcp,
                 Token(who),
                 Interest::READABLE | Interest::WRITABLE,
             )
             .map_err(|e| format!("epoll: {e}"))?;
         self.peers.push(Peer {
-            socket: Some(socket),
+            socket: Some(Socket { tcp, tls }),
             partial: Vec::new(),
             sent: 0,
             writable: true,
@@ -108,8 +127,9 @@ impl Net {
             return Ok(());
         };
         let mut byte = [0];
-        let left = self.poll.registry().deregister(&mut socket).and_then(|()| {
-            let mut socket = std::net::TcpStream::from(OwnedFd::from(socket));
+        let registry = self.poll.registry();
+        let left = registry.deregister(&mut socket.tcp).and_then(|()| {
+            let mut socket = std::net::TcpStream::from(OwnedFd::from(socket.tcp));
             socket.set_nonblocking(false)?;
             socket.write_all(&packet::DISCONNECT)?;
             socket.read(&mut byte)
@@ -205,7 +225,9 @@ fn read(
             rest = &rest[len..];
         }
         peer.partial.extend_from_slice(rest);
-        if came < room {
+        // A record that is short says nothing about what is behind it.
+        let is_encrypted = (peer.socket.as_ref()).is_some_and(|socket| socket.tls.is_some());
+        if came == 0 || came < room && !is_encrypted {
             return Ok(());
         }
     }
@@ -226,6 +248,13 @@ fn flush(peer: &mut Peer, out: &mut Vec<u8>) -> io::Result<()> {
         }
     }
     if peer.sent == out.len() {
+        match socket.flush() {
+            Err(e) if e.kind() == ErrorKind::WouldBlock => {
+                peer.writable = false;
+                return Ok(());
+            }
+            flushed => flushed?,
+        }
         out.clear();
         peer.sent = 0;
     }

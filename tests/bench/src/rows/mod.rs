@@ -11,6 +11,7 @@ use crate::{client, proc};
 
 mod backlog;
 mod cleaning;
+mod encrypted;
 mod fairness;
 mod held;
 mod queue;
@@ -115,6 +116,13 @@ pub const ALL: &[Scenario] = &[
         brokers: MEMORY,
         runs: (3, 7),
         run: throughput::large,
+    },
+    Scenario {
+        name: "tls",
+        about: "50 publishers, each to its subscriber, all encrypted, at QoS 0, 1; 16 under way",
+        brokers: MEMORY,
+        runs: (3, 7),
+        run: encrypted::run,
     },
     Scenario {
         name: "filters",
