@@ -212,7 +212,9 @@ fn files_that_cannot_be_read_are_explained() {
         &format!("chown daemon {passwd}"),
         "nothing was reloaded",
     ];
-    words.iter().for_each(|words| broker.logs(words));
+    for words in words {
+        broker.logs(words);
+    }
     let _still = Raw::welcome(&broker, &who);
     // The same from the start, as the user that it would become.
     let mut start = Command::new("setpriv");
