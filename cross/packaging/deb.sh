@@ -26,10 +26,10 @@ die() {
 }
 
 case $arch in
-    amd64) target=x86_64-unknown-linux-musl ;;
-    arm64) target=aarch64-unknown-linux-musl ;;
-    armhf) target=armv7-unknown-linux-musleabihf ;;
-    armel) target=armv5te-unknown-linux-musleabi ;;
+    amd64) target=x86_64 ;;
+    arm64) target=aarch64 ;;
+    armhf) target=armv7 ;;
+    armel) target=armv5te ;;
     *) die "no such architecture: '$arch'. There are amd64, arm64, armhf and armel" ;;
 esac
 binary=${BINARY:-target/cross/dist/midge-$target}
