@@ -3,13 +3,18 @@
 CARGO ?= cargo
 PORT ?= 1883
 
-.PHONY: help run build check test sim fuzz bench bench-micro check-perf clean
+.PHONY: help run build install deb check test test-packages sim fuzz bench bench-micro check-perf \
+	cross size test-cross clean
 
 help:
 	@echo 'make run     build the release and start the broker on localhost, port $(PORT)'
 	@echo 'make build   build the release: target/release/midge'
+	@echo 'make install the release, its configuration and service files; PREFIX=, DESTDIR=, LINKS=1'
+	@echo 'make deb     Debian packages in target/deb/; ARCH=amd64, arm64, armhf or armel'
 	@echo 'make check   formatting, clippy, the tidy and README tests: quick, before every commit'
 	@echo 'make test    everything: brings what the tests need (see tests/setup.sh), then cargo test'
+	@echo 'make test-packages'
+	@echo '             init script, unit and packages in a Debian of their own (as root)'
 	@echo 'make sim     crashes of a simulated disk, as long as SECONDS= says; SEED= runs one world again'
 	@echo 'make fuzz    hostile bytes for every parser, SECONDS= each; TARGET= picks one'
 	@echo 'make bench   Midge beside mosquitto, as a table; SCENARIO=, BROKERS=, RUNS=, FULL=1'
@@ -18,6 +23,12 @@ help:
 	@echo '             instructions per message, of codec, matching, replay; SCENARIO= picks by words'
 	@echo 'make check-perf'
 	@echo '             instructions, system calls, allocations and bytes against their limits'
+	@echo 'make cross   static binaries for aarch64, armv7, armv5te and x86_64 in target/cross/dist, with'
+	@echo '             a tool chain of its own; TARGET= one of them, or mipsel, an extra without promise'
+	@echo 'make size    how large they are and what is in them; fails above the limits'
+	@echo 'make test-cross'
+	@echo '             the tests on them in emulators, and power cuts of a booted machine; TARGET=,'
+	@echo '             ROUNDS= of power cuts'
 	@echo 'make clean   remove target/'
 
 build:
@@ -32,6 +43,14 @@ run: build
 	@echo
 	@target/release/midge -p $(PORT)
 
+# After `make build`, which need not be root's: what there is is installed.
+install:
+	@DESTDIR='$(DESTDIR)' PREFIX='$(or $(PREFIX),/usr/local)' LINKS='$(LINKS)' BINARY='$(BINARY)' \
+		sh cross/packaging/install.sh
+
+deb:
+	@bash cross/packaging/deb.sh $(or $(ARCH),amd64)
+
 check:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -44,6 +63,9 @@ check:
 test:
 	@bash tests/setup.sh
 	$(CARGO) test --locked
+
+test-packages: build
+	@bash tests/packages/run.sh
 
 # Each run begins where chance wants it; a failure names its seed.
 sim: SECONDS ?= 600
@@ -77,6 +99,15 @@ bench-micro:
 check-perf:
 	@bash tests/bench/setup.sh
 	$(MICRO) --limits tests/bench/limits.tsv
+
+cross:
+	@cross/build.sh $(TARGET)
+
+size:
+	@cross/size.sh
+
+test-cross:
+	@ROUNDS='$(ROUNDS)' cross/test.sh $(TARGET)
 
 clean:
 	$(CARGO) clean

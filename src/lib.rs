@@ -51,8 +51,8 @@
 //!    bytes taken is remembered; it is encoded again for the rest.
 //!
 //! Ordinary packets come in long runs, and take a short way through steps 2 to 5 that looks at what
-//! holds for all of a run once (`broker::run`, `broker::run_out`); what is out of the ordinary takes
-//! the long one, and either leads to the same.
+//! holds for all of a run once (`broker::run`, `broker::run_out`); what is out of the ordinary
+//! takes the long one, and either leads to the same.
 //!
 //! No step calls back into an earlier one; a client that publishes to itself is no special case.
 //!
@@ -70,6 +70,8 @@
 //!   when it came, the timer looks at that when it rings.
 //! - Passwords are hashed on a thread of their own, with a bounded number under way.
 //! - `-d` starts the program again instead of forking, and its exit code is that of the start.
+//! - A listener whose address, interface or name is not there yet is no failed start: a thread that
+//!   lives while something is missing looks once a second (`host::poll`, `late`).
 //!
 //! # What must survive
 //!
@@ -94,8 +96,18 @@
 //!   accepted stays. Everything that clients can make grow is counted there, or has a limit of its
 //!   own that is small beside it.
 //! - Links know streams only; one kind of them is encrypted (rustls, in the loop's own thread). A
-//!   handshake costs a signature, so the loop looks at the clock behind each; a thread for them
-//!   would be another way round the order of a turn.
+//!   handshake costs a signature, so handshakes have a budget of time and go last in a turn; a
+//!   thread for them would be another way round the order of a turn.
+//! - Once everything is open, [`host::sandbox`] closes: the broker starts no program, and writes
+//!   only where it keeps things.
+//!
+//! # Looking at it
+//!
+//! - [`cmd::check`] and [`cmd::explain`] read what a start reads, by the same functions, and ask
+//!   the same access list; a test holds their answers against running brokers.
+//! - [`host::tap`] stands behind the encryption of a link and follows the borders of packets:
+//!   [`wire::View`] shows them, [`host::capture`] keeps them for Wireshark. A link without a tap
+//!   pays one look at an empty pointer for each read and write.
 #![forbid(unsafe_code)]
 
 pub mod auth;

@@ -5,8 +5,10 @@
 //! keep it busy, first until everything has its working size, then while it is counted.
 
 use midge::broker::{ListenerSettings, Settings};
-use midge::host::listen::{Address, Bind, Listening};
+use midge::host::listen::{Address, Bind, Listening, Passed};
 use midge::host::poll::{Doors, Loop, Owner, Setup};
+use midge::host::tap::Viewers;
+use midge::host::tls::Acceptor;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
@@ -61,6 +63,9 @@ impl Owner for Nobody {
     fn reload(&mut self) -> Option<Setup> {
         None
     }
+    fn renew(&mut self) -> Option<Vec<Option<Arc<Acceptor>>>> {
+        None
+    }
     fn reopen_logs(&mut self) {}
     fn save(&mut self) {}
     fn stopping(&mut self) {}
@@ -89,8 +94,9 @@ impl Running {
             interface: None,
             only_ipv6: None,
         }
-        .open()
-        .expect("loopback");
+        .open(&mut Passed::default())
+        .expect("loopback")
+        .sockets;
         let port = listening[0].port().expect("a TCP socket");
         let settings = Settings {
             // The averages of $SYS are worth an allocation now and then; they are not messages.
@@ -102,6 +108,7 @@ impl Running {
             settings,
             passwords: vec![None],
             acceptors: Vec::new(),
+            taps: Viewers::default(),
             doors: Doors {
                 opened: listening.into_iter().map(|l| (0, l)).collect(),
                 ..Doors::default()

@@ -3,6 +3,7 @@
 #
 #   mosquitto-clients   Debian's mosquitto_pub, _sub and _rr, installed with apt-get
 #   openssl             makes certificates and shakes hands, installed with apt-get
+#   iproute2            gives tests a network of their own, installed with apt-get
 #   tshark              decodes the frames that tests/cli records, installed with apt-get
 #   mosquitto           Debian's broker and mosquitto_passwd, a peer to compare with: unpacked into
 #                       target/peers/, never installed, so that no service starts on this machine
@@ -83,6 +84,7 @@ unpack_broker() {
 
 tool mosquitto-clients 'command -v mosquitto_pub && command -v mosquitto_rr' mosquitto-clients
 tool openssl 'command -v openssl' openssl
+tool iproute2 'command -v ip' iproute2
 tool tshark 'command -v tshark' tshark
 unpack_broker || lacking mosquitto "Debian's package could not be downloaded"
 

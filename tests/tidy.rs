@@ -283,6 +283,7 @@ fn no_file_passes_600_lines_and_no_line_100_columns() {
     let mut faults = Vec::new();
     let mut all = files("src", &[".rs"]);
     all.extend(files("tests", &[".rs", ".py", ".sh"]));
+    all.extend(files("cross", &[".sh", ".target"]));
     for path in all {
         let text = read(&path);
         let lines = text.lines().count();
@@ -366,6 +367,7 @@ fn nothing_is_left_over() {
     let mut all = files("src", &[".rs"]);
     all.extend(files("tests", &[".rs", ".py", ".sh"]));
     all.extend(files(".ci", &[""]));
+    all.extend(files("cross", &[".sh", ".target", ".md"]));
     all.extend(["Makefile".into(), "Cargo.toml".into()]);
     for path in all {
         let text = read(&path);

@@ -29,9 +29,11 @@ pub struct Acl {
     generation: u32,
     /// One list for each user of the file; the first is that of clients without a user name.
     /// In each list the lines that deny come first.
-    lists: Vec<Vec<Rule>>,
-    users: HashMap<String, u32>,
-    patterns: Vec<Rule>,
+    pub(super) lists: Vec<Vec<Rule>>,
+    /// The line that names the user of each list first; 0 for that of the anonymous.
+    pub(super) named_in: Vec<u32>,
+    pub(super) users: HashMap<String, u32>,
+    pub(super) patterns: Vec<Rule>,
     /// Whether any pattern contains `%c` and `%u`.
     uses_client_id: bool,
     uses_username: bool,
@@ -61,28 +63,28 @@ pub struct Decision {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserRules {
     generation: u32,
-    list: u32,
+    pub(super) list: u32,
 }
 
 /// The list of users that the file does not name.
 const NO_LIST: u32 = u32::MAX;
 /// The list of clients without a user name.
-const ANONYMOUS: usize = 0;
+pub(super) const ANONYMOUS: usize = 0;
 
 /// Numbers the tables of this process, so that [`UserRules`] of an old one are recognised.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 #[derive(Debug)]
-struct Rule {
-    filter: Box<[u8]>,
-    grant: Grant,
-    line: u32,
+pub(super) struct Rule {
+    pub(super) filter: Box<[u8]>,
+    pub(super) grant: Grant,
+    pub(super) line: u32,
     /// Whether `%u` is in the filter of this pattern; in a topic line it would mean nothing.
-    needs_username: bool,
+    pub(super) needs_username: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Grant {
+pub(super) enum Grant {
     Read,
     Write,
     ReadWrite,
@@ -203,7 +205,7 @@ impl Rule {
 
 impl Grant {
     /// `None`: a line with this word has no say in this direction.
-    fn allows(self, access: Access) -> Option<bool> {
+    pub(super) fn allows(self, access: Access) -> Option<bool> {
         match (self, access) {
             (Grant::Deny, _) => Some(false),
             (Grant::ReadWrite, _) | (Grant::Read, Access::Read) | (Grant::Write, Access::Write) => {
@@ -388,6 +390,7 @@ impl<'a> Parser<'a> {
             uses_client_id: self.patterns.iter().any(|rule| contains(rule, b"%c")),
             uses_username: self.patterns.iter().any(|rule| rule.needs_username),
             lists: self.lists,
+            named_in: self.named_in,
             users: self.users,
             patterns: self.patterns,
         };

@@ -67,6 +67,65 @@ pub(super) fn covers(filter: &[u8], names: Option<Names<'_>>, topic: &[u8]) -> b
     topic_levels.next().is_none()
 }
 
+/// Whether all topics that `narrow` covers are covered by `wide` as well. Both are of one list, so
+/// that names in them stand for the same.
+pub(super) fn includes(wide: &[u8], narrow: &[u8]) -> bool {
+    if narrow.first() == Some(&b'$') && wide.first() != Some(&b'$') {
+        return false;
+    }
+    let mut narrow_levels = narrow.split(|byte| *byte == b'/');
+    for level in wide.split(|byte| *byte == b'/') {
+        if level == b"#" {
+            return true;
+        }
+        match narrow_levels.next() {
+            None | Some(b"#") => return false,
+            Some(narrow_level) if level == b"+" || level == narrow_level => {}
+            Some(_) => return false,
+        }
+    }
+    narrow_levels.next().is_none()
+}
+
+/// Whether there is a topic that both filters cover; names were put in before.
+pub(super) fn overlaps(a: &[u8], b: &[u8]) -> bool {
+    if (a.first() == Some(&b'$')) != (b.first() == Some(&b'$')) {
+        return false;
+    }
+    let mut a_levels = a.split(|byte| *byte == b'/');
+    let mut b_levels = b.split(|byte| *byte == b'/');
+    loop {
+        match (a_levels.next(), b_levels.next()) {
+            (Some(b"#"), _) | (_, Some(b"#")) | (None, None) => return true,
+            (Some(a), Some(b)) if a == b"+" || b == b"+" || a == b => {}
+            _ => return false,
+        }
+    }
+}
+
+/// A pattern with the names of a client in it.
+pub(super) fn with_names(filter: &[u8], names: Names<'_>) -> Vec<u8> {
+    let mut text = Vec::with_capacity(filter.len());
+    let mut rest = filter;
+    loop {
+        rest = match rest {
+            [] => return text,
+            [b'%', b'c', after @ ..] => {
+                text.extend_from_slice(names.client_id);
+                after
+            }
+            [b'%', b'u', after @ ..] => {
+                text.extend_from_slice(names.username.unwrap_or_default());
+                after
+            }
+            [byte, after @ ..] => {
+                text.push(*byte);
+                after
+            }
+        };
+    }
+}
+
 fn level_is(level: &[u8], names: Option<Names<'_>>, topic_level: &[u8]) -> bool {
     let Some(names) = names else {
         return level == topic_level;
@@ -141,6 +200,40 @@ mod tests {
         ] {
             let covered = covers(filter.as_bytes(), None, topic.as_bytes());
             assert_eq!(covered, expected, "{filter} {topic}");
+        }
+    }
+
+    #[test]
+    fn filters_are_compared_as_their_topics_are() {
+        let mut random = fastrand::Rng::with_seed(4);
+        let words = ["a", "b", "", "$S"];
+        let topics: Vec<String> = (0..3000)
+            .map(|_| {
+                let levels = 0..random.usize(1..5);
+                let levels: Vec<&str> = levels.map(|_| words[random.usize(..4)]).collect();
+                levels.join("/")
+            })
+            .collect();
+        let filter = |random: &mut fastrand::Rng| {
+            let levels = 0..random.usize(1..4);
+            let level = |_| ["a", "b", "", "$S", "+", "+"][random.usize(..6)];
+            let text = levels.map(level).collect::<Vec<&str>>().join("/");
+            match random.usize(..4) {
+                0 => "#".to_string(),
+                1 => text + "/#",
+                _ => text,
+            }
+        };
+        for _ in 0..600 {
+            let (a, b) = (filter(&mut random), filter(&mut random));
+            let covered =
+                |filter: &str, topic: &str| covers(filter.as_bytes(), None, topic.as_bytes());
+            let included = topics.iter().all(|t| !covered(&b, t) || covered(&a, t));
+            if includes(a.as_bytes(), b.as_bytes()) {
+                assert!(included, "{a} {b}");
+            }
+            let both = topics.iter().any(|t| covered(&a, t) && covered(&b, t));
+            assert_eq!(overlaps(a.as_bytes(), b.as_bytes()), both, "{a} {b}");
         }
     }
 

@@ -16,9 +16,11 @@ mod acl;
 mod filter;
 pub mod hash;
 mod passwords;
+mod review;
 
 pub use acl::{Access, Acl, Decision, UserRules};
 pub use passwords::{Passwords, STRING_MAX, SignIn, check_username};
+pub use review::Remark;
 
 use std::fmt;
 

@@ -75,6 +75,21 @@ impl Passwords {
         (Passwords { users, decoy }, problems.finish())
     }
 
+    /// Whether there is a usable line for this name.
+    pub fn knows(&self, username: &str) -> bool {
+        self.users.contains_key(username)
+    }
+
+    /// The names of those who can sign in, each with its line; in the file's order.
+    pub fn names(&self) -> Vec<(&str, u32)> {
+        let users = self.users.iter();
+        let mut names: Vec<(&str, u32)> = users
+            .map(|(name, user)| (name.as_str(), user.line))
+            .collect();
+        names.sort_unstable_by_key(|(_, line)| *line);
+        names
+    }
+
     /// How many users can sign in.
     pub fn users(&self) -> usize {
         self.users.len()

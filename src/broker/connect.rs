@@ -70,6 +70,9 @@ impl Broker {
                 if let Some(conn) = self.conn(id) {
                     conn.version = connect.version;
                 }
+                if self.puts_off(id, packet, &connect) {
+                    return;
+                }
                 let (has_name, name) = self.name_in_certificate(id);
                 let connect = match has_name {
                     false => connect,
@@ -340,6 +343,7 @@ impl Broker {
                 .global_max_clients
                 .is_some_and(|max| self.sessions.count() >= max);
         if is_full {
+            self.count_limit("global_max_clients");
             let what = "global_max_clients is reached";
             self.refuse(id, connect, &refusal(ReasonCode::SERVER_BUSY, what));
             return;
@@ -358,7 +362,7 @@ impl Broker {
         // A session that is resumed must not be lost any more.
         let known = existing.map_or(Place::START, |id| self.sessions.get(id).placed.end());
         self.journal.promise = Place::START;
-        let resumed = existing.and_then(|session| self.take_over(session, connect, peer.listener));
+        let resumed = existing.and_then(|session| self.take_over(session, connect, &peer));
         let discarded = self.journal.promise;
         let lasted_s = resumed.map(|session| self.sessions.get(session).expiry_s);
         let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
@@ -377,7 +381,7 @@ impl Broker {
             assigned_client_id: assigned.then_some(client_id.as_str()),
         };
         self.greet(id, connect, &greeting);
-        if self.settings.connection_messages {
+        if self.settings.connection_messages && !self.is_fought_over(&client_id) {
             log_arrival(&peer, &client_id, connect);
         }
         if resumed.is_some() {
@@ -394,14 +398,16 @@ impl Broker {
         &mut self,
         session_id: SessionId,
         connect: &Connect<'_>,
-        listener: u16,
+        peer: &Peer,
     ) -> Option<SessionId> {
         if let Some(old) = self.sessions.get(session_id).connection {
-            let name = self.sessions.get(session_id).name();
-            log::info!(
-                target: "notice",
-                "Client {name} already connected, closing old connection."
-            );
+            if !self.note_take_over(session_id, old, peer) {
+                let name = self.sessions.get(session_id).name();
+                log::info!(
+                    target: "notice",
+                    "Client {name} already connected, closing old connection."
+                );
+            }
             self.close(old, ReasonCode::SESSION_TAKEN_OVER, "taken over");
         }
         // The old connection's end may have ended the session, too.
@@ -409,7 +415,7 @@ impl Broker {
         let mount_point =
             |listener: u16| &self.settings.listeners[usize::from(listener)].mount_point;
         let is_stranger = session.username.as_deref() != connect.username && !session.is_unowned;
-        let is_other = is_stranger || mount_point(session.listener) != mount_point(listener);
+        let is_other = is_stranger || mount_point(session.listener) != mount_point(peer.listener);
         // It ended with its connection, and was kept in case that its client does not return.
         let is_over = session.is_ghost && session.expiry_s == 0;
         if connect.clean_start || is_other || is_over {

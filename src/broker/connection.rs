@@ -1,6 +1,8 @@
 //! Connections: what is known of a network connection, from its first byte to its last.
 
 use super::alias::{InboundAliases, OutboundAliases};
+use super::limits::Told;
+use super::pace::Unfinished;
 use super::session::SessionId;
 use super::timer::Timer;
 use super::transmit::Partial;
@@ -24,6 +26,8 @@ pub(super) enum State {
     AwaitConnect,
     /// CONNECT (its whole packet) waits for the verdict on user name and password.
     Authenticating(Box<[u8]>),
+    /// CONNECT (its whole packet) waits for its moment.
+    Waiting(Box<[u8]>),
     /// CONNACK was given; the client has this session.
     Open(SessionId),
     /// What waits may be sent still, nothing is read any more.
@@ -39,8 +43,7 @@ pub(super) struct Connection {
     /// One and a half times Keep Alive; `None` when it is off.
     pub(super) silence_max_ms: Option<u64>,
     pub(super) last_seen_ms: u64,
-    /// Bytes of an unfinished packet that have counted as a sign of life.
-    pub(super) unfinished: usize,
+    pub(super) unfinished: Unfinished,
     pub(super) timer_at: Option<u64>,
     /// How many QoS 1 and 2 messages may be under way to the client.
     pub(super) send_maximum: usize,
@@ -56,7 +59,7 @@ pub(super) struct Connection {
     pub(super) partial: Partial,
     pub(super) is_listed_writable: bool,
     pub(super) is_paused: bool,
-    pub(super) warned_receive_maximum: bool,
+    pub(super) told: Told,
     /// The name in its certificate, until CONNECT comes.
     pub(super) identity: Option<Box<str>>,
     /// User name and password, to ask again when the password file changes.
@@ -212,7 +215,7 @@ impl Connection {
             version: Version::V311,
             silence_max_ms: None,
             last_seen_ms: now_ms,
-            unfinished: 0,
+            unfinished: Unfinished::default(),
             timer_at: None,
             send_maximum: usize::from(u16::MAX),
             max_packet_size: usize::MAX,
@@ -223,7 +226,7 @@ impl Connection {
             partial: Partial::default(),
             is_listed_writable: false,
             is_paused: false,
-            warned_receive_maximum: false,
+            told: Told::default(),
             identity: None,
             credentials: None,
             gate_floor: Place::START,
@@ -297,6 +300,7 @@ impl Broker {
                 target: "notice",
                 "Client connection from {address} denied: max_connections exceeded."
             );
+            self.count_limit("max_connections");
             return None;
         }
         let (address, name) = (&peer.address, &listener.name);
@@ -333,7 +337,6 @@ impl Broker {
 
     /// The timer of the connection in this slot rang.
     pub(super) fn connection_timeout(&mut self, index: u32) {
-        let now_ms = self.now.mono_ms;
         let Some(conn) = self.connections.get_mut(index as usize) else {
             return;
         };
@@ -342,24 +345,19 @@ impl Broker {
             index,
             generation: conn.generation,
         };
-        match (&conn.state, conn.silence_max_ms) {
-            (State::AwaitConnect | State::Authenticating(_), _) => {
+        match &conn.state {
+            State::AwaitConnect | State::Authenticating(_) => {
                 let address = &conn.peer.address;
                 log::info!(
                     target: "notice",
                     "Client <unknown> [{address}] disconnected: no CONNECT in time."
                 );
+                self.count_limit("connect_timeout");
                 self.close_quietly(id);
             }
-            (State::Open(_), Some(silence_max_ms)) => {
-                let deadline = conn.last_seen_ms + silence_max_ms;
-                if deadline > now_ms {
-                    self.set_connection_timer(id, Some(deadline));
-                } else {
-                    self.close(id, ReasonCode::KEEP_ALIVE_TIMEOUT, "exceeded timeout");
-                }
-            }
-            (State::Open(_), None) | (State::Closing, _) => {}
+            State::Waiting(_) => self.connect_at_last(id),
+            State::Open(_) => self.check_silence(id),
+            State::Closing => {}
         }
     }
 
@@ -423,7 +421,7 @@ impl Broker {
         let is_over = self.is_over_memory();
         let Some(conn) = self.conn(id) else { return };
         let is_drained = conn.is_paused && conn.replies.is_half_empty(is_over);
-        let is_waiting = matches!(conn.state, State::Authenticating(_))
+        let is_waiting = matches!(conn.state, State::Authenticating(_) | State::Waiting(_))
             || conn.waiting_release.is_some()
             || conn.waits_for_journal
             || conn.waits_for_job;

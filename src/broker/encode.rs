@@ -9,6 +9,13 @@ use crate::wire::{
     Ack, PacketType, PlainOut, Properties, Publish, Put, QoS, ReasonCode, Version, Window,
 };
 
+/// Payloads from this size on are not copied where the caller can do without: fewer bytes are
+/// copied sooner than spliced in.
+const LARGE: usize = 16 * 1024 - 512;
+
+/// What stands before the topic of a message and between topic and payload, at most.
+const HEAD_MAX: usize = 10;
+
 /// What holds for all packets of one transmission.
 #[derive(Clone, Copy)]
 pub(super) struct Terms {
@@ -148,6 +155,30 @@ impl Terms {
         delivery: &Delivery,
         window: &mut Window<'_>,
     ) -> Option<usize> {
+        let plain = self.plain(messages, delivery)?;
+        plain.encode(self.version, self.max_packet_size, window)
+    }
+
+    /// The short way for a message that is large: what stands before its payload; returns the
+    /// length of the whole, and of the payload.
+    pub(super) fn encode_head(
+        self,
+        messages: &mut Messages,
+        delivery: &Delivery,
+        window: &mut Window<'_>,
+    ) -> Option<(usize, usize)> {
+        let plain = self.plain(messages, delivery)?;
+        let payload = plain.payload().len();
+        if payload < LARGE || window.room() < HEAD_MAX + usize::from(plain.topic_len) {
+            return None;
+        }
+        let len = plain.encode_head(self.version, self.max_packet_size, window)?;
+        Some((len, payload))
+    }
+
+    /// A message as it goes out without properties, if it does.
+    #[inline(always)]
+    fn plain<'a>(self, messages: &'a mut Messages, delivery: &Delivery) -> Option<PlainOut<'a>> {
         let has_identifier = self.version == Version::V5 && delivery.subscription_id().is_some();
         if has_identifier {
             return None;
@@ -157,13 +188,12 @@ impl Terms {
         if message.expires_ms != NEVER || text.is_empty() {
             return None;
         }
-        let plain = PlainOut {
+        Some(PlainOut {
             first: delivery.first_byte(),
             packet_id: delivery.number,
             text,
             topic_len,
-        };
-        plain.encode(self.version, self.max_packet_size, window)
+        })
     }
 }
 

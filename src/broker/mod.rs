@@ -20,13 +20,16 @@ mod connect;
 mod connection;
 mod encode;
 mod fetch;
+mod fight;
 mod fill;
 mod full;
 mod import;
 mod jobs;
 mod journal;
 mod ledger;
+mod limits;
 mod load;
+mod pace;
 mod publish;
 mod qos;
 mod rebuild;
@@ -52,6 +55,7 @@ pub use connect::AuthRequest;
 pub use connection::Peer;
 pub use import::Imported;
 pub use settings::{ListenerSettings, Settings};
+pub use transmit::SPLICES_MAX;
 
 use crate::store::{Deliveries, Messages};
 use crate::topic::Matches;
@@ -96,6 +100,7 @@ pub struct Broker {
     timers: timer::Timers,
     jobs: jobs::Jobs,
     ledger: ledger::Ledger,
+    fights: fight::Fights,
     outputs: Outputs,
     transit: transmit::Transit,
     journal: journal::Journal,
@@ -139,6 +144,7 @@ impl Broker {
             timers: timer::Timers::default(),
             jobs: jobs::Jobs::default(),
             ledger: ledger::Ledger::default(),
+            fights: fight::Fights::default(),
             outputs: Outputs::default(),
             transit: transmit::Transit::default(),
             journal: journal::Journal::default(),

@@ -217,6 +217,9 @@ impl Broker {
         refused: Refused,
     ) {
         self.stats.publish_dropped += 1;
+        if let Some(limit) = refused.limit {
+            self.tell_limit(id, limit);
+        }
         if publish.qos == QoS::ExactlyOnce && version == Version::V5 {
             self.forget_held(id, publish.packet_id);
         }
@@ -310,6 +313,7 @@ impl Broker {
     /// More QoS 2 messages are under way than one client may have.
     fn refuse_hold(&mut self, id: ConnId, packet_id: u16) {
         let reason = ReasonCode::QUOTA_EXCEEDED;
+        self.tell_limit(id, "max_inbound_qos2");
         if self
             .conn(id)
             .is_some_and(|conn| conn.version == Version::V5)
@@ -328,8 +332,7 @@ impl Broker {
     }
 
     fn warn_receive_maximum(&mut self, id: ConnId) {
-        let Some(conn) = self.conn(id) else { return };
-        if !std::mem::replace(&mut conn.warned_receive_maximum, true) {
+        if self.is_news(id, "max_inflight_messages") {
             let name = self.describe(id);
             log::warn!(
                 "Client {name} has more than max_inflight_messages QoS 2 messages under way."

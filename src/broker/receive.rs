@@ -12,9 +12,6 @@ use crate::wire::{FixedHeader, Malformed, Packet, PacketType, ReasonCode, Versio
 /// The largest CONNECT: nobody is known yet who could answer for more.
 const CONNECT_BYTES_MAX: usize = 16 * 1024;
 
-/// Bytes of an unfinished packet that count like a packet for Keep Alive.
-const PROGRESS_BYTES: usize = 4096;
-
 /// What a TLS client says first; no packet begins like this.
 const TLS: u8 = 0x16;
 
@@ -88,7 +85,7 @@ impl Broker {
         if self.conn(id).is_none_or(|conn| conn.is_closing()) {
             return bytes.len();
         }
-        self.note_unfinished(id, bytes.len() - at);
+        self.note_unfinished(id, bytes.len() - at, at > 0);
         at
     }
 
@@ -97,19 +94,6 @@ impl Broker {
         if let Some(conn) = self.conn(id) {
             conn.is_paused = true;
             self.outputs.yielded.push_back(id);
-        }
-    }
-
-    /// A large packet on a slow network takes longer than Keep Alive: its bytes are a sign of life,
-    /// as far as they come in some number.
-    fn note_unfinished(&mut self, id: ConnId, len: usize) {
-        let now_ms = self.now.mono_ms;
-        let Some(conn) = self.conn(id) else { return };
-        if len >= conn.unfinished + PROGRESS_BYTES {
-            conn.unfinished = len;
-            conn.last_seen_ms = now_ms;
-        } else {
-            conn.unfinished = conn.unfinished.min(len);
         }
     }
 
@@ -172,6 +156,11 @@ impl Broker {
 
     /// Answers a packet that may not be, and closes.
     pub(super) fn refuse_packet(&mut self, id: ConnId, malformed: Malformed) {
+        match malformed.reason {
+            ReasonCode::PACKET_TOO_LARGE => self.count_limit("max_packet_size"),
+            ReasonCode::TOPIC_ALIAS_INVALID => self.count_limit("max_topic_alias"),
+            _ => {}
+        }
         self.close(id, malformed.reason, malformed.what);
     }
 }

@@ -7,7 +7,7 @@
 
 use super::encode::Terms;
 use super::session::SessionId;
-use super::transmit::{ITEMS_MAX, Item, Progress, Source};
+use super::transmit::{ITEMS_MAX, Progress, Source};
 use super::{Broker, ConnId};
 use crate::store::{Delivery, Stage};
 use crate::wire::{PacketType, QoS, ReasonCode, Version, Window};
@@ -50,7 +50,7 @@ impl Broker {
         let Some(conn) = self.connections.get(id.index as usize) else {
             return false;
         };
-        let items = &mut self.transit.items;
+        let transit = &mut self.transit;
         while let Some(reply) = conn.replies.get(progress.replies) {
             if !self.journal.is_durable(reply.gate) {
                 if reply.holds_back_messages() {
@@ -60,7 +60,7 @@ impl Broker {
             }
             let has_reason = terms.version == Version::V5 && reply.reason != ReasonCode::SUCCESS;
             let len = 4 + usize::from(has_reason);
-            if reply.is_encoded() || items.len() >= ITEMS_MAX {
+            if reply.is_encoded() || transit.items.len() >= ITEMS_MAX {
                 return false;
             }
             let Some(room) = window.whole(len) else {
@@ -70,7 +70,7 @@ impl Broker {
             if has_reason {
                 (room[1], room[4]) = (3, reply.reason.0);
             }
-            items.push(Item::plain(Source::Reply, window.len()));
+            transit.note_plain(Source::Reply, window);
             progress.replies += 1;
         }
         progress.pings == conn.replies.pings && !conn.is_fetching
@@ -89,8 +89,7 @@ impl Broker {
             if is_full || !put_plain(&mut self.messages, terms, delivery, window) {
                 return false;
             }
-            let item = Item::plain(Source::QoS0, window.len());
-            self.transit.items.push(item);
+            self.transit.note_plain(Source::QoS0, window);
             progress.qos0 = delivery.next();
         }
         true
@@ -136,8 +135,7 @@ impl Broker {
             if !is_put {
                 return false;
             }
-            let item = Item::plain(Source::Window, window.len());
-            self.transit.items.push(item);
+            self.transit.note_plain(Source::Window, window);
             progress.pass(delivery, passed);
         }
         true

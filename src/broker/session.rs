@@ -146,6 +146,11 @@ impl Sessions {
         &mut self.slab[id.0 as usize]
     }
 
+    /// What stands for a Client Identifier where its length must not count.
+    pub(super) fn hash(&self, client_id: &str) -> u64 {
+        self.hasher.hash_one(client_id)
+    }
+
     pub(super) fn find(&self, client_id: &str) -> Option<SessionId> {
         let hash = self.hasher.hash_one(client_id);
         let is_it = |&id: &u32| *self.slab[id as usize].client_id == *client_id;

@@ -63,6 +63,8 @@ pub struct Settings {
     pub max_output_bytes: usize,
     /// Seconds within which CONNECT must be complete.
     pub connect_timeout: u32,
+    /// Bytes a second in which an unfinished packet must go on at least; 0 has no limit.
+    pub min_packet_rate: u32,
     /// QoS 2 messages that one client may have under way towards us at most.
     pub max_inbound_qos2: usize,
     /// Bytes that clients may make the broker hold in memory; 0 has no limit.
@@ -111,6 +113,7 @@ impl Default for Settings {
             max_user_properties: 64,
             max_output_bytes: 256 * 1024,
             connect_timeout: 10,
+            min_packet_rate: 256,
             max_inbound_qos2: 1000,
             memory_limit: 0,
             memory_cache: 8_000_000,

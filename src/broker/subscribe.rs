@@ -209,8 +209,7 @@ impl Broker {
     fn answer_request(&mut self, request: &Request) {
         // Told once, however many filters there are.
         if request.has_too_many {
-            let name = self.sessions.get(request.session_id).name();
-            log::info!(target: "notice", "Client {name} has {MAX_SUBSCRIPTIONS}.");
+            self.tell_limit(request.id, MAX_SUBSCRIPTIONS);
         }
         self.send_suback(request);
         // The acknowledgement goes first, the retained messages follow it; unless it was too large

@@ -5,7 +5,7 @@ use super::publish::Publisher;
 use super::timer::Timer;
 use super::{Broker, Now};
 use crate::wire::{Publish, QoS};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(super) struct Stats {
     pub(super) memory_maximum: u64,
     pub(super) connections: u64,
     pub(super) turns: Turns,
+    /// How often each limit was reached that closes, refuses or delays.
+    pub(super) limits: BTreeMap<&'static str, u64>,
 }
 
 /// How long the turns of the caller's loop took.
@@ -69,6 +71,7 @@ pub(super) struct Sys {
     values: HashMap<&'static str, String>,
     loads: [Load; LOADS.len()],
     load_texts: HashMap<(usize, usize), String>,
+    limits: BTreeMap<&'static str, u64>,
     scratch: String,
 }
 
@@ -81,6 +84,7 @@ impl Sys {
             values: HashMap::new(),
             loads: [Load::default(); LOADS.len()],
             load_texts: HashMap::new(),
+            limits: BTreeMap::new(),
             scratch: String::new(),
         }
     }
@@ -188,6 +192,14 @@ impl Broker {
         turns.counts[at.unwrap_or(TURNS_US.len())] += 1;
     }
 
+    fn publish_limits(&mut self) {
+        for (name, count) in self.stats.limits.clone() {
+            if self.sys.limits.insert(name, count) != Some(count) {
+                self.publish_sys(&format!("limits/{name}"), &count.to_string());
+            }
+        }
+    }
+
     /// Publishes the tree for the first time and arms its timer.
     pub(super) fn start_sys(&mut self) {
         if self.settings.sys_interval == 0 {
@@ -228,6 +240,7 @@ impl Broker {
             let value = gauge(self);
             self.publish_if_changed(topic, format_args!("{value}"));
         }
+        self.publish_limits();
     }
 
     fn publish_if_changed(&mut self, topic: &'static str, value: std::fmt::Arguments<'_>) {
@@ -274,6 +287,14 @@ impl Broker {
             ..Publish::default()
         };
         self.publish_now(Publisher::Broker, b"$SYS/broker/", &publish);
+    }
+
+    /// Publishes a value that the caller knows, below `$SYS/broker/`; an empty one takes it back.
+    pub fn publish_state(&mut self, topic: &str, value: &str, now: Now) {
+        self.now = now;
+        if self.settings.sys_interval != 0 {
+            self.publish_sys(topic, value);
+        }
     }
 
     /// Publishes a log line on a topic below `$SYS/broker/log/`, for `log_dest topic`.

@@ -7,10 +7,12 @@ mod cleaning;
 mod delivery;
 mod disk;
 mod ends;
+mod fight;
 mod full;
 mod kept;
 mod ledger;
 mod limits;
+mod pace;
 mod slices;
 mod storm;
 
@@ -89,6 +91,12 @@ impl World {
     fn connect(&mut self, connect: &Connect<'_>) -> Client {
         let client = self.dial(connect.version, 0);
         self.send(client, &bytes(|out| connect.encode(out)));
+        // It is put off for some seconds if others fought over its Client Identifier.
+        for _ in 0..20 {
+            if self.links[client].inbox.is_empty() {
+                self.pass(250);
+            }
+        }
         let connack = self.links[client].inbox.get(..4).map(<[u8]>::to_vec);
         assert!(
             connack.is_some_and(|c| c[0] == 0x20 && c[3] == 0),
@@ -164,10 +172,12 @@ impl World {
             return;
         }
         let mut out = [0; 4096];
-        let n = self.broker.transmit(link.conn, &mut out, self.now);
+        let n = self.broker.transmit_pieces(link.conn, &mut out, self.now);
         let taken = n.min(link.room);
         link.room -= if link.room == usize::MAX { 0 } else { taken };
-        link.inbox.extend_from_slice(&out[..taken]);
+        let all: Vec<u8> = self.broker.pieces(&out).flatten().copied().collect();
+        assert_eq!(all.len(), n);
+        link.inbox.extend_from_slice(&all[..taken]);
         self.broker.sent(link.conn, taken, self.now);
     }
 

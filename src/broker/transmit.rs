@@ -5,14 +5,19 @@
 //! packet that was taken in part is how many of its bytes; it is encoded again for the rest, with
 //! the same clock so that it comes out the same.
 //!
+//! A payload that is large is not copied into the buffer, if the caller can write pieces: it stays
+//! where it is, and [`Broker::pieces`] has it between parts of the buffer. (Measured, a message of
+//! 16 KiB in or out on a busy machine: 4.2 µs of CPU time, 4.8 with the copy.)
+//!
 //! Replies go first, as far as their gate is open. Then come the messages in the order in which
 //! they were queued; a full window holds back QoS 1 and 2 messages, not the others.
 
 use super::connection::{Connection, Reply, State};
+use super::encode::Terms;
 use super::session::SessionId;
 use super::{Broker, ConnId, Now};
 use crate::store::journal::Place;
-use crate::store::{Delivery, DeliveryId, Stage};
+use crate::store::{Delivery, DeliveryId, MessageId, Stage};
 use crate::wire::{PacketType, QoS, Window};
 
 /// Packets of one transmission: a large buffer has room for very many small ones, and those that
@@ -52,20 +57,40 @@ impl Partial {
     }
 }
 
-/// What the last [`Broker::transmit`] put into the buffer.
+/// What the last [`Broker::transmit`] made of the output.
 #[derive(Default)]
 pub(super) struct Transit {
     pub(super) items: Vec<Item>,
+    /// Payloads that lie between parts of the buffer, in order.
+    splices: Vec<Splice>,
+    /// Bytes of these.
+    spliced: usize,
+    /// Whether there may be some.
+    may_splice: bool,
+    /// Bytes in all.
     len: usize,
     /// The clock that the first of them was begun with, if it is the rest of a packet.
     begun_ms: Option<u64>,
 }
 
+/// A piece of a message's body.
+#[derive(Clone, Copy, Debug)]
+struct Splice {
+    /// Bytes of the buffer that go before it.
+    at: usize,
+    message: MessageId,
+    /// Bytes of the payload that were sent before.
+    from: usize,
+}
+
+/// Pieces of bodies in one transmission.
+pub const SPLICES_MAX: usize = 24;
+
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Item {
     source: Source,
-    /// Where it ends in the buffer; beyond the buffer if it was cut. A packet is no longer than
-    /// 28 bits can tell.
+    /// Where it ends in the output; beyond that if it was cut. A packet is no longer than 28 bits
+    /// can tell.
     end: u32,
     /// It is taken out without being sent: expired, or too large for the client.
     is_dropped: bool,
@@ -73,16 +98,16 @@ pub(super) struct Item {
     new_alias: Option<u16>,
 }
 
-impl Item {
-    /// A whole packet without anything special.
+impl Transit {
+    /// Notes a whole packet without anything special, which is in the window.
     #[inline]
-    pub(super) fn plain(source: Source, end: usize) -> Item {
-        Item {
+    pub(super) fn note_plain(&mut self, source: Source, window: &Window<'_>) {
+        self.items.push(Item {
             source,
-            end: end as u32,
+            end: (window.len() + self.spliced) as u32,
             is_dropped: false,
             new_alias: None,
-        }
+        });
     }
 }
 
@@ -120,8 +145,42 @@ impl Broker {
     ///
     /// To be followed by [`Broker::sent`] for the same connection, before any other input.
     pub fn transmit(&mut self, id: ConnId, out: &mut [u8], now: Now) -> usize {
+        self.transit.may_splice = false;
+        self.fill(id, out, now)
+    }
+
+    /// The same for a caller that writes what [`Broker::pieces`] says: large payloads are not
+    /// copied. Returns how many bytes all pieces have.
+    pub fn transmit_pieces(&mut self, id: ConnId, out: &mut [u8], now: Now) -> usize {
+        self.transit.may_splice = true;
+        self.fill(id, out, now)
+    }
+
+    /// The output of the last [`Broker::transmit_pieces`] into `out`, in order: at most twice
+    /// [`SPLICES_MAX`] pieces and one more.
+    pub fn pieces<'a>(&'a self, out: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let mut begin = 0;
+        let spliced = self.transit.splices.iter().flat_map(move |splice| {
+            let before = &out[begin..splice.at];
+            begin = splice.at;
+            let payload = self.messages.get(splice.message).payload();
+            [before, &payload[splice.from..]]
+        });
+        let last = self.transit.splices.last().map_or(0, |splice| splice.at);
+        let end = self.transit.len - self.transit.spliced;
+        spliced.chain(std::iter::once(&out[last..end]))
+    }
+
+    /// Whether all of that is in the buffer.
+    pub fn is_in_one_piece(&self) -> bool {
+        self.transit.splices.is_empty()
+    }
+
+    fn fill(&mut self, id: ConnId, out: &mut [u8], now: Now) -> usize {
         self.now = now;
         self.transit.items.clear();
+        self.transit.splices.clear();
+        self.transit.spliced = 0;
         self.transit.len = 0;
         let Some(conn) = self.conn(id) else { return 0 };
         let partial = conn.partial;
@@ -130,6 +189,7 @@ impl Broker {
             self.pump_replays(session);
             self.fill_window(session);
         }
+        let room = out.len();
         let mut window = Window::new(out, partial.taken);
         let mut skipped = partial.taken;
         self.transit.begun_ms = (skipped > 0).then_some(partial.mono_ms);
@@ -138,13 +198,17 @@ impl Broker {
         let mut forced = partial.source.filter(|_| partial.taken > 0);
         progress.reply =
             forced.and_then(|_| self.connections.get(id.index as usize)?.replies.front());
-        while window.room() > 0 && self.transit.items.len() < ITEMS_MAX {
+        while window.room() > 0
+            && self.transit.items.len() < ITEMS_MAX
+            && self.transit.spliced < room
+            && self.transit.splices.len() < SPLICES_MAX
+        {
             if let (Some(terms), None, 0) = (terms, forced, skipped) {
                 if self.transmit_runs(id, session, terms, &mut progress, &mut window) {
                     break;
                 }
             }
-            let start = window.len();
+            let start = window.len() + self.transit.spliced;
             let source = match progress.only_qos0 {
                 true => progress.qos0.map(|_| Source::QoS0),
                 false => forced
@@ -158,8 +222,11 @@ impl Broker {
                 Source::Reply | Source::Ping => None,
             };
             let begun_ms = (skipped > 0).then_some(partial.mono_ms);
-            let what = (source, delivery);
-            let encoded = self.encode(id, session, what, &progress, &mut window, begun_ms);
+            let spliced = self.splice(terms, delivery, &mut window);
+            let encoded = spliced.map(|len| (len, None)).or_else(|| {
+                let what = (source, delivery);
+                self.encode(id, session, what, &progress, &mut window, begun_ms)
+            });
             let Some((len, new_alias)) = encoded else {
                 break;
             };
@@ -174,8 +241,32 @@ impl Broker {
             self.transit.items.push(item);
             self.advance(&mut progress, session, source);
         }
-        self.transit.len = window.len();
+        self.transit.len = window.len() + self.transit.spliced;
         self.transit.len
+    }
+
+    /// A large message whose payload need not be copied: puts what stands before that, and notes
+    /// where it is. Returns the length of the packet.
+    fn splice(
+        &mut self,
+        terms: Option<Terms>,
+        delivery: Option<DeliveryId>,
+        window: &mut Window<'_>,
+    ) -> Option<usize> {
+        let terms = terms.filter(|terms| terms.is_plain && self.transit.may_splice)?;
+        let delivery = self.deliveries.get(delivery?);
+        if delivery.stage != Stage::Publish {
+            return None;
+        }
+        let (len, payload) = terms.encode_head(&mut self.messages, delivery, window)?;
+        let from = window.skip(payload);
+        self.transit.splices.push(Splice {
+            at: window.len(),
+            message: delivery.message,
+            from,
+        });
+        self.transit.spliced += payload - from;
+        Some(len)
     }
 
     /// The socket took the first `n` bytes of what the last [`Broker::transmit`] encoded.

@@ -6,18 +6,26 @@
 //! that failed, 3 for wrong arguments or configuration, 13 for a password or ACL file that cannot
 //! be used.
 
+mod ephemeral;
 mod listeners;
-mod setup;
+pub(super) mod setup;
 
-use crate::conf::{Config, Disk, Reload, persistence_folder};
+use crate::auth::Passwords;
+use crate::broker::Settings;
+use crate::conf::{Bind, Config, Disk, Reload, persistence_folder};
 use crate::host::daemon::{self, Detached, Notifier, PidFile, Readiness, UserSettings};
-use crate::host::poll::{Loop, Owner, Setup};
+use crate::host::listen::Passed;
+use crate::host::log::LogType;
+use crate::host::poll::{Doors, Loop, Owner, Setup};
+use crate::host::sandbox::{self, Place, Purpose, Sandbox};
 use crate::host::signal::Signals;
-use crate::host::{daemon::Identity, log as host_log};
-use getopts::{Options, ParsingStyle};
+use crate::host::tls::Acceptor;
+use crate::host::{clock, daemon::Identity, log as host_log};
+use getopts::{Matches, Options, ParsingStyle};
 use listeners::Listeners;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const FAILED: u8 = 1;
 const MISUSED: u8 = 3;
@@ -45,6 +53,10 @@ struct Flags {
     quiet: bool,
     daemon: bool,
     test_config: bool,
+    ephemeral: bool,
+    exit_after_s: Option<u64>,
+    log_types: Vec<LogType>,
+    capture_file: Option<PathBuf>,
 }
 
 /// Runs the broker until it is told to stop; returns the exit code.
@@ -66,9 +78,19 @@ pub fn run(program: &str, args: &[String]) -> u8 {
 fn options() -> Options {
     let mut options = Options::new();
     options.parsing_style(ParsingStyle::StopAtFirstFree);
+    let capture = "write what goes over connections to this file for Wireshark; beats the \
+                   configuration";
+    options.optopt("", "capture-file", capture, "FILE");
     options.optopt("c", "config-file", "read this configuration file", "FILE");
     options.optflag("d", "daemon", "run in the background");
+    let ephemeral = "listen on a free port of 127.0.0.1 and ::1 and print it as JSON; keep \
+                     nothing, end with the parent process";
+    options.optflag("", "ephemeral", ephemeral);
+    options.optopt("", "exit-after", "end after so many seconds", "SECONDS");
     options.optflag("h", "help", "show this text");
+    let log_type = "log this kind of lines as well, see log_type; packets shows every packet \
+                    (may be given again)";
+    options.optmulti("", "log-type", log_type, "TYPE");
     let port = "listen on this port of 127.0.0.1 and ::1; only without a listener in the \
                 configuration (up to ten times)";
     options.optmulti("p", "port", port, "PORT");
@@ -88,7 +110,8 @@ fn parse(program: &str, args: &[String]) -> Result<Flags, u8> {
     let usage = || {
         let brief = format!(
             "midge version {}\n\nUsage: {program} [-c FILE] [-d] [-p PORT]... [-q | -v]\n       \
-             midge pub|sub|rr|passwd|log --help",
+             {program} --ephemeral [-c FILE] [--exit-after SECONDS] [-v]\n       \
+             midge check|explain|pub|sub|rr|passwd|log --help",
             env!("CARGO_PKG_VERSION")
         );
         options().usage(&brief)
@@ -115,18 +138,18 @@ fn parse(program: &str, args: &[String]) -> Result<Flags, u8> {
     if let Some(word) = matches.free.first() {
         return Err(misused(&format!("Unknown option '{word}'.")));
     }
-    let mut ports = Vec::new();
-    for text in matches.opt_strs("port") {
-        match text.parse::<u16>() {
-            Ok(port) if port > 0 => ports.push(port),
-            _ => {
-                return Err(misused(&format!(
-                    "Invalid port '{text}': give a number from 1 to 65535."
-                )));
-            }
-        }
+    let ports = ports(&matches).map_err(|what| misused(&what))?;
+    let exit_after_s = exit_after_s(&matches).map_err(|what| misused(&what))?;
+    let log_types = log_types(&matches).map_err(|what| misused(&what))?;
+    let ephemeral = matches.opt_present("ephemeral");
+    if ephemeral && (matches.opt_present("daemon") || !ports.is_empty()) {
+        return Err(misused("--ephemeral goes neither with -d nor with -p."));
     }
     Ok(Flags {
+        ephemeral,
+        exit_after_s,
+        log_types,
+        capture_file: matches.opt_str("capture-file").map(PathBuf::from),
         config_file: matches.opt_str("config-file").map(PathBuf::from),
         ports,
         verbose: matches.opt_present("verbose"),
@@ -134,6 +157,36 @@ fn parse(program: &str, args: &[String]) -> Result<Flags, u8> {
         daemon: matches.opt_present("daemon"),
         test_config: matches.opt_present("test-config"),
     })
+}
+
+fn ports(matches: &Matches) -> Result<Vec<u16>, String> {
+    let port = |text: String| match text.parse::<u16>() {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(format!(
+            "Invalid port '{text}': give a number from 1 to 65535."
+        )),
+    };
+    matches.opt_strs("port").into_iter().map(port).collect()
+}
+
+fn exit_after_s(matches: &Matches) -> Result<Option<u64>, String> {
+    let seconds = matches.opt_str("exit-after").map(|text| {
+        let seconds = text.parse();
+        seconds.map_err(|_| format!("Invalid number of seconds '{text}'."))
+    });
+    seconds.transpose()
+}
+
+fn log_types(matches: &Matches) -> Result<Vec<LogType>, String> {
+    let class = |name: String| {
+        let class = LogType::from_name(&name);
+        class.ok_or_else(|| format!("Unknown log type '{name}'."))
+    };
+    matches
+        .opt_strs("log-type")
+        .into_iter()
+        .map(class)
+        .collect()
 }
 
 fn start(program: &str, flags: &Flags) -> Result<u8, Failure> {
@@ -144,25 +197,40 @@ fn start(program: &str, flags: &Flags) -> Result<u8, Failure> {
             Detached::Child(readiness) => Some(readiness),
         },
     };
+    if flags.ephemeral && !flags.test_config {
+        let mut flags = flags.clone();
+        let (config, listeners, doors) = ephemeral::open(program, &mut flags)?;
+        return serve(program, &flags, config, Some((listeners, doors)), readiness);
+    }
     let config = load(flags)?;
     if flags.test_config {
         config.messages.iter().for_each(crate::conf::Message::log);
         return Ok(0);
     }
-    serve(program, flags, config, readiness)
+    serve(program, flags, config, None, readiness)
 }
 
 fn load(flags: &Flags) -> Result<Config, Failure> {
-    Config::load(flags.config_file.as_deref(), &flags.ports, &Disk)
-        .map_err(|error| failed(MISUSED, error))
+    let mut config = match (flags.ephemeral, flags.ports.first()) {
+        (true, Some(&port)) => ephemeral::config(flags, port)?,
+        _ => Config::load(flags.config_file.as_deref(), &flags.ports, &Disk)
+            .map_err(|error| failed(MISUSED, error))?,
+    };
+    if flags.capture_file.is_some() {
+        config.logging.capture_file.clone_from(&flags.capture_file);
+    }
+    config.logging.log_type.packets |= flags.log_types.contains(&LogType::Packets);
+    Ok(config)
 }
 
 fn serve(
     program: &str,
     flags: &Flags,
     config: Config,
+    opened: Option<(Listeners, Doors)>,
     readiness: Option<Readiness>,
 ) -> Result<u8, Failure> {
+    let mut passed = Passed::from_env();
     // From here on a signal finds us, even before the loop looks at it.
     let signals = Signals::new().map_err(|e| failed(FAILED, format!("signals: {e}")))?;
     daemon::tighten_umask();
@@ -172,27 +240,22 @@ fn serve(
     let mut access = setup::Access::default();
     let checked = access.read(&config.listeners, None);
     checked.map_err(|what| failed(UNREADABLE, what))?;
-    let checked = access.read_certificates(&config.listeners, None);
+    let checked = access.read_certificates(&config.listeners);
     checked.map_err(|what| failed(FAILED, what))?;
     let version = env!("CARGO_PKG_VERSION");
-    let (listeners, doors) = Listeners::default()
-        .change(&config)
-        .map_err(|what| failed(FAILED, what))?;
-    let setup = access.setup(&config, &listeners, doors);
-    let pid_file = match &config.pid_file {
-        None => None,
-        Some(path) => Some(
-            PidFile::create(path)
-                .map_err(|error| failed(FAILED, format!("pid_file {}: {error}", path.display())))?,
-        ),
+    let (listeners, doors) = match opened {
+        Some(opened) => opened,
+        None => Listeners::default()
+            .change(&config, &mut passed)
+            .map_err(|what| failed(FAILED, what))?,
     };
-    let identity = become_user(&config)?;
-    host_log::configure(&setup::log_settings(
-        &config.logging,
-        program,
-        flags.verbose,
-        flags.quiet,
-    ));
+    let setup = access.setup(&config, &listeners, doors);
+    let pid_file = pid_file(&config)?;
+    let identity = match flags.ephemeral {
+        true => Identity::current(),
+        false => become_user(&config)?,
+    };
+    host_log::configure(&setup::log_settings(&config.logging, program, flags));
     log::info!("midge version {version} starting");
     match config.files.first() {
         Some(file) => log::info!("Config loaded from {}.", file.display()),
@@ -201,7 +264,9 @@ fn serve(
     config.messages.iter().for_each(crate::conf::Message::log);
     access.log_problems();
     log::info!("Running as {identity}.");
-    listeners::announce(&setup.doors.opened);
+    passed.settle();
+    let sandbox = close_sandbox(&config);
+    listeners::announce(&setup.doors);
     setup::describe_listeners(&listeners, &setup);
     let seed = getrandom::u64().map_err(|e| failed(FAILED, format!("no random numbers: {e}")))?;
     let mut event_loop = Loop::new(setup, Some(signals), seed)
@@ -216,13 +281,19 @@ fn serve(
         config,
         listeners,
         access,
+        sandbox,
         notifier: Notifier::from_env(),
+        watch: ephemeral::Watch::new(flags),
     };
     process.notifier.ready();
     if let Some(readiness) = readiness {
         readiness.report().map_err(|e| failed(FAILED, e))?;
     }
-    let result = event_loop.run(&mut process, &|| false);
+    if let (true, Some(&port)) = (flags.ephemeral, flags.ports.first()) {
+        ephemeral::announce(port)?;
+    }
+    let watch = ephemeral::Watch::new(flags);
+    let result = event_loop.run(&mut process, &|| watch.is_over());
     log::info!("midge version {version} terminating");
     drop(pid_file);
     result
@@ -230,7 +301,36 @@ fn serve(
         .map_err(|e| failed(FAILED, format!("the event loop: {e}")))
 }
 
-fn folder_of(config: &Config) -> PathBuf {
+fn pid_file(config: &Config) -> Result<Option<PidFile>, Failure> {
+    let created = config.pid_file.as_ref().map(|path| {
+        let created = PidFile::create(path);
+        created.map_err(|error| failed(FAILED, format!("pid_file {}: {error}", path.display())))
+    });
+    created.transpose()
+}
+
+/// What a start would tell the broker.
+pub(super) struct Rehearsal {
+    pub(super) settings: Settings,
+    /// The password file of each listener that has one.
+    pub(super) passwords: Vec<Option<Arc<Passwords>>>,
+}
+
+/// Reads what a start would read of passwords and rights; nothing is opened.
+///
+/// # Errors
+/// What is wrong with a password or ACL file.
+pub(super) fn rehearse(config: &Config) -> Result<Rehearsal, String> {
+    let mut access = setup::Access::default();
+    access.read(&config.listeners, None)?;
+    let setup = access.setup(config, &Listeners::rehearsed(config), Doors::default());
+    Ok(Rehearsal {
+        settings: setup.settings,
+        passwords: setup.passwords,
+    })
+}
+
+pub(super) fn folder_of(config: &Config) -> PathBuf {
     persistence_folder(config, std::env::var_os("MOSQUITTO_PERSISTENCE_LOCATION"))
 }
 
@@ -252,20 +352,91 @@ fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
     })
 }
 
+/// Where the broker writes, as far as a reload changes that.
+fn live_places(config: &Config) -> Vec<Place> {
+    let place = |directive, path: &PathBuf, purpose| {
+        let path = path.clone();
+        Place {
+            directive,
+            path,
+            purpose,
+        }
+    };
+    // Those two are streams that we have.
+    let is_file = |path: &&PathBuf| {
+        !["/dev/stderr", "/dev/stdout"]
+            .map(Path::new)
+            .contains(&path.as_path())
+    };
+    let log = config.logging.log_dest.file.iter().filter(is_file);
+    let capture = config.logging.capture_file.iter();
+    let sockets = config
+        .listeners
+        .iter()
+        .filter_map(|listener| match &listener.bind {
+            Bind::Unix(path) => Some(path),
+            Bind::Tcp { .. } => None,
+        });
+    log.map(|path| place("log_dest file", path, Purpose::Log))
+        .chain(capture.map(|path| place("capture_file", path, Purpose::Log)))
+        .chain(sockets.map(|path| place("listener 0", path, Purpose::Socket)))
+        .collect()
+}
+
+/// Closes the sandbox, unless the owner or the kernel does not want one.
+fn close_sandbox(config: &Config) -> Option<Sandbox> {
+    if !config.sandbox {
+        return None;
+    }
+    let mut places = live_places(config);
+    let mut add = |directive, path, purpose| {
+        places.push(Place {
+            directive,
+            path,
+            purpose,
+        })
+    };
+    if config.persistence.persistence {
+        let folder = folder_of(config);
+        // It must be there to be let out of the sandbox; should this fail, `keep` tells why.
+        let _ = crate::host::journal::Folder::open(&folder);
+        add("persistence_location", folder, Purpose::Store);
+    }
+    if let Some(path) = &config.pid_file {
+        add("pid_file", path.clone(), Purpose::Pid);
+    }
+    match sandbox::close(&places) {
+        Ok(sandbox) => {
+            let open = sandbox.describe();
+            log::info!("Sandbox: it starts no programs and writes {open}.");
+            Some(sandbox)
+        }
+        Err(what) => {
+            log::info!(target: "notice", "There is no sandbox around the broker: {what}.");
+            None
+        }
+    }
+}
+
 fn become_user(config: &Config) -> Result<Identity, Failure> {
+    // What is stored belongs to that user, who may not make a folder wherever root may.
+    let folder = config.persistence.persistence.then(|| folder_of(config));
+    daemon::drop_privileges_with(&user_settings(config), folder.as_deref())
+        .map_err(|e| failed(FAILED, e))
+}
+
+/// Whom root is to become.
+pub(super) fn user_settings(config: &Config) -> UserSettings<'_> {
     let number = |name: &str| {
         std::env::var(name)
             .ok()
             .and_then(|value| value.parse().ok())
     };
-    let settings = UserSettings {
+    UserSettings {
         user: Some(&config.user),
         uid: number("PUID"),
         gid: number("PGID"),
-    };
-    // What is stored belongs to that user, who may not make a folder wherever root may.
-    let folder = config.persistence.persistence.then(|| folder_of(config));
-    daemon::drop_privileges_with(&settings, folder.as_deref()).map_err(|e| failed(FAILED, e))
+    }
 }
 
 /// What the running broker's signals are answered with.
@@ -275,7 +446,9 @@ struct Process {
     config: Config,
     listeners: Listeners,
     access: setup::Access,
+    sandbox: Option<Sandbox>,
     notifier: Notifier,
+    watch: ephemeral::Watch,
 }
 
 impl Process {
@@ -288,23 +461,24 @@ impl Process {
         // Everything is read, checked and opened before anything changes.
         let mut access = setup::Access::default();
         access.read(&config.listeners, Some(&self.access))?;
-        access.read_certificates(&config.listeners, Some(&self.access))?;
-        let (listeners, doors) = self.listeners.change(&config)?;
+        access.read_certificates(&config.listeners)?;
+        if let Some(sandbox) = &self.sandbox {
+            sandbox.admits(&live_places(&config))?;
+        }
+        let (listeners, doors) = self.listeners.change(&config, &mut Passed::default())?;
         let setup = access.setup(&config, &listeners, doors);
         config.messages.iter().for_each(crate::conf::Message::log);
         if !restart.is_empty() {
             let names = restart.join(", ");
             log::info!(target: "notice", "A restart is needed before these take effect: {names}.");
         }
-        let Flags { verbose, quiet, .. } = self.flags;
         host_log::configure(&setup::log_settings(
             &config.logging,
             &self.program,
-            verbose,
-            quiet,
+            &self.flags,
         ));
         access.log_problems();
-        listeners::announce(&setup.doors.opened);
+        listeners::announce(&setup.doors);
         if listeners.all().len() > self.listeners.all().len() {
             setup::describe_listeners(&listeners, &setup);
         }
@@ -329,6 +503,11 @@ impl Owner for Process {
             .ok()
     }
 
+    fn renew(&mut self) -> Option<Vec<Option<Arc<Acceptor>>>> {
+        let is_new = self.access.renew();
+        is_new.then(|| self.access.acceptors(&self.listeners))
+    }
+
     fn reopen_logs(&mut self) {
         host_log::reopen();
     }
@@ -346,8 +525,8 @@ impl Owner for Process {
     }
 
     fn alive(&mut self) -> Option<u64> {
-        let interval_ms = self.notifier.watchdog_interval_ms()?;
-        self.notifier.alive();
-        Some(interval_ms)
+        let watchdog_ms = self.notifier.alive(clock::now().0);
+        let watched_ms = self.watch.interval_ms();
+        [watchdog_ms, watched_ms].into_iter().flatten().min()
     }
 }

@@ -1,7 +1,9 @@
 //! Commands: flags, and the glue of one command each.
 
 pub mod broker;
+pub mod check;
 pub mod client;
+pub mod explain;
 pub mod log;
 pub mod passwd;
 pub mod publish;
@@ -41,8 +43,8 @@ pub fn run(argv: &[String]) -> u8 {
 }
 
 fn is_command(word: &str) -> bool {
-    // Mosquitto has no such program.
-    word == "log"
+    // Mosquitto has no such programs.
+    matches!(word, "check" | "explain" | "log")
         || LINK_NAMES
             .iter()
             .any(|(_, command)| *command == word && word != "broker")
@@ -50,6 +52,8 @@ fn is_command(word: &str) -> bool {
 
 fn run_command(command: &str, program: &str, args: &[String]) -> u8 {
     match command {
+        "check" => check::run(program, args),
+        "explain" => explain::run(program, args),
         "log" => log::run(program, args),
         "passwd" => passwd::run(program, args),
         "pub" => publish::run(program, args),

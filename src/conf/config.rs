@@ -40,6 +40,8 @@ pub struct Config {
     pub retain_available: bool,
     /// Minutes between two searches for expired retained messages.
     pub retain_expiry_interval: Option<u32>,
+    /// Let the kernel keep the broker from writing and starting what it need not.
+    pub sandbox: bool,
     /// TCP_NODELAY on client sockets.
     pub set_tcp_nodelay: bool,
     /// Seconds between two refreshments of `$SYS`; `None` turns it off.
@@ -96,6 +98,8 @@ pub struct Limits {
     pub max_topic_levels: u16,
     /// User Properties of one message.
     pub max_user_properties: u16,
+    /// Bytes a second in which an unfinished packet must go on.
+    pub min_packet_rate: u32,
     /// Bytes of state that clients make the broker keep; `None` when not configured.
     pub memory_limit: Option<u64>,
     /// Bytes of payload; a larger message is acknowledged and dropped.
@@ -162,12 +166,18 @@ pub struct Logging {
     pub log_type: LogType,
     /// Syslog's facility local0 to local7; daemon when `None`.
     pub log_facility: Option<u8>,
+    /// Begin a new log file beyond so many bytes; 0 sets no limit.
+    pub log_file_max_size: u64,
     /// Begin lines with the time.
     pub log_timestamp: bool,
     /// The time's format for strftime; seconds since 1970 when `None`.
     pub log_timestamp_format: Option<String>,
     /// Log clients that come and go.
     pub connection_messages: bool,
+    /// Where to write what goes over connections, for Wireshark.
+    pub capture_file: Option<PathBuf>,
+    /// Bytes of that file; at least 1 MB.
+    pub capture_file_max_size: u64,
 }
 
 /// The destinations of log lines; none is set with `log_dest none`.
@@ -206,10 +216,12 @@ pub struct LogType {
     pub websockets: bool,
     /// Mosquitto's inner workings; nothing in Midge.
     pub internal: bool,
+    /// Every packet, field by field.
+    pub packets: bool,
 }
 
 impl LogType {
-    /// Every kind, as with `log_type all` or `-v`.
+    /// Every kind but `packets`, as with `log_type all` or `-v`.
     pub const ALL: Self = Self {
         error: true,
         warning: true,
@@ -220,6 +232,7 @@ impl LogType {
         unsubscribe: true,
         websockets: true,
         internal: true,
+        packets: false,
     };
 
     /// No kind, as with `log_type none` or `-q`.
@@ -233,6 +246,7 @@ impl LogType {
         unsubscribe: false,
         websockets: false,
         internal: false,
+        packets: false,
     };
 }
 
@@ -267,6 +281,26 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// The settings behind the fields, for the comparison at a reload.
     pub(super) written: Block,
+}
+
+impl Config {
+    /// Where a directive of the whole broker is written, as `FILE:LINE`.
+    pub fn place_of(&self, directive: &str) -> Option<String> {
+        place_in(&self.written, directive)
+    }
+}
+
+impl Listener {
+    /// Where a directive is written that holds for this listener, as `FILE:LINE`.
+    pub fn place_of(&self, directive: &str) -> Option<String> {
+        place_in(&self.written, directive)
+    }
+}
+
+fn place_in(written: &Block, directive: &str) -> Option<String> {
+    let at = &written.get(directive)?.at;
+    // What is not written anywhere has no line.
+    (at.line > 0).then(|| at.to_string())
 }
 
 /// How a listener is encrypted. Files are PEM.

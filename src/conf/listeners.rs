@@ -20,6 +20,9 @@ use super::written::{Block, Draft, Setting, View, Written};
 /// The most ports that `-p` may name, as in Mosquitto.
 const PORTS_MAX: usize = 10;
 
+/// What to do with an option that stands before any listener.
+const BELOW: &str = "move it below the listener line that it is for, such as: listener 1883";
+
 /// The listeners, and whether this is local only mode.
 pub(super) fn resolve(
     written: &Written,
@@ -35,6 +38,7 @@ pub(super) fn resolve(
     for port in ports {
         messages.push(Message {
             level: Level::Warning,
+            mend: "",
             text: format!("-p {port} is ignored: the configuration file defines listeners"),
         });
     }
@@ -48,7 +52,7 @@ pub(super) fn resolve(
         if !old_style {
             let what = "stands before any listener line of its file, so it belongs to the default \
                         listener, which opens port 1883 on all addresses";
-            messages.push(setting.at.message(Level::Warning, name, what));
+            messages.push(setting.at.message(Level::Warning, name, what, BELOW));
         }
         let listener = default_listener(written)?;
         refuse_twice(&listeners, &listener, Some(&setting.at), name)?;
@@ -94,7 +98,7 @@ fn local_only(
             continue;
         }
         let what = "has no effect: in local only mode options of listeners are dropped";
-        messages.push(setting.at.message(Level::Warning, name, what));
+        messages.push((setting.at).message(Level::Warning, name, what, BELOW));
     }
     for text in [
         "Starting in local only mode. Only clients on this machine can connect.",
@@ -105,6 +109,7 @@ fn local_only(
     ] {
         messages.push(Message {
             level: Level::Warning,
+            mend: "",
             text: text.to_owned(),
         });
     }
@@ -153,7 +158,7 @@ fn warn_of_lost(written: &Written, messages: &mut Vec<Message>) {
     for (name, setting) in draft.security.iter().chain(options) {
         let what = "has no effect: it stands before any listener line of its file, and belongs to \
                     none of the listeners";
-        messages.push(setting.at.message(Level::Warning, name, what));
+        messages.push((setting.at).message(Level::Warning, name, what, BELOW));
     }
 }
 

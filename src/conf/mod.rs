@@ -65,6 +65,17 @@ impl Config {
         };
         resolve::resolve(outcome, ports)
     }
+
+    /// The same, as if the files named no listener: local only mode on this port.
+    pub fn load_local(path: Option<&Path>, port: u16, source: &dyn Source) -> Result<Self, Error> {
+        let mut outcome = match path {
+            Some(path) => read::read(path, source)?,
+            None => read::Outcome::default(),
+        };
+        outcome.written.listeners.clear();
+        outcome.written.default_listener.options = written::Block::default();
+        resolve::resolve(outcome, &[port])
+    }
 }
 
 impl Default for Config {

@@ -134,14 +134,18 @@ impl Plugins {
                 let what = format!("no file is named: expected plugin_opt_{directive} below it");
                 return Err(plugin.at.error(&plugin.written, what));
             }
-            let (level, what) = if self.uses.iter().any(|wanted| wanted.plugin == index) {
+            let (level, what, mend) = if self.uses.iter().any(|wanted| wanted.plugin == index) {
                 let what = format!("is not loaded: Midge's own {directive} does its work");
-                (Level::Notice, what)
+                (Level::Notice, what, "")
             } else {
                 let what = "is not used: expected plugin_use below a listener".to_owned();
-                (Level::Warning, what)
+                (
+                    Level::Warning,
+                    what,
+                    "add plugin_use NAME below the listener",
+                )
             };
-            messages.push(plugin.at.message(level, &plugin.written, &what));
+            messages.push((plugin.at).message(level, &plugin.written, &what, mend));
         }
         for Use { plugin, place } in &self.uses {
             self.loaded[*plugin].put(*place, written)?;

@@ -144,7 +144,12 @@ impl Reader<'_> {
         };
         if context.included {
             let what = "is ignored: only the main file may include a directory";
-            self.tell(entry, Level::Warning, what);
+            self.tell(
+                entry,
+                Level::Warning,
+                what,
+                "move the line into the main file",
+            );
             return Ok(());
         }
         let directory = PathBuf::from(directory);
@@ -158,6 +163,7 @@ impl Reader<'_> {
             let path = directory.join(name);
             self.outcome.messages.push(Message {
                 level: Level::Notice,
+                mend: "",
                 text: format!(
                     "Loading config file {}",
                     escape(path.as_os_str().as_encoded_bytes())
@@ -171,7 +177,7 @@ impl Reader<'_> {
     fn listener(&mut self, entry: &Entry<'_>, context: &mut Context) -> Result<(), Error> {
         let endpoint = value::endpoint(entry.rest).map_err(|what| entry.error(what))?;
         if let Some(remark) = &endpoint.remark {
-            self.tell(entry, Level::Warning, remark);
+            self.tell(entry, Level::Warning, remark, ALONE);
         }
         let listeners = &mut self.outcome.written.listeners;
         context.listener = Target::Listener(listeners.len());
@@ -216,7 +222,7 @@ impl Reader<'_> {
             .plugins
             .line(entry, context.listener, &mut context.plugin)?;
         if let Some(what) = told {
-            self.tell(entry, Level::Warning, &what);
+            self.tell(entry, Level::Warning, &what, "remove the line");
         }
         Ok(())
     }
@@ -259,7 +265,7 @@ impl Reader<'_> {
                 let earlier = block.set(directive.name, setting.clone());
                 if let Some(earlier) = earlier.filter(|earlier| *earlier != setting) {
                     let what = format!("replaces the value set at {}", earlier.at);
-                    self.tell(entry, Level::Warning, &what);
+                    self.tell(entry, Level::Warning, &what, "remove one of the two lines");
                 }
             }
         }
@@ -270,7 +276,7 @@ impl Reader<'_> {
         let parsed = value::parse(entry.directive.kind, entry.rest);
         let parsed = parsed.map_err(|what| entry.error(what))?;
         if let Some(remark) = &parsed.remark {
-            self.tell(entry, Level::Warning, remark);
+            self.tell(entry, Level::Warning, remark, ALONE);
         }
         Ok(parsed.value)
     }
@@ -279,10 +285,12 @@ impl Reader<'_> {
     fn notice(&mut self, entry: &Entry<'_>, value: &Value) {
         match entry.directive.status {
             Status::Deprecated(better) => {
-                self.tell(entry, Level::Notice, &format!("is deprecated: {better}"));
+                let what = format!("is deprecated: {better}");
+                self.tell(entry, Level::Notice, &what, "write it as said there");
             }
             Status::Harmless(why) if Some(value) != value::default(entry.directive).as_ref() => {
-                self.tell(entry, Level::Notice, &format!("has no effect: {why}"));
+                let what = format!("has no effect: {why}");
+                self.tell(entry, Level::Notice, &what, "remove the line");
             }
             _ => {}
         }
@@ -294,8 +302,8 @@ impl Reader<'_> {
         }
     }
 
-    fn tell(&mut self, entry: &Entry<'_>, level: Level, what: &str) {
-        let message = entry.at.message(level, entry.written, what);
+    fn tell(&mut self, entry: &Entry<'_>, level: Level, what: &str, mend: &'static str) {
+        let message = entry.at.message(level, entry.written, what, mend);
         self.outcome.messages.push(message);
     }
 }
@@ -323,6 +331,9 @@ impl Written {
         }
     }
 }
+
+/// What to do with something behind a value.
+const ALONE: &str = "leave only the value there: a comment has a line of its own";
 
 fn known(keyword: &[u8]) -> Option<(&str, &'static Directive)> {
     let word = std::str::from_utf8(keyword).ok()?;

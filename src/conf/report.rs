@@ -64,6 +64,8 @@ pub struct Message {
     pub level: Level,
     /// One line without an end; what comes from the file is escaped.
     pub text: String,
+    /// What to do about it; empty if the text says so, or nothing is to be done.
+    pub mend: &'static str,
 }
 
 impl Message {
@@ -96,9 +98,16 @@ impl Place {
     }
 
     /// A message about `directive` at this place.
-    pub(super) fn message(&self, level: Level, directive: &str, what: &str) -> Message {
+    pub(super) fn message(
+        &self,
+        level: Level,
+        directive: &str,
+        what: &str,
+        mend: &'static str,
+    ) -> Message {
         Message {
             level,
+            mend,
             text: format!("{self}: {directive}: {what}"),
         }
     }

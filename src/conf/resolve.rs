@@ -38,6 +38,7 @@ pub(super) fn resolve(outcome: Outcome, ports: &[u16]) -> Result<Config, Error> 
         queue_qos0_messages: global.bool("queue_qos0_messages"),
         retain_available: global.bool("retain_available"),
         retain_expiry_interval: optional(&global, "retain_expiry_interval"),
+        sandbox: global.bool("sandbox"),
         set_tcp_nodelay: global.bool("set_tcp_nodelay"),
         sys_interval: global.limit("sys_interval"),
         upgrade_outgoing_qos: global.bool("upgrade_outgoing_qos"),
@@ -104,6 +105,7 @@ fn limits(view: &View<'_>) -> Limits {
         max_subscriptions_per_client: view.int("max_subscriptions_per_client"),
         max_topic_levels: view.int("max_topic_levels"),
         max_user_properties: view.int("max_user_properties"),
+        min_packet_rate: view.int("min_packet_rate"),
         memory_limit: view.limit("memory_limit"),
         message_size_limit: view.limit("message_size_limit"),
         persistent_client_expiration: expiration,
@@ -141,8 +143,11 @@ fn logging(view: &View<'_>, messages: &mut Vec<Message>) -> Logging {
         log_dest: log_dest(view, messages),
         log_type: log_type(&view.list("log_type")),
         log_facility: optional(view, "log_facility"),
+        log_file_max_size: view.int("log_file_max_size"),
         log_timestamp: view.bool("log_timestamp"),
         log_timestamp_format: view.text("log_timestamp_format"),
+        capture_file: path(view, "capture_file"),
+        capture_file_max_size: view.int("capture_file_max_size"),
         connection_messages: view.bool("connection_messages"),
     }
 }
@@ -164,7 +169,8 @@ fn log_dest(view: &View<'_>, messages: &mut Vec<Message>) -> LogDest {
                 (Some(path), _) => dest.file = Some(PathBuf::from(path)),
                 (None, Some(setting)) => {
                     let what = format!("has no effect: Midge does not log to {other}");
-                    messages.push(setting.at.message(Level::Notice, "log_dest", &what));
+                    let mend = "remove the line";
+                    messages.push((setting.at).message(Level::Notice, "log_dest", &what, mend));
                 }
                 (None, None) => {}
             },
@@ -181,7 +187,12 @@ fn log_type(words: &[String]) -> LogType {
     for word in words {
         match word.as_str() {
             "none" => types = LogType::NONE,
-            "all" => types = LogType::ALL,
+            "all" => {
+                types = LogType {
+                    packets: types.packets,
+                    ..LogType::ALL
+                }
+            }
             "error" => types.error = true,
             "warning" => types.warning = true,
             "notice" => types.notice = true,
@@ -191,6 +202,7 @@ fn log_type(words: &[String]) -> LogType {
             "unsubscribe" => types.unsubscribe = true,
             "websockets" => types.websockets = true,
             "internal" => types.internal = true,
+            "packets" => types.packets = true,
             other => unreachable!("{other} passed the check of log_type's words"),
         }
     }
@@ -203,6 +215,7 @@ fn tell(global: &View<'_>, messages: &mut Vec<Message>) {
         let bytes = global.number("max_packet_size");
         messages.push(Message {
             level: Level::Information,
+            mend: "write the limit that you want, such as: max_packet_size 2000000",
             text: format!(
                 "max_packet_size is not set: packets of more than {bytes} bytes are refused, \
                  as in Mosquitto 2.1 (2.0 has no limit)"

@@ -218,6 +218,7 @@ const LOG_TYPES: &[&str] = &[
     "unsubscribe",
     "websockets",
     "internal",
+    "packets",
     "all",
 ];
 

@@ -2,11 +2,52 @@
 
 use super::daemon::explain_denied;
 use crate::auth::{Acl, Passwords, Problem};
+use std::fs::{self, Metadata};
 use std::io;
-use std::path::Path;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 /// Files beyond this are refused: a password file of a million users has 100 MB.
 const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Files of a folder that a [`Stamp`] looks at.
+const FOLDER_MAX: usize = 1024;
+
+/// What files look like from outside: who finds another stamp later reads them anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp(Vec<[i64; 6]>);
+
+impl Stamp {
+    /// What these files, and those in folders among them, look like now.
+    pub fn of<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Stamp {
+        let mut stamp = Stamp::default();
+        for path in paths {
+            stamp.add(path);
+            let inside = fs::read_dir(path).into_iter().flatten().flatten();
+            let mut inside: Vec<_> = inside.take(FOLDER_MAX).map(|entry| entry.path()).collect();
+            inside.sort_unstable();
+            inside.iter().for_each(|path| stamp.add(path));
+        }
+        stamp
+    }
+
+    /// Permissions count, too: they may be what kept a file from being read.
+    fn add(&mut self, path: &Path) {
+        let about = |is: Metadata| {
+            let times = [is.mtime(), is.mtime_nsec(), is.ctime(), is.ctime_nsec()];
+            [
+                is.ino() as i64,
+                is.size() as i64,
+                times[0],
+                times[1],
+                times[2],
+                times[3],
+            ]
+        };
+        self.0
+            .push(fs::metadata(path).map(about).unwrap_or_default());
+    }
+}
 
 /// Reads a password file; lines that are no good are told with it and left out.
 ///

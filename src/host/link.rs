@@ -13,9 +13,10 @@
 use super::listen::Stream;
 use super::poll::BUFFER_BYTES;
 use super::ring::{Held, Large, Rings};
+use super::tap::Tap;
 use crate::auth::Passwords;
-use crate::broker::{Broker, ConnId, Now};
-use std::io::{self, ErrorKind, Read, Write};
+use crate::broker::{Broker, ConnId, Now, SPLICES_MAX};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 
 /// A socket of a client.
@@ -32,6 +33,8 @@ pub struct Link {
     pub(super) is_broken: bool,
     /// The password file by which its client's password was right.
     pub(super) verified: Option<Arc<Passwords>>,
+    /// Who looks at what goes over it, if anybody does.
+    pub(super) tap: Option<Box<Tap>>,
     /// Its client waits to be let in.
     pub(super) is_signing_in: bool,
     /// The kernel takes no more from us until it says so.
@@ -90,6 +93,7 @@ impl Link {
             is_ending: false,
             is_broken: false,
             verified: None,
+            tap: None,
             is_signing_in: false,
             is_blocked: false,
             was_full: false,
@@ -228,6 +232,9 @@ impl Link {
                     // but not the end if it has come already.
                     self.may_have_more =
                         n == buffer.len() || self.is_ending || self.stream.has_ended();
+                    if let Some(tap) = &mut self.tap {
+                        tap.received(&buffer[..n]);
+                    }
                     return (n, None);
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -306,20 +313,27 @@ impl Link {
                 return;
             }
             let room = (self.write_max as usize).min(shared.len());
-            let n = broker.transmit(conn, &mut shared[..room], now);
+            // Who looks on sees one run of bytes.
+            let n = match self.stream.takes_pieces() && self.tap.is_none() {
+                true => broker.transmit_pieces(conn, &mut shared[..room], now),
+                false => broker.transmit(conn, &mut shared[..room], now),
+            };
             if n == 0 {
                 // Messages that were not worth sending leave their queue, too.
                 broker.sent(conn, 0, now);
                 return;
             }
             let written = loop {
-                match self.stream.write(&shared[..n]) {
+                match self.write(broker, shared, n) {
                     Err(e) if e.kind() == ErrorKind::Interrupted => {}
                     other => break other,
                 }
             };
             match written {
                 Ok(taken) => {
+                    if let Some(tap) = &mut self.tap {
+                        tap.sent(&shared[..taken]);
+                    }
                     broker.sent(conn, taken, now);
                     self.is_blocked = self.stream.has_output();
                     if taken < n {
@@ -344,6 +358,20 @@ impl Link {
             }
             self.write_max = (self.write_max * 2).min(BUFFER_BYTES as u32);
         }
+    }
+
+    /// Writes the output once: `n` bytes of the buffer, or pieces.
+    fn write(&mut self, broker: &Broker, shared: &[u8], n: usize) -> io::Result<usize> {
+        if broker.is_in_one_piece() {
+            return self.stream.write(&shared[..n]);
+        }
+        let mut slices = [IoSlice::new(&[]); 2 * SPLICES_MAX + 1];
+        let mut count = 0;
+        for (slice, piece) in slices.iter_mut().zip(broker.pieces(shared)) {
+            *slice = IoSlice::new(piece);
+            count += 1;
+        }
+        self.stream.write_vectored(&slices[..count])
     }
 
     /// The kernel takes output again; whether that was waited for.

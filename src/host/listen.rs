@@ -1,13 +1,19 @@
 //! Listening sockets: from addresses to sockets that accept.
 //!
 //! A listener without a host gets a socket for each address family, the IPv6 one for IPv6 only. A
-//! socket file that nobody serves any more is replaced; ours is gone after a stop.
+//! socket file that nobody serves any more is replaced; ours is gone after a stop. An address that
+//! no interface has yet is listened on all the same (IP_FREEBIND): it is served as soon as one has
+//! it. What cannot be opened now may work later: see [`is_refusal`].
+
+mod passed;
+
+pub use passed::Passed;
 
 use super::tls::{Acceptor, Encrypted};
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::io::{self, IoSlice};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +48,17 @@ pub enum Listening {
     Tcp(TcpListener),
     /// Unix, with the path to remove at the end.
     Unix(UnixListener, PathBuf),
+    /// Unix, passed by the service manager, whose file it is.
+    PassedUnix(UnixListener, PathBuf),
+}
+
+/// What an address came to.
+#[derive(Default)]
+pub struct Opened {
+    /// The sockets that accept.
+    pub sockets: Vec<Listening>,
+    /// Those of their addresses that no interface has yet.
+    pub absent: Vec<SocketAddr>,
 }
 
 /// A connection, of either kind.
@@ -58,13 +75,23 @@ pub enum Stream {
 const BACKLOG: i32 = 1024;
 
 impl Address {
-    /// Opens the sockets of this address.
+    /// Opens the sockets of this address, or takes those that the service manager passed for it.
     ///
     /// Fails with the first error if none could be opened; errors of single addresses of a host
     /// that has several are logged.
-    pub fn open(&self) -> io::Result<Vec<Listening>> {
+    pub fn open(&self, passed: &mut Passed) -> io::Result<Opened> {
         let (host, port) = match &self.bind {
-            Bind::Unix(path) => return Ok(vec![open_unix(path)?]),
+            Bind::Unix(path) => {
+                let socket = match passed.take_unix(path) {
+                    Some(listener) => Listening::PassedUnix(listener, path.clone()),
+                    None => open_unix(path)?,
+                };
+                let sockets = vec![socket];
+                return Ok(Opened {
+                    sockets,
+                    ..Opened::default()
+                });
+            }
             Bind::Tcp { host, port } => (host, *port),
         };
         let mut addresses = resolve(host.as_deref(), port)?;
@@ -72,11 +99,22 @@ impl Address {
             self.only_ipv6
                 .is_none_or(|only_ipv6| a.is_ipv6() == only_ipv6)
         });
-        let mut opened = Vec::new();
+        let mut opened = Opened::default();
         let mut first_error = None;
+        let has_both = host.is_none() && self.only_ipv6.is_none() && passed.has_both(port);
         for address in addresses {
+            if address.is_ipv4() && has_both {
+                continue;
+            }
+            if let Some(listener) = passed.take_tcp(address) {
+                opened.sockets.push(Listening::Tcp(listener));
+                continue;
+            }
             match self.open_tcp(address) {
-                Ok(listener) => opened.push(Listening::Tcp(listener)),
+                Ok((listener, is_absent)) => {
+                    opened.sockets.push(Listening::Tcp(listener));
+                    opened.absent.extend(is_absent.then_some(address));
+                }
                 // A kernel without IPv6 is no reason to complain where nobody asked for it.
                 Err(error) if host.is_none() && is_unsupported(&error) => {}
                 Err(error) => {
@@ -85,7 +123,7 @@ impl Address {
                 }
             }
         }
-        match (opened.is_empty(), first_error) {
+        match (opened.sockets.is_empty(), first_error) {
             (true, Some(error)) => Err(error),
             (true, None) => Err(io::Error::new(
                 io::ErrorKind::AddrNotAvailable,
@@ -100,7 +138,8 @@ impl Address {
         }
     }
 
-    fn open_tcp(&self, address: SocketAddr) -> io::Result<TcpListener> {
+    /// A socket, and whether no interface has its address yet.
+    fn open_tcp(&self, address: SocketAddr) -> io::Result<(TcpListener, bool)> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -113,11 +152,53 @@ impl Address {
         if let Some(interface) = &self.interface {
             socket.bind_device(Some(interface.as_bytes()))?;
         }
-        socket.bind(&address.into())?;
+        let is_absent = match socket.bind(&address.into()) {
+            Err(error) if is_absent(&error) && !address.ip().is_unspecified() => {
+                match address {
+                    SocketAddr::V4(_) => socket.set_freebind_v4(true)?,
+                    SocketAddr::V6(_) => socket.set_freebind_v6(true)?,
+                }
+                socket.bind(&address.into())?;
+                true
+            }
+            result => {
+                result?;
+                false
+            }
+        };
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;
-        Ok(TcpListener::from_std(socket.into()))
+        Ok((TcpListener::from_std(socket.into()), is_absent))
     }
+}
+
+/// Whether an address that was not opened was refused by what others have or by rights, so that
+/// time alone is not likely to mend it. Everything else may come: addresses, interfaces, names,
+/// folders.
+pub fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
+    )
+}
+
+/// Whether an interface has this address.
+pub fn is_present(address: SocketAddr) -> bool {
+    let mut any_port = address;
+    any_port.set_port(0);
+    match UdpSocket::bind(any_port) {
+        Ok(_) => true,
+        Err(error) => !is_absent(&error),
+    }
+}
+
+/// The number that the kernel gave a network interface; another one when it was made anew.
+pub fn interface_number(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok()
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
 fn is_unsupported(error: &io::Error) -> bool {
@@ -126,7 +207,7 @@ fn is_unsupported(error: &io::Error) -> bool {
     matches!(code, Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL))
 }
 
-fn resolve(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(super) fn resolve(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAddr>> {
     let Some(host) = host else {
         return Ok(vec![
             (Ipv4Addr::UNSPECIFIED, port).into(),
@@ -159,7 +240,7 @@ impl Listening {
                 let ip = address.ip().to_canonical();
                 Ok((Stream::Tcp(stream), format!("{ip}:{}", address.port())))
             }
-            Listening::Unix(listener, path) => {
+            Listening::Unix(listener, path) | Listening::PassedUnix(listener, path) => {
                 let (stream, _) = listener.accept()?;
                 Ok((Stream::Unix(stream), path.display().to_string()))
             }
@@ -170,7 +251,7 @@ impl Listening {
     pub fn source(&mut self) -> &mut dyn mio::event::Source {
         match self {
             Listening::Tcp(listener) => listener,
-            Listening::Unix(listener, _) => listener,
+            Listening::Unix(listener, _) | Listening::PassedUnix(listener, _) => listener,
         }
     }
 
@@ -178,7 +259,7 @@ impl Listening {
     pub fn announcement(&self) -> String {
         let address = match self {
             Listening::Tcp(listener) => listener.local_addr(),
-            Listening::Unix(_, path) => {
+            Listening::Unix(_, path) | Listening::PassedUnix(_, path) => {
                 return format!("Opening unix listen socket on path {}.", path.display());
             }
         };
@@ -195,7 +276,7 @@ impl Listening {
     pub fn port(&self) -> Option<u16> {
         match self {
             Listening::Tcp(listener) => listener.local_addr().ok().map(|a| a.port()),
-            Listening::Unix(..) => None,
+            Listening::Unix(..) | Listening::PassedUnix(..) => None,
         }
     }
 }
@@ -217,6 +298,16 @@ impl Stream {
             Stream::Unix(stream) => stream,
             Stream::Tls(stream) => stream.socket(),
         }
+    }
+
+    /// The addresses of client and broker; `None` for a unix socket.
+    pub fn ends(&mut self) -> Option<(SocketAddr, SocketAddr)> {
+        let socket = match self {
+            Stream::Tcp(stream) => stream,
+            Stream::Tls(stream) => stream.socket(),
+            Stream::Unix(_) => return None,
+        };
+        Some((socket.peer_addr().ok()?, socket.local_addr().ok()?))
     }
 
     /// The same connection, encrypted from its first byte on.
@@ -255,6 +346,11 @@ impl Stream {
         matches!(self, Stream::Tls(stream) if stream.has_output())
     }
 
+    /// Whether many pieces are as well written in one go as one is.
+    pub fn takes_pieces(&self) -> bool {
+        !self.is_encrypted()
+    }
+
     /// Sends small packets at once (`set_tcp_nodelay`).
     pub fn set_nodelay(&self) {
         let Stream::Tcp(stream) = self else { return };
@@ -289,6 +385,14 @@ impl io::Write for Stream {
             Stream::Tcp(stream) => stream.write(bytes),
             Stream::Unix(stream) => stream.write(bytes),
             Stream::Tls(stream) => stream.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Tcp(stream) => stream.write_vectored(pieces),
+            Stream::Unix(stream) => stream.write_vectored(pieces),
+            Stream::Tls(stream) => stream.write_vectored(pieces),
         }
     }
 

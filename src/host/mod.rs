@@ -6,9 +6,12 @@
 //! - [`journal`] keeps what must survive in files, on a thread of its own;
 //! - `memory` asks how much of it the process uses;
 //! - [`worker`] hashes passwords beside the loop;
+//! - [`sandbox`] keeps the running broker from writing and starting what it need not;
 //! - [`signal`], [`daemon`], [`clock`] and [`log`] are what their names say.
 
 pub mod access;
+pub mod calendar;
+pub mod capture;
 pub mod clock;
 pub mod daemon;
 pub mod journal;
@@ -17,8 +20,11 @@ pub mod listen;
 pub mod log;
 pub mod memory;
 pub mod poll;
+pub mod probe;
 pub mod ring;
+pub mod sandbox;
 pub mod signal;
+pub mod tap;
 #[cfg(not(feature = "tls"))]
 #[path = "no_tls.rs"]
 pub mod tls;

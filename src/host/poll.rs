@@ -6,9 +6,11 @@
 //! calls back into an earlier step.
 
 mod accept;
+mod certificates;
 mod checks;
 mod handshakes;
 mod journal;
+mod late;
 mod starved;
 mod turns;
 
@@ -17,15 +19,18 @@ use super::link::{Life, Link};
 use super::memory;
 use super::ring::Rings;
 use super::signal::{Signal, Signals};
+use super::tap::{Taps, Viewers};
 use super::tls::{self, Acceptor};
 use crate::auth::Passwords;
 use crate::broker::{Broker, ConnId, Now, Settings};
 use crate::conf::Sync;
 use accept::Accepting;
 pub use accept::Doors;
+use certificates::Certificates;
 use checks::Checks;
 use handshakes::Handshakes;
 use journal::Keeping;
+pub use late::{Awaited, Wanted};
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use starved::Starved;
@@ -44,6 +49,8 @@ pub struct Setup {
     pub doors: Doors,
     /// What the connections of each encrypted listener begin with.
     pub acceptors: Vec<Option<Arc<Acceptor>>>,
+    /// Who wants to see what goes over connections.
+    pub taps: Viewers,
     /// `set_tcp_nodelay`.
     pub nodelay: bool,
     /// `persistence_sync`.
@@ -54,6 +61,8 @@ pub struct Setup {
 pub trait Owner {
     /// SIGHUP: reads everything anew; `None` keeps what was before.
     fn reload(&mut self) -> Option<Setup>;
+    /// Reads certificates anew whose files have changed; `None` if there are no other ones.
+    fn renew(&mut self) -> Option<Vec<Option<Arc<Acceptor>>>>;
     /// SIGRTMIN, and SIGHUP after [`Owner::reload`].
     fn reopen_logs(&mut self);
     /// SIGUSR1.
@@ -84,7 +93,9 @@ pub struct Loop {
     starved: Starved,
     passwords: Vec<Option<Arc<Passwords>>>,
     acceptors: Vec<Option<Arc<Acceptor>>>,
+    certificates: Certificates,
     handshakes: Handshakes,
+    taps: Taps,
     nodelay: bool,
     /// When the memory of the process is to be read again.
     memory_due_ms: u64,
@@ -115,6 +126,7 @@ impl Loop {
         let poll = Poll::new()?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
         let checks = Checks::new(Arc::clone(&waker));
+        let names = names_of(&setup.settings);
         let mut this = Loop {
             poll,
             events: Events::with_capacity(EVENTS),
@@ -133,7 +145,9 @@ impl Loop {
             starved: Starved::default(),
             passwords: setup.passwords,
             acceptors: setup.acceptors,
+            certificates: Certificates::default(),
             handshakes: Handshakes::default(),
+            taps: Taps::default(),
             nodelay: setup.nodelay,
             memory_due_ms: 0,
             broker: Broker::new(setup.settings, seed, Keeping::default().now()),
@@ -143,12 +157,15 @@ impl Loop {
         if let Some(signals) = &mut this.signals {
             registry.register(signals, SIGNALS, Interest::READABLE)?;
         }
-        this.accepting.change(registry, setup.doors)?;
+        this.accepting.change(registry, &this.waker, setup.doors)?;
+        this.taps.change(setup.taps);
+        this.certificates.change(names, &this.acceptors);
         Ok(this)
     }
 
     /// Runs until SIGTERM or SIGINT, or until `stop` says so between two turns.
     pub fn run(&mut self, owner: &mut dyn Owner, stop: &dyn Fn() -> bool) -> io::Result<()> {
+        self.accepting.leave_descriptors();
         while !stop() {
             if self.turn(owner)? {
                 break;
@@ -184,6 +201,7 @@ impl Loop {
         self.accept_all(now);
         self.read_all(now);
         let is_over = has_signals && self.obey_signals(owner, now);
+        self.look_at_certificates(owner, now);
         self.note_memory(now);
         let encrypted = self.handshakes.encrypted * tls::CONNECTION_BYTES;
         self.broker.note_held(self.rings.bytes() + encrypted);
@@ -205,7 +223,7 @@ impl Loop {
             || self.broker.has_writable()
             || self.broker.has_resume()
             || self.broker.has_close()
-            || self.accepting.is_busy();
+            || self.may_accept();
         if is_busy {
             return Some(Duration::ZERO);
         }
@@ -222,6 +240,8 @@ impl Loop {
             self.broker.poll_timeout(),
             self.accepting.paused_until,
             self.starved.deadline(),
+            self.certificates.deadline(),
+            self.handshakes.deadline(now_ms),
             alive,
         ];
         let next = moments.into_iter().flatten().chain(linger).min()?;
@@ -280,48 +300,59 @@ impl Loop {
             if is_over {
                 return true;
             }
-            let Some(link) = self.links.get_mut(key) else {
+            if self
+                .links
+                .get(key)
+                .is_some_and(|link| link.stream.is_handshaking())
+            {
+                self.handshakes.put_off(key);
                 return false;
-            };
-            match link.life {
-                Life::Open(conn) if self.broker.takes_input(conn) => {
-                    if !link.receive(&mut self.broker, &mut self.inbound, &mut self.rings, now) {
-                        link.is_listed = false;
-                        self.starved.add(key, link);
-                        return false;
-                    }
-                }
-                // Nobody is left to take what is held back for him.
-                Life::Open(_) if link.is_broken => {
-                    let why = "Connection reset by peer";
-                    link.give_up(why, &mut self.broker, &mut self.rings, now);
-                }
-                Life::Open(_) if self.checks.is_crowded_by(link) => {
-                    let why = "too many passwords are to be checked";
-                    link.give_up(why, &mut self.broker, &mut self.rings, now);
-                }
-                Life::Open(_) | Life::Gone => {}
-                Life::Lingering(_) => link.discard(&mut self.inbound, now),
             }
-            if link.life == Life::Gone {
-                self.gone.push(key);
-            }
-            if link.stream.is_handshaking() {
-                // It may have cost a signature.
-                slice.look();
-            }
-            let takes_input = match link.life {
-                Life::Open(conn) => self.broker.takes_input(conn),
-                Life::Lingering(_) => true,
-                Life::Gone => false,
-            };
-            link.is_listed = link.may_have_more && takes_input;
-            listed += usize::from(link.is_listed);
-            link.is_listed
+            let is_listed = self.read_link(key, now);
+            listed += usize::from(is_listed);
+            is_listed
         });
         readable.rotate_left(listed);
         self.readable = readable;
+        self.shake_hands(now);
         self.resume_all(now);
+    }
+
+    /// Reads a link once; whether it is to be read on.
+    fn read_link(&mut self, key: usize, now: Now) -> bool {
+        let Some(link) = self.links.get_mut(key) else {
+            return false;
+        };
+        match link.life {
+            Life::Open(conn) if self.broker.takes_input(conn) => {
+                if !link.receive(&mut self.broker, &mut self.inbound, &mut self.rings, now) {
+                    link.is_listed = false;
+                    self.starved.add(key, link);
+                    return false;
+                }
+            }
+            // Nobody is left to take what is held back for him.
+            Life::Open(_) if link.is_broken => {
+                let why = "Connection reset by peer";
+                link.give_up(why, &mut self.broker, &mut self.rings, now);
+            }
+            Life::Open(_) if self.checks.is_crowded_by(link) => {
+                let why = "too many passwords are to be checked";
+                link.give_up(why, &mut self.broker, &mut self.rings, now);
+            }
+            Life::Open(_) | Life::Gone => {}
+            Life::Lingering(_) => link.discard(&mut self.inbound, now),
+        }
+        if link.life == Life::Gone {
+            self.gone.push(key);
+        }
+        let takes_input = match link.life {
+            Life::Open(conn) => self.broker.takes_input(conn),
+            Life::Lingering(_) => true,
+            Life::Gone => false,
+        };
+        link.is_listed = link.may_have_more && takes_input;
+        link.is_listed
     }
 
     /// Connections that take input again get what they left, and are read on in the next turn.
@@ -436,12 +467,16 @@ impl Loop {
                 Signal::Reload => {
                     if let Some(setup) = owner.reload() {
                         let registry = self.poll.registry();
-                        if let Err(error) = self.accepting.change(registry, setup.doors) {
+                        let changed = self.accepting.change(registry, &self.waker, setup.doors);
+                        if let Err(error) = changed {
                             log::error!("Error: a listener cannot be served: {error}");
                         }
                         self.passwords = setup.passwords;
                         self.acceptors = setup.acceptors;
+                        let names = names_of(&setup.settings);
+                        self.certificates.change(names, &self.acceptors);
                         self.nodelay = setup.nodelay;
+                        self.taps.change(setup.taps);
                         self.set_sync(setup.sync);
                         self.rings.set_limit(setup.settings.memory_limit);
                         self.broker.reload(setup.settings, now);
@@ -462,4 +497,11 @@ impl Loop {
         }
         false
     }
+}
+
+/// What the listeners are called, by their number.
+fn names_of(settings: &Settings) -> Vec<String> {
+    (settings.listeners.iter())
+        .map(|listener| listener.name.clone())
+        .collect()
 }

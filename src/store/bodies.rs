@@ -222,7 +222,9 @@ mod tests {
     fn the_memory_of_a_burst_goes_back() {
         let mut bodies = Bodies::default();
         let slots: Vec<u32> = (0..10_000).map(|_| bodies.take(10).0).collect();
-        slots.into_iter().for_each(|slot| bodies.free(slot));
+        for slot in slots {
+            bodies.free(slot);
+        }
         assert_eq!((bodies.len(), bodies.entries.capacity()), (0, 0));
     }
 }

@@ -26,6 +26,7 @@ mod put;
 mod read;
 mod reason;
 mod subscribe;
+mod view;
 
 pub use ack::Ack;
 pub use connack::ConnAck;
@@ -41,6 +42,7 @@ pub use reason::ReasonCode;
 pub use subscribe::{
     Filters, RetainHandling, SubAck, Subscribe, SubscribeFilter, SubscriptionOptions, Unsubscribe,
 };
+pub use view::{View, blank_secrets};
 
 /// The largest Remaining Length that four bytes can say.
 pub const REMAINING_LENGTH_MAX: usize = 268_435_455;

@@ -5,7 +5,7 @@
 //! fault: the long way ([`Packet::decode`](super::Packet::decode), [`Publish::encode`]) takes it.
 
 use super::read::is_ascii_topic;
-use super::{Properties, Publish, QoS, Version, Window};
+use super::{Properties, Publish, Put, QoS, Version, Window};
 
 /// The largest Remaining Length that two bytes can say, and one more.
 const REMAINING_END: usize = 128 * 128;
@@ -127,7 +127,34 @@ pub struct PlainOut<'a> {
     pub topic_len: u16,
 }
 
-impl PlainOut<'_> {
+impl<'a> PlainOut<'a> {
+    /// Puts everything before the payload; returns the length of the whole packet, nothing if that
+    /// is more than `max`. For packets whose payload goes out from where it is.
+    pub fn encode_head(&self, version: Version, max: usize, out: &mut impl Put) -> Option<usize> {
+        let has_id = self.first & QOS_BITS != 0;
+        let is_v5 = version == Version::V5;
+        let remaining = 2 + self.text.len() + 2 * usize::from(has_id) + usize::from(is_v5);
+        let total = 1 + super::var_int_len(remaining) + remaining;
+        if total > max {
+            return None;
+        }
+        out.put_u8(self.first);
+        out.put_var_int(remaining);
+        out.put_field(&self.text[..usize::from(self.topic_len)]);
+        if has_id {
+            out.put_u16(self.packet_id);
+        }
+        if is_v5 {
+            out.put_u8(0);
+        }
+        Some(total)
+    }
+
+    /// The payload.
+    pub fn payload(&self) -> &'a [u8] {
+        &self.text[usize::from(self.topic_len)..]
+    }
+
     /// Writes the packet, if it has at most `max` bytes and fits into the window as a whole;
     /// returns its length.
     #[inline(always)]
@@ -256,6 +283,11 @@ mod tests {
                 assert_eq!(out.encode(version, known.len(), &mut cut), None);
                 let mut rest = Window::new(&mut buffer, 1);
                 assert_eq!(out.encode(version, known.len(), &mut rest), None);
+                let mut head = Vec::new();
+                let total = out.encode_head(version, known.len(), &mut head);
+                assert_eq!(total, Some(known.len()));
+                assert_eq!([&head, out.payload()].concat(), known);
+                assert_eq!(out.encode_head(version, max, &mut head), None);
             }
         }
     }

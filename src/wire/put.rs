@@ -106,6 +106,14 @@ impl<'a> Window<'a> {
         Some(room)
     }
 
+    /// Takes away what is still to be left out, as far as it lies in the next `len` bytes, which go
+    /// out another way; returns how many.
+    pub fn skip(&mut self, len: usize) -> usize {
+        let skipped = self.skip.min(len);
+        self.skip -= skipped;
+        skipped
+    }
+
     /// Puts what of `bytes` lies in the window.
     #[cold]
     fn put_part(&mut self, bytes: &[u8]) {

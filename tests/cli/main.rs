@@ -7,10 +7,14 @@
 //! a peer.
 
 mod acl;
+mod capture;
+mod check;
 mod client_flags;
 #[path = "../common/mod.rs"]
 mod common;
 mod conf_errors;
+mod ephemeral;
+mod explain;
 mod format;
 mod harness;
 mod journal_tool;
@@ -21,7 +25,9 @@ mod mosquitto_db;
 mod paho;
 mod rumqttc_v4;
 mod rumqttc_v5;
+mod service;
 mod signals;
+mod starts;
 mod sys;
 #[cfg(feature = "tls")]
 mod tls_client;

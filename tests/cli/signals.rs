@@ -139,6 +139,7 @@ fn rtmin_opens_the_log_again() {
     }
     let broker = Broker::open_with(Kind::Midge, "log_dest file {dir}/log\n");
     let dir = broker.dir();
+    broker.file_has("log", " running");
     fs::rename(dir.file("log"), dir.file("log.1")).unwrap();
     broker.process.signal_number(SIGRTMIN());
     crate::wait::until_true("a new log", || dir.file("log").exists());

@@ -3,6 +3,9 @@
 //! `DURABILITY_BROKER=/path/to/mosquitto` puts a peer in midge's place, for measuring by hand;
 //! `DURABILITY_CONF="autosave_interval 1;autosave_on_changes true"` adds lines to its
 //! configuration.
+//! A program that boots a whole machine and becomes its emulator is a peer as well, and killing it
+//! is a power cut: `make test-cross` does that. `DURABILITY_SLOWER=4` gives it four times as long
+//! for everything.
 //! `DURABILITY_GENTLY=1` ends it by SIGTERM where a story kills it: what a peer can do then shows
 //! that the story is right.
 
@@ -11,7 +14,7 @@ use crate::common::packet::{Connect, Version};
 use crate::dir::Dir;
 use crate::port::Port;
 use crate::tools;
-use crate::wait::until;
+use crate::wait::{LIMIT, until, until_within};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::File;
@@ -19,6 +22,7 @@ use std::io;
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 use std::{env, fs};
 
 /// What runs.
@@ -27,6 +31,7 @@ pub struct Program {
     /// None is midge.
     peer: Option<PathBuf>,
     lines: String,
+    slower: u32,
 }
 
 impl Program {
@@ -37,6 +42,7 @@ impl Program {
         Program {
             peer,
             lines: lines.replace(';', "\n"),
+            slower: env::var("DURABILITY_SLOWER").map_or(1, |times| times.parse().unwrap()),
         }
     }
 
@@ -45,6 +51,7 @@ impl Program {
         Program {
             peer: Some(path),
             lines: lines.to_string(),
+            slower: 1,
         }
     }
 
@@ -103,11 +110,21 @@ impl Broker {
     #[track_caller]
     pub fn start_again(&mut self) {
         self.spawn();
-        until("the broker runs", || {
+        until_within(self.limit(), "the broker runs", || {
             let ended = self.child.as_mut()?.try_wait().unwrap();
             assert!(ended.is_none(), "{ended:?}: {}", self.log());
             self.log().contains("running").then_some(())
         });
+    }
+
+    /// What any single step with it may take at most.
+    pub fn limit(&self) -> Duration {
+        LIMIT * self.program.slower
+    }
+
+    /// How many times slower than a process on this machine it is.
+    pub fn slower(&self) -> u32 {
+        self.program.slower
     }
 
     /// Where it keeps what it keeps.

@@ -9,7 +9,6 @@ use crate::ledger::{Ledger, Report, Rule};
 use crate::link::Link;
 use crate::publisher::Publisher;
 use crate::subscriber::{Manner, Subscriber};
-use crate::wait::LIMIT;
 use mio::{Events, Poll};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
@@ -61,8 +60,8 @@ const LIFE_MAX: Duration = Duration::from_millis(1500);
 /// Messages of all publishers in one life, about: they are drained for each subscriber.
 const MESSAGES: f64 = 1200.0;
 const PUBLISHERS: usize = 4;
-/// How long something may be missing before it is lost.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// What part of the limit something may be missing before it is lost.
+const PATIENCE: u32 = 8;
 
 struct World {
     broker: Broker,
@@ -196,7 +195,11 @@ impl World {
         let start = Instant::now();
         while !self.subscribers.iter().all(Subscriber::is_ready) {
             self.turn(&mut bell, Players::Subscribers, 0.0);
-            assert!(start.elapsed() < LIMIT, "no SUBACK: {}", self.broker.log());
+            assert!(
+                start.elapsed() < self.broker.limit(),
+                "no SUBACK: {}",
+                self.broker.log()
+            );
         }
     }
 
@@ -211,11 +214,12 @@ impl World {
 
     /// Load, until the broker is dead and everybody has noticed.
     fn life(&mut self, (signal, moment): (Signal, Moment), who: Players) {
-        let span = match moment {
-            Moment::After(time) => time,
-            Moment::Heard(..) => LIFE_MAX / 2,
+        let slower = self.broker.slower();
+        let (moment, span) = match moment {
+            Moment::After(time) => (Moment::After(time * slower), time * slower),
+            Moment::Heard(..) => (moment, LIFE_MAX / 2 * slower),
         };
-        let mut bell = Bell::set(self.broker.pid(), signal, moment, LIFE_MAX);
+        let mut bell = Bell::set(self.broker.pid(), signal, moment, LIFE_MAX * slower);
         let rate = MESSAGES / PUBLISHERS as f64 / span.as_secs_f64();
         let mut last = Instant::now();
         while !bell.is_dead() {
@@ -261,7 +265,10 @@ impl World {
         };
         while is_linked(self) {
             self.turn(bell, Players::All, 0.0);
-            assert!(start.elapsed() < LIMIT, "links to a dead broker");
+            assert!(
+                start.elapsed() < self.broker.limit(),
+                "links to a dead broker"
+            );
         }
     }
 
@@ -283,7 +290,7 @@ impl World {
             } else if is_idle && self.subscribers.iter().all(|s| s.has_last(PUBLISHERS)) {
                 break;
             }
-            if start.elapsed() > LIMIT {
+            if start.elapsed() > self.broker.limit() {
                 self.report_stuck();
                 return;
             }
@@ -299,7 +306,7 @@ impl World {
             let mut subscribers = world.subscribers.iter();
             subscribers.all(|s| s.is_done() && !world.ledger.owes(s.reader()))
         };
-        while start.elapsed() < PATIENCE && !is_settled(self) {
+        while start.elapsed() < self.broker.limit() / PATIENCE && !is_settled(self) {
             self.turn(bell, Players::Drain, 0.0);
         }
     }

@@ -5,7 +5,8 @@
 use crate::common::encode::encode;
 use crate::common::packet::*;
 use crate::common::property::Property;
-use crate::harness::{Broker, Client, Peers};
+use crate::harness::{Broker, Client};
+use crate::pair::{Attacked, withstands};
 
 const LIMIT_BYTES: u64 = 16_000_000;
 
@@ -16,19 +17,9 @@ const SLACK: u64 = 14_000_000;
 /// Sets off a bomb; the clients that it returns stay connected.
 fn survives(conf: &str, bomb: impl FnOnce(&Broker) -> Vec<Client>) {
     let broker = Broker::start(&format!("memory_limit {LIMIT_BYTES}\n{conf}"));
-    let mut peers = Peers::new(&broker);
-    peers.check();
-    let before = broker.resident_bytes();
-    let _clients = bomb(&broker);
-    peers.check();
-    let grown = broker.resident_bytes() - before;
-    assert!(
-        grown < LIMIT_BYTES + SLACK,
-        "{grown} bytes; {}",
-        broker.log()
-    );
+    let Attacked { grown, log } = withstands(broker, bomb);
+    assert!(grown < LIMIT_BYTES + SLACK, "{grown} bytes; {log}");
     assert!(grown > LIMIT_BYTES / 4, "{grown} bytes are no bomb");
-    let log = broker.log();
     assert_eq!(log.matches("Raise memory_limit").count(), 1, "{log}");
 }
 

@@ -103,6 +103,14 @@ impl Broker {
         number(11) + number(12)
     }
 
+    /// How long its loop has run, and how long it waited for a processor that others had.
+    pub fn run_and_wait(&self) -> (Duration, Duration) {
+        let path = format!("/proc/{}/schedstat", self.child.id());
+        let text = fs::read_to_string(path).unwrap();
+        let ns = |at| text.split(' ').nth(at).unwrap().parse().unwrap();
+        (Duration::from_nanos(ns(0)), Duration::from_nanos(ns(1)))
+    }
+
     /// Addresses that the process has taken, used or not.
     pub fn virtual_bytes(&self) -> u64 {
         self.statm(0)

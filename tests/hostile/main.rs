@@ -13,15 +13,19 @@ mod descriptors;
 mod dir;
 mod ends;
 mod faults;
+mod fights;
 mod floods;
 #[allow(dead_code)] // tests/tls uses the rest
 mod harness;
 mod listeners;
 mod mutations;
+mod pair;
 mod passwords;
 #[allow(dead_code)]
 #[path = "../cli/harness/port.rs"]
 mod port;
+mod proof;
+mod sandbox;
 mod signals;
 #[path = "../cli/wait.rs"]
 mod wait;

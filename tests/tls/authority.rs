@@ -15,6 +15,9 @@ const BOOKS: &str = "[ca]\ndefault_ca = books\n[books]\ndatabase = DIR/index\nse
     default_crl_days = 30\npolicy = any\nunique_subject = no\ncrlnumber = DIR/crlnumber\n[any]\n\
     countryName = optional\norganizationName = optional\ncommonName = optional\n";
 
+const LONG_AGO: &str = "20200101000000Z";
+const FAR_OFF: &str = "20490101000000Z";
+
 const P256: [&str; 4] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
 
 impl<'a> Authority<'a> {
@@ -38,33 +41,51 @@ impl<'a> Authority<'a> {
         authority
     }
 
+    /// The authority that was made in this folder before.
+    pub fn again(dir: &'a Dir) -> Authority<'a> {
+        Authority { dir }
+    }
+
     /// Certifies a server of this name.
     pub fn server(&self, name: &str, host: &str) {
         self.dir
             .write("ext", format!("subjectAltName=DNS:{host}\n"));
-        self.certify(
-            name,
-            &format!("/CN={host}"),
-            "20200101000000Z",
-            "20490101000000Z",
-        );
+        self.certify(name, &format!("/CN={host}"), LONG_AGO, FAR_OFF);
+    }
+
+    /// The same with a key that takes long to sign with.
+    pub fn slow_server(&self, name: &str, host: &str) {
+        let ext = format!("subjectAltName=DNS:{host}\n");
+        self.dir.write("ext", ext);
+        let rsa = ["-newkey", "rsa:4096"];
+        self.certify_key(name, &format!("/CN={host}"), &rsa, LONG_AGO, FAR_OFF);
+    }
+
+    /// Certifies a server at `localhost`, until a moment that may have passed.
+    pub fn server_until(&self, name: &str, end: &str) {
+        self.dir.write("ext", "subjectAltName=DNS:localhost\n");
+        self.certify(name, "/CN=localhost", LONG_AGO, end);
     }
 
     /// Certifies a client whose certificate has this subject.
     pub fn client(&self, name: &str, subject: &str) {
-        self.client_until(name, subject, "20490101000000Z");
+        self.client_until(name, subject, FAR_OFF);
     }
 
     /// The same, until a moment that may have passed.
     pub fn client_until(&self, name: &str, subject: &str, end: &str) {
         self.dir.write("ext", "extendedKeyUsage=clientAuth\n");
-        self.certify(name, subject, "20200101000000Z", end);
+        self.certify(name, subject, LONG_AGO, end);
     }
 
     fn certify(&self, name: &str, subject: &str, start: &str, end: &str) {
+        self.certify_key(name, subject, &P256, start, end);
+    }
+
+    fn certify_key(&self, name: &str, subject: &str, key_kind: &[&str], start: &str, end: &str) {
         let (key, request) = (format!("{name}.key"), format!("{name}.csr"));
         let out = ["-keyout", &key, "-out", &request, "-subj", subject];
-        self.run(&[&["req", "-nodes"][..], &P256, &out].concat());
+        self.run(&[&["req", "-nodes"][..], key_kind, &out].concat());
         let certificate = format!("{name}.crt");
         self.run(&[
             "ca",

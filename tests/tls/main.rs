@@ -1,4 +1,5 @@
 //! Encrypted listeners: the real binary, Debian's clients, the openssl command, and strangers.
+#![cfg(feature = "tls")]
 
 mod authority;
 #[path = "../common/mod.rs"]
@@ -9,11 +10,20 @@ mod dir;
 #[allow(dead_code)]
 #[path = "../hostile/harness.rs"]
 mod harness;
+mod paho;
+#[allow(dead_code)]
+#[path = "../hostile/pair.rs"]
+mod pair;
 #[allow(dead_code)]
 #[path = "../cli/harness/port.rs"]
 mod port;
+mod renewal;
+mod storms;
 mod strangers;
 mod talk;
+#[allow(dead_code)]
+#[path = "../cli/harness/tools.rs"]
+mod tools;
 #[path = "../cli/wait.rs"]
 mod wait;
 mod who;
@@ -25,10 +35,16 @@ use std::process::{Command, Output, Stdio};
 
 /// A broker whose listener is encrypted, for `localhost`, with more about it in `conf`.
 fn encrypted(conf: &str, prepare: impl FnOnce(&Authority)) -> Broker {
+    encrypted_by(conf, |authority| {
+        authority.server("server", "localhost");
+        prepare(authority);
+    })
+}
+
+/// The same, with whatever certificate `prepare` makes for it.
+fn encrypted_by(conf: &str, prepare: impl FnOnce(&Authority)) -> Broker {
     let dir = Dir::new();
-    let authority = Authority::new(&dir);
-    authority.server("server", "localhost");
-    prepare(&authority);
+    prepare(&Authority::new(&dir));
     let conf = format!("certfile DIR/server.crt\nkeyfile DIR/server.key\n{conf}");
     Broker::start_in(dir, &conf, |command| command)
 }

@@ -319,3 +319,46 @@ fn a_member_of_a_group_that_does_not_read_is_passed_over() {
     let [a, b] = members.map(|member| world.packets(member).len());
     assert_eq!(a + b, 100, "{a} and {b}");
 }
+
+/// Small ones are copied, large ones are not: together they come as they were published, whatever
+/// the network takes at a time.
+#[test]
+fn large_and_small_messages_come_whole_and_in_order_however_they_are_cut() {
+    for seed in 0..30 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut world = World::new(Settings {
+            max_inflight_messages: 0,
+            max_output_bytes: 1 << 30,
+            ..Settings::default()
+        });
+        let version = [Version::V31, Version::V311, V5][rng.usize(..3)];
+        let publisher = world.connect(&hello(V5, "p"));
+        let client = world.connect(&hello(version, "c"));
+        world.send(client, &subscribe(version, "#", QoS::AtLeastOnce));
+        world.links[client].inbox.clear();
+        world.take(client, 0);
+        let mut expected = Vec::new();
+        let mut packet_id = 0;
+        for _ in 0..40 {
+            let len = [10, 1000, 15_800, 16_000, 17_000, 60_000][rng.usize(..6)];
+            let payload = vec![rng.u8(..); len + rng.usize(..200)];
+            let mut message = Publish {
+                topic: b"a/topic",
+                payload: &payload,
+                ..Publish::default()
+            };
+            if rng.bool() {
+                packet_id += 1;
+                (message.qos, message.packet_id) = (QoS::AtLeastOnce, packet_id);
+            }
+            world.send(publisher, &publish(V5, &message));
+            message.encode(version, &mut expected);
+        }
+        while world.links[client].inbox.len() < expected.len() {
+            let before = world.links[client].inbox.len();
+            world.take(client, [1, 7, 300, 9000, 100_000][rng.usize(..5)]);
+            assert!(world.links[client].inbox.len() > before, "seed {seed}");
+        }
+        assert!(world.links[client].inbox == expected, "seed {seed}");
+    }
+}

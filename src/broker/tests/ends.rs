@@ -220,3 +220,46 @@ fn nothing_comes_behind_a_publish_that_stays_cut() {
     assert!(world.links[client].is_closed);
     assert_eq!(world.links[client].inbox, whole[..7]);
 }
+
+/// Neither with the name of somebody else nor without one: what was kept for a user is not given
+/// away with the Client Identifier.
+#[test]
+fn a_session_is_never_handed_to_another_user() {
+    for other in [Some("bert"), None] {
+        let mut world = World::new(Settings::default());
+        let lasting = properties(&[(PropertyId::SessionExpiryInterval, 1000)]);
+        let connect = |username| Connect {
+            clean_start: false,
+            properties: Properties::from_encoded(&lasting),
+            username,
+            ..hello(Version::V5, "c")
+        };
+        let hello_of = |username| bytes(|out| connect(username).encode(out));
+        let anna = world.connect(&connect(Some("anna")));
+        world.send(anna, &subscribe(Version::V5, "secret", QoS::AtLeastOnce));
+        world.cut(anna);
+        let message = Publish {
+            qos: QoS::AtLeastOnce,
+            packet_id: 3,
+            topic: b"secret",
+            ..Publish::default()
+        };
+        let publisher = world.connect(&hello(Version::V5, "p"));
+        world.send(publisher, &publish(Version::V5, &message));
+        assert_eq!(world.packets(publisher), ["PUBACK 3 0x00"], "it is queued");
+        let stranger = world.dial(Version::V5, 0);
+        world.send(stranger, &hello_of(other));
+        assert_eq!(world.packets(stranger), ["CONNACK 0x00 false"]);
+        world.send(publisher, &publish(Version::V5, &message));
+        assert_eq!(
+            world.packets(publisher),
+            ["PUBACK 3 0x10"],
+            "nobody is there"
+        );
+        assert_eq!(world.packets(stranger), [""; 0]);
+        // Nor is what the stranger leaves anna's.
+        let anna = world.dial(Version::V5, 0);
+        world.send(anna, &hello_of(Some("anna")));
+        assert_eq!(world.packets(anna), ["CONNACK 0x00 false"]);
+    }
+}

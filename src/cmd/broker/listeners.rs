@@ -5,13 +5,17 @@
 //! by it may stay, under the rules that held when it went. Should it come back, it is the same
 //! again. One that listens elsewhere, or puts other text in front of its topics, is another one.
 //!
-//! Sockets are opened before anything changes, so that a reload that cannot open one changes
+//! Sockets are opened before anything changes, so that a reload that is refused one changes
 //! nothing. Only where an old socket is in the way is it closed first.
+//!
+//! A start does what it can: what cannot be opened yet, for want of an address, an interface, a
+//! name or a folder, is waited for. It fails when all that there is to open is refused, because
+//! somebody else has it or for want of rights.
 
 use super::setup;
 use crate::conf::{Bind, Config, Listener};
-use crate::host::listen::Listening;
-use crate::host::poll::Doors;
+use crate::host::listen::{Passed, is_refusal};
+use crate::host::poll::{Awaited, Doors, Wanted};
 use std::io;
 
 /// All listeners that there ever were, by number.
@@ -41,11 +45,23 @@ impl Listeners {
         &self.all
     }
 
+    /// Those of a configuration as if all were open.
+    pub(super) fn rehearsed(config: &Config) -> Listeners {
+        let all = config.listeners.iter();
+        Listeners {
+            all: all.map(|listener| (listener.clone(), true)).collect(),
+        }
+    }
+
     /// What becomes of them with a new configuration, and the sockets that this takes.
     ///
     /// # Errors
-    /// What could not be opened.
-    pub(super) fn change(&self, config: &Config) -> Result<(Listeners, Doors), String> {
+    /// What was refused, at a reload or when nothing else is left.
+    pub(super) fn change(
+        &self,
+        config: &Config,
+        passed: &mut Passed,
+    ) -> Result<(Listeners, Doors), String> {
         let mut next = self.clone();
         let mut doors = Doors::default();
         for (number, (listener, is_open)) in next.all.iter_mut().enumerate() {
@@ -58,7 +74,7 @@ impl Listeners {
                 None => {}
             }
         }
-        let mut errors = Vec::new();
+        let mut refused = Vec::new();
         for listener in &config.listeners {
             let known = next.all.iter().position(|(l, _)| is_same(l, listener));
             let number = known.unwrap_or(next.all.len());
@@ -67,28 +83,39 @@ impl Listeners {
                 Some((_, is_open)) => *is_open = true,
                 None => next.all.push((listener.clone(), true)),
             }
-            let number = number as u16;
-            match setup::address(listener).open() {
-                Ok(sockets) => doors
-                    .opened
-                    .extend(sockets.into_iter().map(|s| (number, s))),
-                Err(e) if e.kind() == io::ErrorKind::AddrInUse && self.blocks(&doors, listener) => {
-                    doors.moved.push((number, setup::address(listener)));
+            let address = setup::address(listener);
+            let entry = |wanted| Awaited {
+                listener: number as u16,
+                name: listener.bind.to_string(),
+                wanted,
+            };
+            match address.open(passed) {
+                Ok(opened) => {
+                    let sockets = opened.sockets.into_iter().map(|s| (number as u16, s));
+                    doors.opened.extend(sockets);
+                    let later = Wanted::afterwards(&address, opened.absent);
+                    doors.awaited.extend(later.into_iter().map(entry));
                 }
+                Err(e) if e.kind() == io::ErrorKind::AddrInUse && self.blocks(&doors, listener) => {
+                    doors.moved.push((number as u16, address));
+                }
+                // In local only mode one address of a port is enough: a machine without IPv6 is
+                // nothing to complain about.
+                Err(error) if config.local_only && !is_refusal(&error) => {}
                 Err(error) => {
                     let what = format!("cannot listen on {}: {error}", listener.bind);
-                    // A machine without IPv6 is nothing to complain about, a second broker is.
-                    if config.local_only && error.kind() == io::ErrorKind::AddrInUse {
-                        log::warn!("Warning: {what}");
+                    if is_refusal(&error) {
+                        refused.push(what.clone());
                     }
-                    errors.push(what);
+                    doors.troubles.push(what);
+                    doors.awaited.push(entry(Wanted::Sockets(address)));
                 }
             }
         }
-        // In local only mode one address of a port is enough.
-        let is_enough = config.local_only && !doors.opened.is_empty();
-        match errors.into_iter().next() {
-            Some(error) if !is_enough => Err(error),
+        let is_reload = !self.all.is_empty();
+        let is_hopeless = doors.opened.is_empty() && refused.len() == doors.troubles.len();
+        match refused.into_iter().next() {
+            Some(what) if is_reload || is_hopeless => Err(what),
             _ => Ok((next, doors)),
         }
     }
@@ -100,9 +127,20 @@ impl Listeners {
     }
 }
 
-/// What the log says of the sockets that are open now.
-pub(super) fn announce(opened: &[(u16, Listening)]) {
-    for (_, socket) in opened {
+/// What the log says of the sockets that are open now, and of those that are not.
+pub(super) fn announce(doors: &Doors) {
+    for (_, socket) in &doors.opened {
         log::info!("{}", socket.announcement());
+    }
+    for what in &doors.troubles {
+        log::warn!("Warning: {what}. It is tried again every second.");
+    }
+    for one in &doors.awaited {
+        if let Wanted::Presence(address) = one.wanted {
+            log::warn!(
+                "Warning: no interface has the address {} yet. It is served as soon as one has.",
+                address.ip()
+            );
+        }
     }
 }

@@ -1,14 +1,18 @@
 //! From the configuration to what the broker, the loop and the log are told.
 
+use super::Flags;
 use super::listeners::Listeners;
 use crate::auth::{Acl, Passwords, Problem};
 use crate::broker::{ListenerSettings, Settings};
 use crate::conf::{Bind, Config, Listener, Logging, SocketDomain, Tls, WhenFull};
+use crate::host::access::{self, Stamp};
+use crate::host::capture::Target;
 use crate::host::listen::{self, Address};
 use crate::host::log::{self as host_log, Facility, LogType, Syslog, Timestamp, Types};
+use crate::host::memory;
 use crate::host::poll::{Doors, Setup};
+use crate::host::tap::Viewers;
 use crate::host::tls::Acceptor;
-use crate::host::{access, memory};
 use crate::wire::QoS;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -19,9 +23,48 @@ use std::sync::Arc;
 pub(super) struct Access {
     passwords: HashMap<PathBuf, Arc<Passwords>>,
     acls: HashMap<PathBuf, Arc<Acl>>,
-    /// With what they were made from: a listener's directives.
-    acceptors: Vec<(Tls, Arc<Acceptor>)>,
+    encryptions: Vec<Encryption>,
     problems: Vec<Problem>,
+}
+
+/// What the files of a listener's certificates came to.
+struct Encryption {
+    /// The directives that name them, and where they stand.
+    tls: Tls,
+    origin: String,
+    /// What they looked like before they were read.
+    stamp: Stamp,
+    acceptor: Arc<Acceptor>,
+}
+
+impl Encryption {
+    fn stamp(tls: &Tls) -> Stamp {
+        let more = [&tls.cafile, &tls.capath, &tls.crlfile];
+        let files = [&tls.certfile, &tls.keyfile].into_iter();
+        Stamp::of(files.chain(more.into_iter().flatten()))
+    }
+
+    /// Reads the files anew if they have changed; whether they are in use now.
+    fn renew(&mut self) -> bool {
+        let stamp = Encryption::stamp(&self.tls);
+        if stamp == self.stamp {
+            return false;
+        }
+        self.stamp = stamp;
+        let origin = &self.origin;
+        match Acceptor::new(&self.tls) {
+            Ok(acceptor) => {
+                self.acceptor = Arc::new(acceptor);
+                log::info!(target: "notice", "Certificates of listener {origin} were read anew.");
+                true
+            }
+            Err(what) => {
+                log::error!("Error: {origin}: {what}");
+                log::error!("Error: the certificates of before stay until the files change again.");
+                false
+            }
+        }
+    }
 }
 
 impl Access {
@@ -50,42 +93,46 @@ impl Access {
         Ok(())
     }
 
-    /// The same for certificates and keys.
+    /// Reads certificates and keys.
     ///
     /// # Errors
     /// What is wrong with one of them, and where the listener stands that names it.
-    pub(super) fn read_certificates(
-        &mut self,
-        listeners: &[Listener],
-        before: Option<&Access>,
-    ) -> Result<(), String> {
+    pub(super) fn read_certificates(&mut self, listeners: &[Listener]) -> Result<(), String> {
         for listener in listeners {
             if let Some(tls) = &listener.tls {
-                let acceptor =
-                    Acceptor::new(tls).map_err(|what| format!("{}: {what}", listener.origin))?;
-                self.acceptors.push((tls.clone(), Arc::new(acceptor)));
-            }
-        }
-        for (tls, acceptor) in before.iter().flat_map(|before| &before.acceptors) {
-            if self.acceptors.iter().all(|(other, _)| other != tls) {
-                self.acceptors.push((tls.clone(), Arc::clone(acceptor)));
+                let stamp = Encryption::stamp(tls);
+                let origin = &listener.origin;
+                let acceptor = Acceptor::new(tls).map_err(|what| format!("{origin}: {what}"))?;
+                self.encryptions.push(Encryption {
+                    tls: tls.clone(),
+                    origin: origin.clone(),
+                    stamp,
+                    acceptor: Arc::new(acceptor),
+                });
             }
         }
         Ok(())
     }
 
-    /// What the connections of a listener begin with, if it is encrypted. What was read last
-    /// stands first.
-    fn acceptor_of(&self, listener: &Listener) -> Option<Arc<Acceptor>> {
-        let tls = listener.tls.as_ref()?;
-        let found = self.acceptors.iter().find(|(other, _)| other == tls);
-        found.map(|(_, acceptor)| Arc::clone(acceptor))
+    /// Reads certificates anew whose files have changed; whether there are other ones now.
+    pub(super) fn renew(&mut self) -> bool {
+        let renewed = self.encryptions.iter_mut().map(Encryption::renew);
+        renewed.fold(false, |is_new, is_renewed| is_new | is_renewed)
+    }
+
+    /// What the connections of each listener begin with, if it is open and encrypted.
+    pub(super) fn acceptors(&self, listeners: &Listeners) -> Vec<Option<Arc<Acceptor>>> {
+        let acceptor = |(listener, is_open): &(Listener, bool)| {
+            let tls = listener.tls.as_ref().filter(|_| *is_open)?;
+            let found = self.encryptions.iter().find(|known| known.tls == *tls);
+            found.map(|found| Arc::clone(&found.acceptor))
+        };
+        listeners.all().iter().map(acceptor).collect()
     }
 
     /// Everything that the loop is told; the files of all listeners were read.
     pub(super) fn setup(&self, config: &Config, listeners: &Listeners, doors: Doors) -> Setup {
         let mut passwords = Vec::new();
-        let mut acceptors = Vec::new();
         let mut settings_of = Vec::new();
         for (listener, _) in listeners.all() {
             let security = &listener.security;
@@ -93,13 +140,13 @@ impl Access {
             let acl = (security.acl_file.as_ref()).and_then(|path| self.acls.get(path));
             settings_of.push(listener_settings(config, listener, table.is_some(), acl));
             passwords.push(table.map(Arc::clone));
-            acceptors.push(self.acceptor_of(listener));
         }
         Setup {
             settings: settings(config, settings_of),
             passwords,
-            acceptors,
+            acceptors: self.acceptors(listeners),
             doors,
+            taps: viewers(config, listeners),
             nodelay: config.set_tcp_nodelay,
             sync: config.persistence.persistence_sync,
         }
@@ -167,6 +214,7 @@ fn settings(config: &Config, listeners: Vec<ListenerSettings>) -> Settings {
         max_user_properties: limits.max_user_properties.into(),
         max_output_bytes: limits.max_output_bytes,
         connect_timeout: limits.connect_timeout.into(),
+        min_packet_rate: limits.min_packet_rate,
         max_inbound_qos2: limits.max_inbound_qos2.into(),
         memory_limit: memory_limit(limits.memory_limit),
         memory_cache: config.persistence.memory_cache,
@@ -215,7 +263,7 @@ fn listener_settings(
 }
 
 /// Where a listener listens.
-pub(super) fn address(listener: &Listener) -> Address {
+pub(in crate::cmd) fn address(listener: &Listener) -> Address {
     let bind = match &listener.bind {
         Bind::Tcp { host, port } => listen::Bind::Tcp {
             host: host.clone(),
@@ -236,29 +284,37 @@ pub(super) fn address(listener: &Listener) -> Address {
 /// One plain line for each listener: where, and who may come in.
 pub(super) fn describe_listeners(listeners: &Listeners, setup: &Setup) {
     for ((listener, is_open), passwords) in listeners.all().iter().zip(&setup.passwords) {
-        if !is_open {
-            continue;
+        if *is_open {
+            let users = passwords.as_ref().map(|table| table.users());
+            log::info!("{}", describe(listener, users));
         }
-        let anonymous = if listener.security.allow_anonymous {
-            "allowed"
-        } else {
-            "refused"
-        };
-        let users = match (passwords, &listener.security.password_file) {
-            (Some(table), Some(path)) => format!("{} users from {}", table.users(), path.display()),
-            _ => "not checked".to_string(),
-        };
-        let rights = match &listener.security.acl_file {
-            Some(path) => format!("from {}", path.display()),
-            None => "everything".to_string(),
-        };
-        log::info!(
-            "Listener {} ({}): {}, anonymous {anonymous}, passwords {users}, rights {rights}.",
-            listener.bind,
-            listener.origin,
-            describe_tls(listener.tls.as_ref()),
-        );
     }
+}
+
+/// That line; `users` are those of its password file.
+pub(in crate::cmd) fn describe(listener: &Listener, users: Option<usize>) -> String {
+    let anonymous = if listener.security.allow_anonymous {
+        "allowed"
+    } else {
+        "refused"
+    };
+    let users = match (users, &listener.security.password_file) {
+        (Some(users), Some(path)) => {
+            let noun = if users == 1 { "user" } else { "users" };
+            format!("{users} {noun} from {}", path.display())
+        }
+        _ => "not checked".to_string(),
+    };
+    let rights = match &listener.security.acl_file {
+        Some(path) => format!("from {}", path.display()),
+        None => "everything".to_string(),
+    };
+    format!(
+        "Listener {} ({}): mqtt, {}, anonymous {anonymous}, passwords {users}, rights {rights}.",
+        listener.bind,
+        listener.origin,
+        describe_tls(listener.tls.as_ref()),
+    )
 }
 
 fn describe_tls(tls: Option<&Tls>) -> &'static str {
@@ -270,18 +326,34 @@ fn describe_tls(tls: Option<&Tls>) -> &'static str {
     }
 }
 
-/// What the log is told; `verbose` and `quiet` beat the configuration.
-pub(super) fn log_settings(
-    logging: &Logging,
-    program: &str,
-    verbose: bool,
-    quiet: bool,
-) -> host_log::Settings {
-    let types = match (verbose, quiet) {
-        (_, true) => Types::NONE,
-        (true, false) => Types::ALL,
-        (false, false) => chosen_types(logging),
+/// Who wants to see what goes over connections; lines are asked for at the log's.
+fn viewers(config: &Config, listeners: &Listeners) -> Viewers {
+    let logging = &config.logging;
+    let name = |listener: &Listener| match &listener.tls {
+        None => listener.bind.to_string(),
+        Some(_) => format!("{} (TLS)", listener.bind),
     };
+    let all = listeners.all().iter();
+    Viewers {
+        lines: logging.log_type.packets,
+        capture: logging.capture_file.as_ref().map(|path| Target {
+            path: path.clone(),
+            bytes_max: logging.capture_file_max_size,
+        }),
+        listeners: all.map(|(listener, _)| name(listener)).collect(),
+    }
+}
+
+/// What the log is told; the flags beat the configuration.
+pub(super) fn log_settings(logging: &Logging, program: &str, flags: &Flags) -> host_log::Settings {
+    let chosen = chosen_types(logging);
+    let types = match (flags.verbose, flags.quiet) {
+        (_, true) => Types::NONE,
+        (true, false) if chosen.contains(LogType::Packets) => Types::ALL.with(LogType::Packets),
+        (true, false) => Types::ALL,
+        (false, false) => chosen,
+    };
+    let types = flags.log_types.iter().copied().fold(types, Types::with);
     let facility = logging
         .log_facility
         .map_or(Facility::Daemon, Facility::Local);
@@ -302,7 +374,7 @@ pub(super) fn log_settings(
         topic: logging.log_dest.topic,
         syslog,
         file: logging.log_dest.file.clone(),
-        file_bytes_max: 0,
+        file_bytes_max: logging.log_file_max_size,
         timestamp,
     }
 }
@@ -319,6 +391,7 @@ fn chosen_types(logging: &Logging) -> Types {
         (on.unsubscribe, LogType::Unsubscribe),
         (on.websockets, LogType::Websockets),
         (on.internal, LogType::Internal),
+        (on.packets, LogType::Packets),
     ];
     all.into_iter()
         .filter(|(is_on, _)| *is_on)

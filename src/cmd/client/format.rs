@@ -3,9 +3,8 @@
 //! A format is text with three kinds of escapes: `%` fields of the message, `@` parts of the time
 //! it arrived, and `\` characters. A bad format is an error at start, never a surprise later.
 
-use jiff::Zoned;
-
 use super::{clock, json};
+use crate::host::calendar::Moment;
 use crate::wire::{PropertyId, Publish, Value};
 
 /// A format, read.
@@ -84,7 +83,7 @@ impl Format {
     pub fn render(
         &self,
         message: &Publish<'_>,
-        at: &Zoned,
+        at: &Moment,
         pretty: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Unprintable> {
@@ -145,7 +144,7 @@ impl Field {
     fn render(
         &self,
         message: &Publish<'_>,
-        at: &Zoned,
+        at: &Moment,
         pretty: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Unprintable> {

@@ -12,6 +12,7 @@ pub mod files;
 pub mod flags;
 pub mod format;
 pub mod json;
+mod json_text;
 pub mod link;
 pub mod output;
 pub mod properties;

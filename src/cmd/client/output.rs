@@ -6,11 +6,10 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use jiff::Zoned;
-
 use super::exit;
 use super::format::Unprintable;
 use super::settings::Settings;
+use crate::host::calendar::{Moment, Zone};
 use crate::wire::Publish;
 
 /// Topics that get a line of their own with `--watch`; more share the last line.
@@ -23,6 +22,8 @@ pub struct Printer<'a> {
     settings: &'a Settings,
     buffer: Vec<u8>,
     watched: HashMap<Box<[u8]>, usize>,
+    /// Known once a format asked for the time.
+    zone: Option<Zone>,
 }
 
 impl<'a> Printer<'a> {
@@ -37,6 +38,7 @@ impl<'a> Printer<'a> {
             settings,
             buffer: Vec::new(),
             watched: HashMap::new(),
+            zone: None,
         })
     }
 
@@ -62,7 +64,8 @@ impl<'a> Printer<'a> {
     fn put_message(&mut self, message: &Publish<'_>) {
         let settings = self.settings;
         if let Some(format) = &settings.format {
-            let now = Zoned::now();
+            let zone = self.zone.get_or_insert_with(Zone::system);
+            let now = Moment::now(zone);
             let result = format.render(message, &now, settings.pretty, &mut self.buffer);
             match result {
                 Err(what) if !settings.quiet => complain(what, message),

@@ -1,15 +1,12 @@
 //! Flags, option files, properties, formats and JSON, without a network.
 
-use jiff::Zoned;
-use jiff::civil::date;
-use jiff::tz::{TimeZone, offset};
-
 use super::files::apply_text;
 use super::flags::{self, Asked};
 use super::format::{Format, Unprintable};
 use super::settings::{Input, Settings};
 use super::{Tool, exit, session, usage};
 use crate::client::{Fault, RequestError};
+use crate::host::calendar::{Moment, Zone};
 use crate::wire::{
     Malformed, Properties, PropertyId, Publish, QoS, ReasonCode, RetainHandling, Value, Version,
 };
@@ -386,7 +383,7 @@ fn properties_that_make_no_sense_are_refused() {
 }
 
 /// A message with everything, and the moment it came.
-fn example(raw: &mut Vec<u8>) -> (Publish<'_>, Zoned) {
+fn example(raw: &mut Vec<u8>) -> (Publish<'_>, Moment) {
     PropertyId::ContentType.encode(Value::Text("text"), raw);
     PropertyId::MessageExpiryInterval.encode(Value::Integer(77), raw);
     PropertyId::CorrelationData.encode(Value::Binary(b"\x01\x02"), raw);
@@ -402,10 +399,8 @@ fn example(raw: &mut Vec<u8>) -> (Publish<'_>, Zoned) {
         payload: b"{\"z\":1.50,\"a\":[1,{}]}",
         ..Publish::default()
     };
-    let at = date(2020, 5, 6)
-        .at(21, 48, 0, 123_456_789)
-        .to_zoned(TimeZone::fixed(offset(2)))
-        .unwrap();
+    let zone = Zone::named("<+02>-2").unwrap();
+    let at = Moment::new(1_588_794_480, 123_456_789, &zone).unwrap();
     (message, at)
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter, Write as _};
 
+use crate::host::calendar::{Moment, Zone};
 use crate::store::journal::record::Clock;
 
 /// What is shown of a string.
@@ -91,6 +92,10 @@ impl Display for LogTime {
 /// The calendar's time, UTC; `None` if no calendar has it.
 pub(super) fn calendar(wall_ms: u64) -> Option<String> {
     let ms = i64::try_from(wall_ms).ok()?;
-    let time = jiff::Timestamp::from_millisecond(ms).ok()?;
-    Some(format!("{time:.3}"))
+    let time = Moment::new(ms.div_euclid(1000), 0, &Zone::utc())?;
+    Some(format!(
+        "{}.{:03}Z",
+        time.text("%FT%T"),
+        ms.rem_euclid(1000)
+    ))
 }

@@ -76,6 +76,14 @@ pub(super) const DIRECTIVES: &[Directive] = &[
         "messages are sent again at a reconnection only, as MQTT asks",
     )),
     global(
+        "sandbox",
+        Kind::Bool,
+        "true",
+        "Midge's own: let the kernel (Landlock) keep the running broker from starting programs and \
+         from writing anything but what it stores, its log, pid file and sockets.",
+    )
+    .restart(),
+    global(
         "set_tcp_nodelay",
         Kind::Bool,
         "false",

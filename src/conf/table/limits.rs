@@ -110,6 +110,13 @@ pub(super) const DIRECTIVES: &[Directive] = &[
          of the machine's, 16 MB to 256 MB.",
     ),
     global(
+        "min_packet_rate",
+        int(0, u32::MAX as i64),
+        "256",
+        "Midge's own: close a connection whose packet, once begun, comes slower than so many bytes \
+         a second over half a minute; 0 sets no limit.",
+    ),
+    global(
         "message_size_limit",
         int(0, 268_435_455),
         "0",

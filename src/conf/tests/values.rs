@@ -14,6 +14,7 @@ fn defaults_are_those_of_mosquitto_2_1() {
     assert!(!config.queue_qos0_messages);
     assert!(config.retain_available);
     assert_eq!(config.retain_expiry_interval, None);
+    assert!(config.sandbox);
     assert!(!config.set_tcp_nodelay);
     assert_eq!(config.sys_interval, Some(10));
     assert!(!config.upgrade_outgoing_qos);
@@ -176,10 +177,26 @@ fn log_destinations_add_up_and_none_resets() {
 }
 
 #[test]
+fn a_capture_is_off_and_bounded_unless_asked_for() {
+    let logging = good("").logging;
+    let kept = (logging.capture_file, logging.capture_file_max_size);
+    assert_eq!(kept, (None, 10_000_000));
+    let logging = good("capture_file /tmp/c\ncapture_file_max_size 1000000").logging;
+    assert_eq!(logging.capture_file, Some("/tmp/c".into()));
+    assert_eq!(logging.capture_file_max_size, 1_000_000);
+}
+
+#[test]
 fn log_types_add_up() {
     let types = |text: &str| good(text).logging.log_type;
     assert_eq!(types("log_type all"), LogType::ALL);
     assert_eq!(types("log_type all\nlog_type none"), LogType::NONE);
+    let packets = LogType {
+        packets: true,
+        ..LogType::ALL
+    };
+    assert_eq!(types("log_type packets\nlog_type all"), packets);
+    assert_eq!(types("log_type all\nlog_type packets"), packets);
     let both = LogType {
         debug: true,
         subscribe: true,

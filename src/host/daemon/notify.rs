@@ -20,6 +20,8 @@ use crate::host::clock;
 pub struct Notifier {
     ear: Option<(UnixDatagram, SocketAddr)>,
     watchdog_us: Option<u64>,
+    /// When the manager is to hear of us again.
+    due_ms: u64,
 }
 
 impl Notifier {
@@ -45,7 +47,11 @@ impl Notifier {
         let watchdog_us = watchdog
             .and_then(|text| text.parse().ok())
             .filter(|us| *us > 0);
-        Self { ear, watchdog_us }
+        Self {
+            ear,
+            watchdog_us,
+            due_ms: 0,
+        }
     }
 
     /// The start is over, or a reload is.
@@ -70,15 +76,19 @@ impl Notifier {
         self.send(&format!("STATUS={line}"));
     }
 
-    /// We are alive. To be said at least once per
-    /// [`watchdog_interval_ms`](Self::watchdog_interval_ms).
-    pub fn alive(&self) {
-        self.send("WATCHDOG=1");
+    /// We are alive, and it is so late: says so if it is time to. Gives how many milliseconds there
+    /// are until the next time; `None` if the manager does not watch us.
+    pub fn alive(&mut self, now_ms: u64) -> Option<u64> {
+        let interval_ms = self.watchdog_interval_ms()?;
+        if now_ms >= self.due_ms {
+            self.send("WATCHDOG=1");
+            self.due_ms = now_ms + interval_ms;
+        }
+        Some(self.due_ms - now_ms)
     }
 
-    /// How often to say so in milliseconds, at least 1: half of what the manager allows. `None` if
-    /// it does not watch us.
-    pub fn watchdog_interval_ms(&self) -> Option<u64> {
+    /// How often to say so in milliseconds, at least 1: half of what the manager allows.
+    fn watchdog_interval_ms(&self) -> Option<u64> {
         self.ear.as_ref()?;
         Some((self.watchdog_us? / 2000).max(1))
     }

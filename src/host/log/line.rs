@@ -7,9 +7,7 @@
 
 use std::fmt::{self, Write as _};
 
-use jiff::fmt::StdFmtWrite;
-use jiff::fmt::strtime::{BrokenDownTime, Config};
-use jiff::tz::TimeZone;
+use crate::host::calendar::{self, Moment, Zone};
 
 /// The most bytes of a line, without its line end; more are cut off.
 pub const LINE_BYTES_MAX: usize = 1000;
@@ -30,10 +28,10 @@ pub enum Timestamp {
 impl Timestamp {
     /// Tells what is wrong with a strftime format, for a warning: it would be used all the same.
     pub fn check(format: &str) -> Result<(), String> {
-        let epoch = jiff::Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
-        jiff::fmt::strtime::format(format, &epoch)
-            .map(drop)
-            .map_err(|error| error.to_string())
+        match calendar::unknown_conversion(format) {
+            Some(unknown) => Err(format!("there is no such conversion: {unknown}")),
+            None => Ok(()),
+        }
     }
 }
 
@@ -168,7 +166,12 @@ pub(super) struct Stamp {
     /// The second that `text` stands for; none before the first.
     second: Option<i64>,
     text: String,
+    /// The machine's zone, and when it was read.
+    zone: Option<(i64, Zone)>,
 }
+
+/// How old the zone may be: somebody may set another one.
+const ZONE_AGE_S: std::ops::Range<i64> = 0..300;
 
 impl Stamp {
     pub(super) fn new(format: Timestamp, separator: &'static str) -> Self {
@@ -177,6 +180,7 @@ impl Stamp {
             separator,
             second: None,
             text: String::new(),
+            zone: None,
         }
     }
 
@@ -198,7 +202,7 @@ impl Stamp {
             Timestamp::Format(format) => {
                 // A format such as %255Y%255Y... may ask for more than a line holds.
                 let mut start = Start(&mut self.text);
-                let _ = render_local(now_s, format, &mut start);
+                let _ = render_local(now_s, format, &mut self.zone, &mut start);
                 self.text.push_str(self.separator);
                 Ok(())
             }
@@ -207,10 +211,19 @@ impl Stamp {
 }
 
 /// Writes a second since 1970 in local time.
-fn render_local(now_s: i64, format: &str, out: &mut Start<'_>) -> Result<(), jiff::Error> {
-    let local = jiff::Timestamp::from_second(now_s)?.to_zoned(TimeZone::system());
-    let config = Config::new().lenient(true);
-    BrokenDownTime::from(&local).format_with_config(&config, format, &mut StdFmtWrite(out))
+fn render_local(
+    now_s: i64,
+    format: &str,
+    zone: &mut Option<(i64, Zone)>,
+    out: &mut Start<'_>,
+) -> fmt::Result {
+    let known = zone.take();
+    let known = known.filter(|(read_s, _)| ZONE_AGE_S.contains(&now_s.saturating_sub(*read_s)));
+    let (_, zone) = zone.insert(known.unwrap_or_else(|| (now_s, Zone::system())));
+    match Moment::new(now_s, 0, zone) {
+        Some(moment) => moment.format(format, out),
+        None => Err(fmt::Error),
+    }
 }
 
 /// A text that takes no more than a line's worth.

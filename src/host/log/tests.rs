@@ -105,7 +105,7 @@ fn to_file(path: &std::path::Path) -> Settings {
 }
 
 /// A level and target for each class, as the rooms log.
-const WAYS: [(LogType, Level, &str); 9] = [
+const WAYS: [(LogType, Level, &str); 10] = [
     (LogType::Error, Level::Error, "midge::broker"),
     (LogType::Warning, Level::Warn, "midge::broker"),
     (LogType::Notice, Level::Info, "notice"),
@@ -115,6 +115,7 @@ const WAYS: [(LogType, Level, &str); 9] = [
     (LogType::Unsubscribe, Level::Info, "unsubscribe"),
     (LogType::Websockets, Level::Info, "websockets"),
     (LogType::Internal, Level::Trace, "midge::broker"),
+    (LogType::Packets, Level::Info, "packets"),
 ];
 
 #[test]
@@ -172,7 +173,7 @@ fn classes_have_their_names_and_topics() {
         assert_eq!(usize::from(class.byte()), index);
         assert_eq!(LogType::from_byte(class.byte()), class);
         assert_eq!(LogType::from_name(class.name()), Some(class));
-        let silent = matches!(class, LogType::Debug | LogType::Internal);
+        let silent = matches!(class, LogType::Debug | LogType::Internal | LogType::Packets);
         assert_eq!(class.topic().is_none(), silent);
     }
     assert_eq!(LogType::from_name("all"), None);

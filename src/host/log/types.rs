@@ -23,11 +23,13 @@ pub enum LogType {
     Websockets,
     /// The broker's inside. `log::trace!`.
     Internal,
+    /// Every packet, field by field. `log::info!(target: "packets", ...)`.
+    Packets,
 }
 
 impl LogType {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Error,
         Self::Warning,
         Self::Notice,
@@ -37,6 +39,7 @@ impl LogType {
         Self::Unsubscribe,
         Self::Websockets,
         Self::Internal,
+        Self::Packets,
     ];
 
     /// Its name in a configuration file.
@@ -51,6 +54,7 @@ impl LogType {
             Self::Unsubscribe => "unsubscribe",
             Self::Websockets => "websockets",
             Self::Internal => "internal",
+            Self::Packets => "packets",
         }
     }
 
@@ -69,7 +73,8 @@ impl LogType {
             Self::Subscribe => Some("$SYS/broker/log/M/subscribe"),
             Self::Unsubscribe => Some("$SYS/broker/log/M/unsubscribe"),
             Self::Websockets => Some("$SYS/broker/log/WS"),
-            Self::Debug | Self::Internal => None,
+            // A line about a line's packet would have no end.
+            Self::Debug | Self::Internal | Self::Packets => None,
         }
     }
 
@@ -91,6 +96,7 @@ impl LogType {
             "subscribe" => Some(Self::Subscribe),
             "unsubscribe" => Some(Self::Unsubscribe),
             "websockets" => Some(Self::Websockets),
+            "packets" => Some(Self::Packets),
             _ => None,
         }
     }
@@ -102,7 +108,7 @@ impl LogType {
             Self::Warning => 4,
             Self::Notice | Self::Subscribe | Self::Unsubscribe => 5,
             Self::Information => 6,
-            Self::Debug | Self::Websockets | Self::Internal => 7,
+            Self::Debug | Self::Websockets | Self::Internal | Self::Packets => 7,
         }
     }
 
@@ -124,6 +130,7 @@ impl LogType {
             Self::Warning => LevelFilter::Warn,
             Self::Notice | Self::Information => LevelFilter::Info,
             Self::Subscribe | Self::Unsubscribe | Self::Websockets => LevelFilter::Info,
+            Self::Packets => LevelFilter::Info,
             Self::Debug => LevelFilter::Debug,
             Self::Internal => LevelFilter::Trace,
         }
@@ -138,8 +145,8 @@ impl Types {
     /// `log_type none`.
     pub const NONE: Self = Self(0);
 
-    /// `log_type all`, and `-v`.
-    pub const ALL: Self = Self((1 << LogType::ALL.len()) - 1);
+    /// `log_type all`, and `-v`: all but packets, which are too many to come unasked.
+    pub const ALL: Self = Self((1 << LogType::Packets as u16) - 1);
 
     /// The set with one class more.
     #[must_use]
@@ -157,7 +164,7 @@ impl Types {
     }
 
     pub(super) fn from_bits(bits: u16) -> Self {
-        Self(bits & Self::ALL.0)
+        Self(bits)
     }
 
     /// The level that lets every class of the set through.

@@ -1,15 +1,19 @@
 //! Listening sockets: accepting from them, and what a reload changes about them.
 //!
 //! A turn accepts so many connections from each and no more; what is left waits in the kernel.
-//! Without descriptors accepting pauses: the sockets stay registered and nobody is refused.
+//! When connections have used up the descriptors accepting pauses: the sockets stay registered and
+//! nobody is refused. They never get the last ones: a reload, the journal and the log need some.
 
+use super::late::{Awaited, Late, Wanted};
 use super::{FIRST_LINK, FIRST_LISTENING, Loop};
 use crate::broker::{Now, Peer};
 use crate::host::link::Link;
-use crate::host::listen::{Address, Listening, Stream};
-use mio::{Interest, Registry, Token};
+use crate::host::listen::{Address, Listening, Passed, Stream};
+use mio::{Interest, Registry, Token, Waker};
+use nix::sys::resource::{Resource, getrlimit};
 use slab::Slab;
-use std::io;
+use std::sync::Arc;
+use std::{fs, io};
 
 /// Connections that one listening socket gives us in one turn.
 const ACCEPTS_PER_TURN: usize = 64;
@@ -17,6 +21,11 @@ const ACCEPTS_PER_TURN: usize = 64;
 const ACCEPT_PAUSE_MS: u64 = 500;
 /// How often this is worth a log line.
 const ACCEPT_QUIET_MS: u64 = 60_000;
+
+/// Descriptors that connections leave to everything else, of those that there are at the start.
+const DESCRIPTORS_LEFT: usize = 24;
+/// Where there are few, it is this part of them.
+const DESCRIPTORS_PART: usize = 4;
 
 /// What a start or a reload changes about the listening sockets, each with the number of its
 /// listener.
@@ -28,6 +37,10 @@ pub struct Doors {
     pub closed: Vec<u16>,
     /// What cannot be opened before those are closed.
     pub moved: Vec<(u16, Address)>,
+    /// What cannot be opened yet, and is served as soon as it can.
+    pub awaited: Vec<Awaited>,
+    /// Why, for the log.
+    pub troubles: Vec<String>,
 }
 
 /// The listening sockets that are served.
@@ -37,14 +50,30 @@ pub(super) struct Accepting {
     /// Those with more connections than a turn takes, or without descriptors for them.
     again: Vec<usize>,
     pub(super) paused_until: Option<u64>,
+    /// Of those, how many wait until fewer handshakes do.
+    crowded: usize,
+    /// Links at most; 0 is not known yet.
+    links_max: usize,
     /// When it may be told again that there are no descriptors.
     quiet_until: u64,
+    late: Late,
 }
 
 impl Accepting {
-    /// Whether the next turn has something to accept without an event.
-    pub(super) fn is_busy(&self) -> bool {
-        !self.again.is_empty() && self.paused_until.is_none()
+    /// Finds out how many links there may be, when everything else is open.
+    pub(super) fn leave_descriptors(&mut self) {
+        let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let used = fs::read_dir("/proc/self/fd").map_or(DESCRIPTORS_LEFT, Iterator::count);
+        let left = DESCRIPTORS_LEFT.min(limit / DESCRIPTORS_PART);
+        self.links_max = limit.saturating_sub(used + left).max(1);
+    }
+
+    fn pause(&mut self, why: &dyn std::fmt::Display, now: Now) {
+        if now.mono_ms >= self.quiet_until {
+            log::warn!("Warning: no new connections for now: {why}");
+            self.quiet_until = now.mono_ms + ACCEPT_QUIET_MS;
+        }
     }
 
     /// A listening socket has something.
@@ -55,29 +84,62 @@ impl Accepting {
     /// Does what a start or a reload asks for.
     ///
     /// Fails if a socket cannot be watched; that it cannot be opened is told to the log only.
-    pub(super) fn change(&mut self, registry: &Registry, doors: Doors) -> io::Result<()> {
-        self.sockets.retain(|_, (listener, socket)| {
-            let is_closed = doors.closed.contains(listener);
+    pub(super) fn change(
+        &mut self,
+        registry: &Registry,
+        waker: &Arc<Waker>,
+        doors: Doors,
+    ) -> io::Result<()> {
+        for &listener in &doors.closed {
+            self.close(registry, listener);
+        }
+        for (listener, socket) in doors.opened {
+            self.add(registry, listener, socket)?;
+        }
+        let mut awaited = doors.awaited;
+        for (listener, address) in doors.moved {
+            match address.open(&mut Passed::default()) {
+                Ok(opened) => {
+                    for socket in opened.sockets {
+                        log::info!("{}", socket.announcement());
+                        self.add(registry, listener, socket)?;
+                    }
+                }
+                Err(error) => {
+                    log::error!("Error: a listener could not be moved yet: {error}");
+                    awaited.push(Awaited {
+                        listener,
+                        name: error.to_string(),
+                        wanted: Wanted::Sockets(address),
+                    });
+                }
+            }
+        }
+        self.late.change(&doors.closed, awaited, waker)
+    }
+
+    /// Serves what has come by now.
+    fn take_late(&mut self, registry: &Registry, waker: &Arc<Waker>) {
+        while let Some(found) = self.late.poll(waker) {
+            if found.replaces {
+                self.close(registry, found.listener);
+            }
+            for socket in found.sockets {
+                if let Err(error) = self.add(registry, found.listener, socket) {
+                    log::error!("Error: a listener cannot be served: {error}");
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, registry: &Registry, listener: u16) {
+        self.sockets.retain(|_, (of, socket)| {
+            let is_closed = *of == listener;
             if is_closed {
                 let _ = registry.deregister(socket.source());
             }
             !is_closed
         });
-        for (listener, socket) in doors.opened {
-            self.add(registry, listener, socket)?;
-        }
-        for (listener, address) in doors.moved {
-            match address.open() {
-                Ok(sockets) => {
-                    for socket in sockets {
-                        log::info!("{}", socket.announcement());
-                        self.add(registry, listener, socket)?;
-                    }
-                }
-                Err(error) => log::error!("Error: a listener could not be moved: {error}"),
-            }
-        }
-        Ok(())
     }
 
     fn add(&mut self, registry: &Registry, listener: u16, mut socket: Listening) -> io::Result<()> {
@@ -90,12 +152,26 @@ impl Accepting {
 }
 
 impl Loop {
+    /// Whether the next turn has something to accept without an event.
+    pub(super) fn may_accept(&self) -> bool {
+        let accepting = &self.accepting;
+        let crowded = match self.handshakes.is_crowded() {
+            true => accepting.crowded,
+            false => 0,
+        };
+        accepting.again.len() > crowded
+            && accepting.paused_until.is_none()
+            && self.links.len() < accepting.links_max
+    }
+
     pub(super) fn accept_all(&mut self, now: Now) {
+        self.accepting.take_late(self.poll.registry(), &self.waker);
         let until = self.accepting.paused_until;
         if until.is_some_and(|until| until > now.mono_ms) {
             return;
         }
         self.accepting.paused_until = None;
+        self.accepting.crowded = 0;
         let mut again = std::mem::take(&mut self.accepting.again);
         again.sort_unstable();
         again.dedup();
@@ -109,6 +185,17 @@ impl Loop {
             let Some((listener, socket)) = self.accepting.sockets.get(at) else {
                 return false;
             };
+            let acceptor = self.acceptors.get(usize::from(*listener));
+            if self.handshakes.is_crowded() && matches!(acceptor, Some(Some(_))) {
+                self.accepting.crowded += 1;
+                return true;
+            }
+            if self.links.len() >= self.accepting.links_max {
+                let open = self.links.len();
+                let why = format_args!("{open} are open, and the limit of open files is near");
+                self.accepting.pause(&why, now);
+                return true;
+            }
             match socket.accept() {
                 Ok((stream, address)) => {
                     let peer = Peer {
@@ -121,10 +208,7 @@ impl Loop {
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(e) if is_out_of_descriptors(&e) => {
-                    if now.mono_ms >= self.accepting.quiet_until {
-                        log::warn!("Warning: no new connections for now: {e}");
-                        self.accepting.quiet_until = now.mono_ms + ACCEPT_QUIET_MS;
-                    }
+                    self.accepting.pause(&e, now);
                     self.accepting.paused_until = Some(now.mono_ms + ACCEPT_PAUSE_MS);
                     return true;
                 }
@@ -148,6 +232,7 @@ impl Loop {
         if let Some(Some(acceptor)) = acceptor {
             stream = stream.encrypt(acceptor)?;
         }
+        let tap = self.taps.tap(&mut stream, peer.listener, &peer.address);
         let Some(conn) = self.broker.accept(peer, now) else {
             return Ok(());
         };
@@ -157,7 +242,9 @@ impl Loop {
         self.by_conn[conn.index()] = key;
         // Its first event comes at once: it can be written to, and read if something is there.
         let is_encrypted = stream.is_encrypted();
-        self.links.insert(Link::new(stream, conn));
+        let mut link = Link::new(stream, conn);
+        link.tap = tap.map(Box::new);
+        self.links.insert(link);
         if is_encrypted {
             self.begin_handshake(key, conn, now);
         }

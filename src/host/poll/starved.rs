@@ -4,7 +4,7 @@
 //! begun first may always grow; should it not come to its end while others wait, its link is given
 //! up: otherwise a few clients that never finish could keep all others from sending.
 
-use super::{Link, Loop, Now};
+use super::{Life, Link, Loop, Now};
 
 /// How long the packet that was begun first may keep others waiting.
 const PATIENCE_MS: u64 = 10_000;
@@ -43,6 +43,7 @@ impl Loop {
         self.lose_patience(now);
         let has_room = self.rings.has_room();
         let (links, rings, readable) = (&mut self.links, &self.rings, &mut self.readable);
+        let broker = &mut self.broker;
         if has_room {
             let held = |key: &usize| links.get(*key).map(|link| link.held.bytes().len());
             self.starved.keys.sort_by_key(held);
@@ -52,6 +53,9 @@ impl Loop {
                 return false;
             };
             if !has_room && !rings.is_first(&link.held) {
+                if let Life::Open(conn) = link.life {
+                    broker.hold_up(conn, now);
+                }
                 return true;
             }
             link.is_starved = false;

@@ -36,11 +36,6 @@ impl Slice {
         }
     }
 
-    /// Something long may have been done: the clock is looked at before the next link.
-    pub fn look(&mut self) {
-        self.served |= LINKS - 1;
-    }
-
     /// Whether the others are to wait for the next turn; to be asked before each link.
     pub fn is_over(&mut self) -> bool {
         self.served += 1;

@@ -39,6 +39,33 @@ pub(super) fn not_after_s(der: &[u8]) -> Option<u64> {
     time_s(tag, time)
 }
 
+/// From when to when a certificate holds, in seconds since 1970, and whose it is.
+pub(super) fn validity(der: &[u8]) -> Option<(u64, u64, String)> {
+    let (validity, subject) = fields(der)?;
+    let mut rest = content(validity, SEQUENCE)?.0;
+    let (tag, from) = next(&mut rest)?;
+    let from_s = time_s(tag, from)?;
+    let subject = attributes(subject).map(|parts| rfc2253(&parts));
+    Some((from_s, not_after_s(der)?, subject.unwrap_or_default()))
+}
+
+/// From when to when a revocation list holds: the second only if it says so.
+pub(super) fn list_validity(der: &[u8]) -> Option<(u64, Option<u64>)> {
+    let list = content(der, SEQUENCE)?.0;
+    let mut rest = content(list, SEQUENCE)?.0;
+    if rest.first() == Some(&INTEGER) {
+        next(&mut rest)?;
+    }
+    // Signature algorithm, issuer.
+    for _ in 0..2 {
+        next(&mut rest)?;
+    }
+    let (tag, from) = next(&mut rest)?;
+    let from_s = time_s(tag, from)?;
+    let until = next(&mut rest).and_then(|(tag, until)| time_s(tag, until));
+    Some((from_s, until))
+}
+
 /// One attribute of a subject.
 struct Attribute<'a> {
     oid: &'a [u8],

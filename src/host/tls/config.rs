@@ -85,6 +85,44 @@ impl Acceptor {
     }
 }
 
+/// A certificate or revocation list with its time, in seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dated {
+    /// Whose certificate; empty for a list.
+    pub subject: String,
+    /// It does not hold before.
+    pub from_s: u64,
+    /// It does not hold after; `None` for a list that does not say.
+    pub until_s: Option<u64>,
+}
+
+/// The times of what is in a file of certificates, or of lists if the directive is `crlfile`. What
+/// cannot be understood is left out.
+///
+/// # Errors
+/// The directive, the file, and what is wrong with it.
+pub fn dates(directive: &str, path: &Path) -> Result<Vec<Dated>, String> {
+    if directive != "crlfile" {
+        let found = certificates(directive, path)?;
+        let dated = found.iter().filter_map(|der| certificate::validity(der));
+        let dated = dated.map(|(from_s, until_s, subject)| Dated {
+            subject,
+            from_s,
+            until_s: Some(until_s),
+        });
+        return Ok(dated.collect());
+    }
+    let text = read(directive, path)?;
+    let lists = CertificateRevocationListDer::pem_slice_iter(&text).filter_map(Result::ok);
+    let dated = lists.filter_map(|der| certificate::list_validity(&der));
+    let dated = dated.map(|(from_s, until_s)| Dated {
+        subject: String::new(),
+        from_s,
+        until_s,
+    });
+    Ok(dated.collect())
+}
+
 fn verifier(
     tls: &Tls,
     provider: Arc<CryptoProvider>,

@@ -5,8 +5,8 @@
 //! socket, and takes output only while little of it waits for the network. [`Acceptor`] is what
 //! the files of a listener come to; a reload makes new ones, and connections keep theirs.
 //!
-//! Handshakes cost a stranger little and us a signature. They are done in the loop, as part of its
-//! slices, so that others are served in between; the loop bounds how many are under way.
+//! Handshakes cost a stranger little and us a signature. They are done in the loop, which bounds how
+//! many are under way and what part of the time they get.
 //!
 //! Bounds: 64 KiB of output for a connection, and what rustls needs for one record or handshake.
 
@@ -15,7 +15,7 @@ mod ciphers;
 mod config;
 mod dates;
 
-pub use config::Acceptor;
+pub use config::{Acceptor, Dated, dates};
 
 use mio::net::TcpStream;
 use rustls::ServerConnection;

@@ -94,6 +94,23 @@ pub fn decode(proxy: &Proxy) -> Vec<Decoded> {
     decoded
 }
 
+/// Fields of the packets in a capture file that a display filter lets through, row by row.
+#[track_caller]
+pub fn fields(file: &str, filter: &str, wanted: &[&str]) -> Vec<Vec<String>> {
+    let dir = Dir::new();
+    let mut command = Command::new(Tool::Tshark.path());
+    command
+        .env("HOME", dir.path())
+        .args(["-n", "-r", file, "-Y", filter]);
+    command.args(["-T", "fields", "-E", "separator=/t"]);
+    for field in wanted {
+        command.args(["-e", field]);
+    }
+    let out = Process::run(&mut command).ok().out;
+    let row = |line: &str| line.split('\t').map(str::to_string).collect();
+    out.lines().map(row).collect()
+}
+
 /// Payloads are printed as hexadecimal digits, with or without colons between them.
 fn value((field, printed): (&'static str, &str)) -> (&'static str, String) {
     if field != "mqtt.msg" {

@@ -12,6 +12,7 @@ pub mod client;
 pub mod decode;
 pub mod dir;
 pub mod frame;
+pub mod net;
 #[cfg(feature = "tls")]
 pub mod pki;
 pub mod port;

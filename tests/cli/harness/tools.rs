@@ -107,7 +107,8 @@ pub fn unpacked(program: &Path) -> Command {
     command
 }
 
-/// The binary under test.
-pub fn midge() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_midge"))
+/// The binary under test: what cargo built, or `MIDGE_BINARY=`, a script that runs one for another
+/// machine in an emulator.
+pub fn midge() -> PathBuf {
+    env::var_os("MIDGE_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_midge").into(), PathBuf::from)
 }

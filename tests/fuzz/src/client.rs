@@ -6,10 +6,9 @@
 
 use super::common::decode::{From, decode as naive};
 use super::input::Input;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use midge::client::{Client, Event, Options};
 use midge::cmd::client::format::Format;
+use midge::host::calendar::{Moment, Zone};
 use midge::wire::{
     PropertyId, Publish, QoS, ReasonCode, SubscribeFilter, SubscriptionOptions, Value, Version,
 };
@@ -179,7 +178,7 @@ fn show(message: &Publish<'_>) {
         words.filter_map(|word| Format::parse(word).ok()).collect()
     });
     assert!(formats.len() > 15, "most of them are known");
-    let at = Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
+    let at = Moment::new(0, 0, &Zone::utc()).expect("1970");
     for format in formats {
         for is_pretty in [false, true] {
             let mut out = Vec::new();

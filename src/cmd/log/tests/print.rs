@@ -45,8 +45,8 @@ fn kinds_without_contents() -> Vec<(Record<'static>, &'static str)> {
         ),
         (Record::Sent { key: 3, through: 8 }, "sent key=3 through=8"),
         (
-            Record::Received { key: 3, ordinal: 0 },
-            "received key=3 ordinal=0 packet_id=1",
+            Record::Received { key: 3, ordinal: 1 },
+            "received key=3 ordinal=1 packet_id=1",
         ),
         (
             Record::Done {

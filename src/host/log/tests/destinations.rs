@@ -9,9 +9,8 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
-
 use super::*;
+use crate::host::calendar::{Moment, Zone};
 use crate::host::testing::TempDir;
 
 fn read(path: &Path) -> String {
@@ -193,7 +192,7 @@ fn a_pipe_without_a_reader_does_not_stop_us() {
 
 fn to_syslog(path: &Path, facility: Facility) -> Settings {
     Settings {
-        types: Types::ALL,
+        types: Types::ALL.with(LogType::Packets),
         stderr: false,
         timestamp: Timestamp::None,
         syslog: Some(Syslog {
@@ -221,9 +220,8 @@ fn heard(ear: &UnixDatagram) -> String {
 
 /// What stands between the priority and the line.
 fn syslog_head() -> String {
-    let now = jiff::Timestamp::from_second(NOW_S).expect("a date in 2023");
-    let now = now.to_zoned(TimeZone::system());
-    format!("{} mosquitto[{}]: ", now.strftime("%b %e %H:%M:%S"), id())
+    let now = Moment::new(NOW_S, 0, &Zone::system()).expect("a date in 2023");
+    format!("{} mosquitto[{}]: ", now.text("%b %e %H:%M:%S"), id())
 }
 
 #[test]
@@ -245,7 +243,8 @@ fn syslog_hears_priority_time_tag_and_line() {
                 LogType::Warning => 4,
                 LogType::Notice | LogType::Subscribe | LogType::Unsubscribe => 5,
                 LogType::Information => 6,
-                LogType::Debug | LogType::Websockets | LogType::Internal => 7,
+                LogType::Debug | LogType::Websockets => 7,
+                LogType::Internal | LogType::Packets => 7,
             };
             let priority = code * 8 + severity;
             assert_eq!(heard(&ear), format!("<{priority}>{head}some\\nthing"));
@@ -304,7 +303,7 @@ fn syslog_that_does_not_read_does_not_stop_us() {
 
 fn to_topic() -> Settings {
     Settings {
-        types: Types::ALL,
+        types: Types::ALL.with(LogType::Packets),
         stderr: false,
         topic: true,
         ..Settings::default()
@@ -320,7 +319,7 @@ fn topic_lines_wait_for_the_loop_in_order_without_debug() {
     }
     let expected: Vec<_> = WAYS
         .into_iter()
-        .filter(|(class, ..)| !matches!(class, LogType::Debug | LogType::Internal))
+        .filter(|(class, ..)| class.topic().is_some())
         .map(|(class, ..)| (class, format!("1700000000: {}", class.name())))
         .collect();
     assert_eq!(caught.drained(), expected);

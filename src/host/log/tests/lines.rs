@@ -156,6 +156,6 @@ fn a_format_is_checked_and_bounded() {
     let mut stamp = Stamp::new(greedy, ": ");
     assert!(stamp.at(NOW_S).len() <= LINE_BYTES_MAX + 2);
     let mut stamp = Stamp::new(Timestamp::Format("%Y".to_owned()), ": ");
-    // A clock beyond jiff's calendar gives no date, and no panic.
+    // A clock beyond the calendar gives no date, and no panic.
     assert_eq!(stamp.at(i64::MAX), ": ");
 }

@@ -1,0 +1,109 @@
+//! What a check found, and how it is told.
+
+use crate::conf::{self, Config};
+use std::fmt;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Weight {
+    /// A start fails, or a listener refuses everybody.
+    Error,
+    /// It does not do what somebody probably meant.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+/// One line for the reader.
+#[derive(Debug, PartialEq, Eq)]
+struct Finding {
+    weight: Weight,
+    text: String,
+}
+
+/// All lines, each once.
+#[derive(Debug, Default)]
+pub(super) struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// A finding at a place (`FILE:LINE`, or a file) about a directive.
+    pub(super) fn add(
+        &mut self,
+        weight: Weight,
+        place: &str,
+        directive: &str,
+        what: impl fmt::Display,
+        mend: &str,
+    ) {
+        self.add_line(weight, &format!("{place}: {directive}: {what}"), mend);
+    }
+
+    /// A finding that says its place and directive itself.
+    pub(super) fn add_line(&mut self, weight: Weight, text: &str, mend: &str) {
+        let text = match mend {
+            "" => text.to_string(),
+            mend => format!("{text}; mend: {mend}"),
+        };
+        let finding = Finding { weight, text };
+        if !self.0.contains(&finding) {
+            self.0.push(finding);
+        }
+    }
+
+    /// The mistake that ends the reading of a configuration.
+    pub(super) fn of_configuration(&mut self, error: &conf::Error) {
+        let text = error.to_string();
+        let line = match text.split_once(": expected ") {
+            Some((what, expected)) => (what.to_string(), format!("write {expected}")),
+            None => match text.split_once(": did you mean '") {
+                Some((what, meant)) => {
+                    let word = meant.split('\'').next().unwrap_or_default();
+                    (what.to_string(), format!("write {word}"))
+                }
+                None => (text.clone(), "correct or remove the line".to_string()),
+            },
+        };
+        self.add_line(Weight::Error, &line.0, &line.1);
+    }
+
+    pub(super) fn count(&self, weight: Weight) -> usize {
+        let found = self.0.iter();
+        found.filter(|finding| finding.weight == weight).count()
+    }
+}
+
+impl fmt::Display for Findings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (weight, title) in [
+            (Weight::Error, "Errors:"),
+            (Weight::Warning, "Warnings:"),
+            (Weight::Note, "Notes:"),
+        ] {
+            if self.count(weight) == 0 {
+                continue;
+            }
+            writeln!(f, "{title}")?;
+            for finding in self.0.iter().filter(|finding| finding.weight == weight) {
+                writeln!(f, "{}", finding.text)?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// The place of what no line says.
+pub(super) fn main_file(config: &Config) -> String {
+    match config.files.first() {
+        Some(file) => file.display().to_string(),
+        None => "default configuration".to_string(),
+    }
+}
+
+/// What the system says of a file, and what mends it: our own messages end with a command.
+pub(super) fn split_hint(what: &str) -> (&str, Option<&str>) {
+    match what.split_once("for instance: ") {
+        Some((what, command)) => (what.trim_end_matches([' ', ';', ',']), Some(command)),
+        None => (what, None),
+    }
+}

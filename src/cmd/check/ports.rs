@@ -1,0 +1,119 @@
+//! Can the listeners be opened, and who is in the way?
+
+use super::finding::{Findings, Weight};
+use crate::cmd::broker::setup;
+use crate::conf::{Bind, Config, Listener};
+use crate::host::probe::{Holder, Probe, holder_of};
+use std::io;
+
+pub(super) fn check(config: &Config, findings: &mut Findings) {
+    let mut probe = Probe::default();
+    let mut opened = 0;
+    let mut obstacles = Vec::new();
+    for listener in &config.listeners {
+        let errors = probe.try_address(&setup::address(listener));
+        opened += usize::from(errors.is_empty());
+        obstacles.extend(errors.into_iter().map(|error| (listener, error)));
+    }
+    for (listener, error) in obstacles {
+        // In local only mode one of the two addresses is enough; there may be no IPv6.
+        let is_spare = config.local_only && opened > 0;
+        if !is_spare || error.kind() == io::ErrorKind::AddrInUse {
+            tell(config, listener, &error, is_spare, findings);
+        }
+    }
+}
+
+fn tell(
+    config: &Config,
+    listener: &Listener,
+    error: &io::Error,
+    is_spare: bool,
+    findings: &mut Findings,
+) {
+    let bind = &listener.bind;
+    let (weight, what, mend) = match (error.kind(), bind) {
+        (io::ErrorKind::AddrInUse, Bind::Tcp { port, .. }) => in_use(config, *port),
+        (io::ErrorKind::AddrInUse, Bind::Unix(_)) => (
+            Weight::Error,
+            "another process answers there".to_string(),
+            "stop it, or name another path".to_string(),
+        ),
+        (io::ErrorKind::AddrNotAvailable, _) => (
+            Weight::Warning,
+            "no interface has that address yet: it is waited for".to_string(),
+            "ip address shows those there are; without an address it listens on all".to_string(),
+        ),
+        (io::ErrorKind::PermissionDenied, Bind::Tcp { .. }) => (
+            Weight::Error,
+            format!("not allowed: {error}"),
+            "start as root, or choose a port from 1024 up".to_string(),
+        ),
+        (io::ErrorKind::PermissionDenied, Bind::Unix(path)) => (
+            Weight::Error,
+            "no socket can be made in that folder".to_string(),
+            match path.parent() {
+                Some(folder) => format!("let its user write to {}", folder.display()),
+                None => "name another path".to_string(),
+            },
+        ),
+        (io::ErrorKind::AlreadyExists, Bind::Unix(path)) => (
+            Weight::Error,
+            error.to_string(),
+            format!("mv {0} {0}.old", path.display()),
+        ),
+        _ => (
+            Weight::Warning,
+            format!("{error}: it is tried again every second"),
+            "name an address of this machine, or leave it out to listen on all".to_string(),
+        ),
+    };
+    let what = format!("{bind}: {what}");
+    let weight = match is_spare {
+        true => weight.max(Weight::Warning),
+        false => weight,
+    };
+    findings.add(weight, &listener.origin, "listener", what, &mend);
+}
+
+/// A port that is taken: by this very broker, which a reload leaves alone, or by somebody else.
+fn in_use(config: &Config, port: u16) -> (Weight, String, String) {
+    let free = format!("another port, such as: listener {}", other_port(port));
+    let Some(holder) = holder_of(port) else {
+        let what = "the port is in use by a process of another user".to_string();
+        return (Weight::Error, what, free);
+    };
+    let Holder { pid, name, .. } = &holder;
+    if *pid == std::process::id() {
+        let what = "another listener of this configuration has the port already".to_string();
+        return (Weight::Error, what, free);
+    }
+    if is_own(config, &holder) {
+        let what = format!("the port is that of the running broker ({name}, process {pid})");
+        let mend = format!("nothing, if that one is to be reloaded (kill -HUP {pid})");
+        return (Weight::Note, what, mend);
+    }
+    let what = format!("the port is in use by process {pid} ({name})");
+    let mend = match name.as_str() {
+        "mosquitto" => format!("systemctl disable --now mosquitto, or {free}"),
+        _ => format!("kill {pid}, or {free}"),
+    };
+    (Weight::Error, what, mend)
+}
+
+fn other_port(port: u16) -> u16 {
+    port.checked_add(1).unwrap_or(1883)
+}
+
+/// Whether a process is a broker with the same configuration file.
+fn is_own(config: &Config, holder: &Holder) -> bool {
+    let file = config.files.first();
+    let has_file = file.is_some_and(|file| {
+        let name = file.display().to_string();
+        holder.arguments.split(' ').any(|argument| argument == name)
+    });
+    let pid_file = config.pid_file.as_ref();
+    let has_pid = pid_file.and_then(|path| std::fs::read_to_string(path).ok());
+    holder.name == "midge" && has_file
+        || has_pid.is_some_and(|text| text.trim() == holder.pid.to_string())
+}

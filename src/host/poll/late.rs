@@ -1,0 +1,209 @@
+//! Listeners whose place is not there yet: an address, an interface, a name, a folder.
+//!
+//! A gateway's broker starts before its network, and there nobody is left to start it again. So
+//! what cannot be opened at the start is tried again once a second, by a thread of its own, since
+//! looking a name up may take long. There is none when nothing is missing. A listener of one
+//! interface is watched for good: an interface that is made anew, as a tunnel's may be, is another
+//! one to the kernel, and a socket of the former one hears nothing any more.
+//!
+//! The loop keeps the list. A thread looks for what stands in it, wakes the loop when something has
+//! come, and ends; the loop starts the next one with what is left. A reload that changes the list
+//! starts another one as well.
+//!
+//! Bounds: one entry for each listener and each address of one.
+
+use crate::host::listen::{Address, Listening, Passed, interface_number, is_present, is_refusal};
+use mio::Waker;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How often to look.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a listener waits for.
+#[derive(Clone)]
+pub struct Awaited {
+    /// The listener's number.
+    pub listener: u16,
+    /// The place, for the log.
+    pub name: String,
+    /// What is missing.
+    pub wanted: Wanted,
+}
+
+/// The kind of thing that is missing.
+#[derive(Clone)]
+pub enum Wanted {
+    /// Everything: it could not be opened.
+    Sockets(Address),
+    /// An interface with this address; there is a socket for it.
+    Presence(SocketAddr),
+    /// Nothing, as long as the interface keeps the number that it has.
+    SameInterface(Address, Option<u32>),
+}
+
+impl Wanted {
+    /// What is still waited for once an address was opened; some of it may be absent.
+    pub fn afterwards(address: &Address, absent: Vec<SocketAddr>) -> Vec<Wanted> {
+        let mut wanted: Vec<Wanted> = absent.into_iter().map(Wanted::Presence).collect();
+        if let Some(name) = &address.interface {
+            let number = interface_number(name);
+            wanted.push(Wanted::SameInterface(address.clone(), number));
+        }
+        wanted
+    }
+
+    /// What has come: sockets, and what is waited for from now on; `None` if nothing has.
+    fn look(&self) -> io::Result<Option<(Vec<Listening>, Vec<Wanted>)>> {
+        let address = match self {
+            Wanted::Sockets(address) => address,
+            Wanted::Presence(address) => {
+                return Ok(is_present(*address).then(Default::default));
+            }
+            Wanted::SameInterface(address, number) => {
+                let name = address.interface.as_deref().unwrap_or_default();
+                match interface_number(name) {
+                    Some(now) if Some(now) != *number => address,
+                    _ => return Ok(None),
+                }
+            }
+        };
+        let opened = address.open(&mut Passed::default())?;
+        let next = Wanted::afterwards(address, opened.absent);
+        Ok(Some((opened.sockets, next)))
+    }
+}
+
+/// Sockets that the loop is to serve from now on.
+pub(super) struct Found {
+    pub(super) listener: u16,
+    pub(super) sockets: Vec<Listening>,
+    /// They stand for those that this listener had.
+    pub(super) replaces: bool,
+}
+
+/// An entry of the list, by its number, and what it has become.
+type Came = (u64, Vec<Listening>, Vec<Awaited>);
+
+/// All that is waited for.
+#[derive(Default)]
+pub(super) struct Late {
+    awaited: Vec<(u64, Awaited)>,
+    watch: Option<Watch>,
+    next_id: u64,
+}
+
+/// The thread, from outside: it ends when this is dropped.
+struct Watch {
+    _stop: Sender<()>,
+    came: Receiver<Came>,
+}
+
+impl Late {
+    /// Waits for these too, and no longer for what closed listeners wanted.
+    pub(super) fn change(
+        &mut self,
+        closed: &[u16],
+        more: Vec<Awaited>,
+        waker: &Arc<Waker>,
+    ) -> io::Result<()> {
+        if closed.is_empty() && more.is_empty() {
+            return Ok(());
+        }
+        self.awaited
+            .retain(|(_, one)| !closed.contains(&one.listener));
+        self.add(more);
+        self.start(waker)
+    }
+
+    /// What has come since the last call, until there is no more.
+    pub(super) fn poll(&mut self, waker: &Arc<Waker>) -> Option<Found> {
+        let came = self.watch.as_ref()?.came.try_recv();
+        let (id, sockets, next) = match came {
+            Ok(came) => came,
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => {
+                // It waits for what follows on what has come.
+                if let Err(error) = self.start(waker) {
+                    log::error!("Error: listeners that are missing are not looked for: {error}");
+                }
+                return None;
+            }
+        };
+        let at = self.awaited.iter().position(|(other, _)| *other == id)?;
+        let (_, one) = self.awaited.swap_remove(at);
+        self.add(next);
+        let replaces = matches!(one.wanted, Wanted::SameInterface(..));
+        let what = match one.wanted {
+            Wanted::Sockets(_) => "can be opened now",
+            Wanted::Presence(_) => "has its address now",
+            Wanted::SameInterface(..) => "is opened again: its interface was made anew",
+        };
+        log::info!(target: "notice", "Listener {} {what}.", one.name);
+        for socket in &sockets {
+            log::info!("{}", socket.announcement());
+        }
+        Some(Found {
+            listener: one.listener,
+            sockets,
+            replaces,
+        })
+    }
+
+    fn add(&mut self, more: Vec<Awaited>) {
+        for one in more {
+            self.awaited.push((self.next_id, one));
+            self.next_id += 1;
+        }
+    }
+
+    fn start(&mut self, waker: &Arc<Waker>) -> io::Result<()> {
+        self.watch = None;
+        if self.awaited.is_empty() {
+            return Ok(());
+        }
+        let (awaited, waker) = (self.awaited.clone(), Arc::clone(waker));
+        let (stop, stopped) = channel();
+        let (tell, came) = channel();
+        thread::Builder::new()
+            .name("listeners".to_owned())
+            .spawn(move || watch(&awaited, &stopped, tell, &waker))?;
+        self.watch = Some(Watch { _stop: stop, came });
+        Ok(())
+    }
+}
+
+/// Looks once a second until something has come or nobody wants to know.
+fn watch(awaited: &[(u64, Awaited)], stopped: &Receiver<()>, tell: Sender<Came>, waker: &Waker) {
+    let mut is_told = false;
+    let mut has_come = false;
+    while !has_come && stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        for (id, one) in awaited {
+            match one.wanted.look() {
+                Ok(None) => {}
+                Ok(Some((sockets, next))) => {
+                    has_come = true;
+                    let next = next.into_iter().map(|wanted| Awaited {
+                        wanted,
+                        ..one.clone()
+                    });
+                    // An error means that another thread looks for it already.
+                    let _ = tell.send((*id, sockets, next.collect()));
+                }
+                Err(error) if is_refusal(&error) && !is_told => {
+                    is_told = true;
+                    log::warn!("Warning: cannot listen on {}: {error}", one.name);
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    // The loop takes the end of the channel for the end of this thread.
+    drop(tell);
+    // It may have ended itself.
+    let _ = waker.wake();
+}

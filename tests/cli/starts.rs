@@ -1,0 +1,328 @@
+//! The broker starts, whatever is missing, and serves what has come as soon as it has.
+//!
+//! Networks are namespaces of the tests' own; a broker among them is a client's other machine.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
+
+use crate::harness::broker::{Setup, peer_broker};
+use crate::harness::port::Port;
+use crate::harness::raw::{Connect, Raw};
+use crate::harness::{Broker, Clients, Kind, Process, net, tools};
+use crate::wait;
+
+const WHY: &str = "mosquitto does not start without its addresses";
+
+/// A broker in a network of its own, once it runs.
+fn apart(conf: &str) -> (Process, Setup) {
+    // Who makes a namespace is root in it.
+    let conf = format!("{conf}user root\n");
+    let mut setup = Setup::new(Kind::Midge).conf(&conf);
+    let process = Process::spawn(&mut net::apart(&setup.command()));
+    process.err_has(" running");
+    (process, setup)
+}
+
+/// Whether a client in the network of `at` gets a message through to this address.
+fn is_served(at: &Process, host: &str, setup: &mut Setup) -> bool {
+    let program = Clients::Midge.command("pub");
+    let program = program.get_program().to_str().unwrap().to_string();
+    let port = setup.port("port").to_string();
+    let words = [
+        "pub", "-h", host, "-p", &port, "-t", "t", "-m", "x", "-q", "1",
+    ];
+    let words: Vec<&str> = std::iter::once(program.as_str()).chain(words).collect();
+    Process::run(&mut net::beside(at.pid(), &words)).code == 0
+}
+
+/// An address that no interface has yet: the broker runs, serves it once it is there, and again
+/// after it was away.
+#[test]
+fn an_address_that_comes_later_is_served() {
+    if peer_broker(WHY) || !net::ready() {
+        return;
+    }
+    let conf = "listener {port} 192.0.2.7\nallow_anonymous true\n";
+    let (broker, mut setup) = apart(conf);
+    broker.err_has("no interface has the address 192.0.2.7 yet");
+    assert!(!is_served(&broker, "192.0.2.7", &mut setup));
+    net::act(broker.pid(), "ip addr add 192.0.2.7/32 dev lo");
+    assert!(is_served(&broker, "192.0.2.7", &mut setup));
+    broker.err_has("192.0.2.7:");
+    broker.err_has("has its address now.");
+    net::act(broker.pid(), "ip addr del 192.0.2.7/32 dev lo");
+    assert!(!is_served(&broker, "192.0.2.7", &mut setup));
+    net::act(broker.pid(), "ip addr add 192.0.2.7/32 dev lo");
+    assert!(is_served(&broker, "192.0.2.7", &mut setup));
+    let ended = broker.stop(Signal::SIGTERM).ok();
+    assert_eq!(
+        ended.err.matches("no interface has").count(),
+        1,
+        "{ended:?}"
+    );
+}
+
+/// An interface that is not there yet: the same; and one that is made anew is another one to the
+/// kernel, not to the broker.
+#[test]
+fn an_interface_that_comes_later_is_served() {
+    if peer_broker(WHY) || !net::ready() {
+        return;
+    }
+    // The other machine; it has a broker only to stay.
+    let (other, _others_setup) = apart("listener {port} 127.0.0.1\n");
+    let conf = "listener {port}\nbind_interface tunnel0\nallow_anonymous true\n";
+    let (broker, mut setup) = apart(conf);
+    broker.err_has("No such device");
+    let connect = || {
+        let peer = other.pid();
+        let link = format!("ip link add tunnel0 type veth peer name far0 netns {peer}");
+        net::act(broker.pid(), &link);
+        net::act(broker.pid(), "ip addr add 198.51.100.1/24 dev tunnel0");
+        net::act(broker.pid(), "ip link set tunnel0 up");
+        net::act(other.pid(), "ip addr add 198.51.100.2/24 dev far0");
+        net::act(other.pid(), "ip link set far0 up");
+    };
+    connect();
+    broker.err_has("can be opened now.");
+    wait::until_true("the first interface is served", || {
+        is_served(&other, "198.51.100.1", &mut setup)
+    });
+    net::act(broker.pid(), "ip link del tunnel0");
+    connect();
+    broker.err_has("its interface was made anew");
+    wait::until_true("the second interface is served", || {
+        is_served(&other, "198.51.100.1", &mut setup)
+    });
+    broker.stop(Signal::SIGTERM).ok();
+}
+
+/// A name that means nothing yet, and the folder of a unix socket that is not there yet.
+#[test]
+fn a_folder_and_a_name_may_come_later() {
+    if peer_broker(WHY) {
+        return;
+    }
+    let mut setup = Setup::new(Kind::Midge).conf(
+        "listener {port} no-such-name.invalid\nlistener 0 {dir}/later/socket\n\
+         allow_anonymous true\n",
+    );
+    let broker = Process::spawn(&mut setup.command());
+    broker.err_has(" running");
+    broker.err_has("no-such-name.invalid");
+    fs::create_dir(setup.dir.file("later")).unwrap();
+    broker.err_has("/later/socket can be opened now.");
+    let mut raw = Raw::unix(&setup.dir.at("later/socket"));
+    raw.send(&Connect::new("x").bytes());
+    assert_eq!(raw.receive(), [0x20, 2, 0, 0]);
+    broker.stop(Signal::SIGTERM).ok();
+    assert!(!setup.dir.file("later/socket").exists());
+}
+
+/// A port that somebody else has ends the start only if nothing else is left to serve (that is
+/// `a_taken_port_is_a_failed_start`); it is served when it is free.
+#[test]
+fn a_taken_port_is_waited_for_beside_others() {
+    if peer_broker(WHY) {
+        return;
+    }
+    let taken = Port::lease();
+    let there = TcpListener::bind(("127.0.0.1", taken.number)).unwrap();
+    let number = taken.number.to_string();
+    let mut setup = Setup::new(Kind::Midge).conf(&format!(
+        "listener {{port}} 127.0.0.1\nlistener {number} 127.0.0.1\nallow_anonymous true\n"
+    ));
+    let broker = Process::spawn(&mut setup.command());
+    broker.err_has(" running");
+    broker.err_has(&format!("cannot listen on 127.0.0.1:{number}"));
+    let code = |port: u16| {
+        let mut raw = Raw::tcp("127.0.0.1", port);
+        raw.send(&Connect::new("x").bytes());
+        raw.receive()
+    };
+    assert_eq!(code(setup.port("port")), [0x20, 2, 0, 0]);
+    drop(there);
+    broker.err_has(&format!("127.0.0.1:{number} can be opened now."));
+    assert_eq!(code(taken.number), [0x20, 2, 0, 0]);
+    broker.stop(Signal::SIGTERM).ok();
+}
+
+/// One plain line for each listener says where it is, what is spoken there and who may come in;
+/// without any listener, what to write to have one.
+#[test]
+fn each_listener_has_a_plain_line() {
+    if peer_broker("the lines are ours") {
+        return;
+    }
+    let setup = Setup::new(Kind::Midge);
+    let args = ["-b", "-c", &setup.dir.at("passwd"), "anna", "anna"];
+    Process::run(Clients::Midge.command("passwd").args(args)).ok();
+    let broker = setup
+        .conf(
+            "per_listener_settings true\n\
+             listener {port} 127.0.0.1\nallow_anonymous true\n\
+             listener {port2} 127.0.0.1\npassword_file {dir}/passwd\n",
+        )
+        .start();
+    let (first, second) = (broker.port(), broker.port_named("port2"));
+    broker.logs(&format!("Listener 127.0.0.1:{first} ("));
+    broker.logs("mqtt, plain, anonymous allowed, passwords not checked, rights everything.");
+    broker.logs(&format!("Listener 127.0.0.1:{second} ("));
+    let passwd = broker.dir().at("passwd");
+    broker.logs(&format!(
+        "mqtt, plain, anonymous refused, passwords 1 user from {passwd}, rights everything."
+    ));
+    let local = Setup::new(Kind::Midge).start();
+    local.logs("Only clients on this machine can connect.");
+    local.logs("for example: listener 1883");
+    local.logs("anonymous allowed");
+}
+
+/// What root alone may read is read before root is given up. Where it cannot be read, at a reload
+/// or from the start, the message says whose it is, its mode, who asks, and what to do.
+#[test]
+fn files_that_cannot_be_read_are_explained() {
+    if !geteuid().is_root() {
+        return tools::skipped("files_that_cannot_be_read_are_explained", "needs root");
+    }
+    if peer_broker("the words are ours") {
+        return;
+    }
+    let setup = Setup::new(Kind::Midge);
+    fs::set_permissions(setup.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let passwd = setup.dir.at("passwd");
+    let args = ["-b", "-c", &passwd, "anna", "anna"];
+    Process::run(Clients::Midge.command("passwd").args(args)).ok();
+    fs::set_permissions(&passwd, fs::Permissions::from_mode(0o600)).unwrap();
+    let mut broker = setup
+        .conf("user daemon\nlistener {port} 127.0.0.1\npassword_file {dir}/passwd\n")
+        .start();
+    let who = Connect::new("x").user(Some("anna"), Some("anna"));
+    let _welcome = Raw::welcome(&broker, &who);
+    broker.signal(Signal::SIGHUP);
+    let words = [
+        "owner root",
+        "mode 0600",
+        "running as daemon (uid 1",
+        &format!("chown daemon {passwd}"),
+        "nothing was reloaded",
+    ];
+    words.iter().for_each(|words| broker.logs(words));
+    let _still = Raw::welcome(&broker, &who);
+    // The same from the start, as the user that it would become.
+    let mut start = Command::new("setpriv");
+    start.args(["--reuid=1", "--regid=1", "--clear-groups"]);
+    let command = broker.setup.command();
+    start.arg(command.get_program()).args(command.get_args());
+    let ended = Process::run(&mut start).with(13);
+    for words in &words[..4] {
+        assert!(ended.err.contains(words), "{words} in {ended:?}");
+    }
+}
+
+/// A root file system that cannot be written: only what is kept and the log are.
+#[test]
+fn a_read_only_system_is_enough() {
+    let probe = "mount -o bind,remount,ro / && ! touch /x-midge 2>/dev/null";
+    let unshared = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", script]);
+        command
+    };
+    let works = unshared(probe).output().is_ok_and(|o| o.status.success());
+    if peer_broker("it is about midge") || tools::excused(!works, "needs root and mount") {
+        return;
+    }
+    let mut setup = Setup::new(Kind::Midge).conf(
+        "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
+         persistence_location {dir}/kept/\nlog_dest file {dir}/log/log\n",
+    );
+    for name in ["kept", "log"] {
+        fs::create_dir(setup.dir.file(name)).unwrap();
+    }
+    let script = format!(
+        "cd '{0}' && mount --bind kept kept && mount --bind log log && \
+         mount -o bind,remount,ro / && ! touch x 2>/dev/null && exec \"$0\" \"$@\"",
+        setup.dir.path().display()
+    );
+    let command = setup.command();
+    let mut start = unshared(&script);
+    start.arg(command.get_program()).args(command.get_args());
+    let broker = Process::spawn(&mut start);
+    wait::until_true("it runs", || {
+        setup.dir.read_if("log/log").contains(" running")
+    });
+    let mut raw = Raw::tcp("127.0.0.1", setup.port("port"));
+    raw.send(&Connect::new("x").keep_session().bytes());
+    assert_eq!(raw.receive(), [0x20, 2, 0, 0]);
+    raw.send(&crate::harness::raw::publish(0x33, "t", 1, b"x"));
+    assert_eq!(raw.receive(), [0x40, 2, 0, 1]);
+    let ended = broker.stop(Signal::SIGTERM).ok();
+    assert!(!ended.err.contains("rror"), "{ended:?}");
+    assert!(!setup.dir.read("log/log").contains("Error"));
+}
+
+/// The number of open files is raised as far as it may be.
+#[test]
+fn the_file_limit_is_raised() {
+    if peer_broker("it is about midge") {
+        return;
+    }
+    let mut setup = Setup::new(Kind::Midge).conf("listener {port} 127.0.0.1\n");
+    let command = setup.command();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -Sn 64; ulimit -Hn 2000; exec \"$0\" \"$@\""]);
+    limited.arg(command.get_program()).args(command.get_args());
+    let broker = Process::spawn(&mut limited);
+    broker.err_has(" running");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", broker.pid())).unwrap();
+    let line = limits
+        .lines()
+        .find(|l| l.starts_with("Max open files"))
+        .unwrap();
+    let numbers: Vec<&str> = line.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers, ["2000", "2000"]);
+}
+
+/// `log_file_max_size`: the full file becomes `.1`, no line is lost, and a reload changes it.
+#[test]
+fn the_log_file_is_bounded() {
+    if peer_broker("log_file_max_size is ours") {
+        return;
+    }
+    let conf = "listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest file {dir}/log\n";
+    let mut broker = Broker::start(Kind::Midge, &format!("log_file_max_size 3000\n{conf}"));
+    let mut comers = 0;
+    let mut come = |broker: &Broker| {
+        comers += 1;
+        let id = format!("client-{comers}-");
+        drop(Raw::welcome(broker, &Connect::new(&id)));
+        wait::until_true("its line", || {
+            let dir = broker.dir();
+            (dir.read_if("log.1") + &dir.read_if("log")).contains(&id)
+        });
+    };
+    while !broker.dir().file("log.1").exists() {
+        come(&broker);
+    }
+    let first = broker.dir().read("log.1");
+    assert!(first.contains(" starting") && first.len() > 3000, "{first}");
+    assert!(first.len() < 3000 + 1000, "{first}");
+    while broker.dir().read("log.1") == first {
+        come(&broker);
+    }
+    let second = broker.dir().read("log.1");
+    assert!(second.len() > 3000 && second.len() < 4000, "{second}");
+    broker.rewrite(&format!("log_file_max_size 0\n{conf}"));
+    broker.signal(Signal::SIGHUP);
+    broker.file_has("log", "Reloading config.");
+    while broker.dir().read("log").len() < 6000 {
+        come(&broker);
+    }
+    assert_eq!(broker.dir().read("log.1"), second);
+}
