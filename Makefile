@@ -57,6 +57,8 @@ check:
 	$(CARGO) test --locked --quiet --test tidy --test readme
 	@$(CARGO) metadata --locked --quiet --format-version 1 --manifest-path tests/bench/Cargo.toml \
 		>/dev/null || { echo 'tests/bench/Cargo.lock does not fit: run make bench HELP=1'; exit 1; }
+	@$(CARGO) metadata --locked --quiet --format-version 1 --manifest-path tests/fuzz/Cargo.toml \
+		>/dev/null || { echo 'tests/fuzz/Cargo.lock does not fit: cargo update -w there'; exit 1; }
 
 test:
 	@bash tests/setup.sh

@@ -14,7 +14,7 @@ pub fn mutate(rng: &mut Rng, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
             0 if at < bytes.len() => bytes[at] ^= 1 << rng.u8(..8),
             1 if at < bytes.len() => bytes[at] = EDGES[rng.usize(..EDGES.len())],
             2 if at < bytes.len() => {
-                bytes[at] = bytes[at].wrapping_add(rng.u8(..5)).wrapping_sub(2)
+                bytes[at] = bytes[at].wrapping_add(rng.u8(..5)).wrapping_sub(2);
             }
             3 => bytes.insert(at, rng.u8(..)),
             4 => drop(bytes.drain(at..end)),

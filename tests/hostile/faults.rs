@@ -121,7 +121,7 @@ fn body(version: Version, first: u8) -> Vec<u8> {
     let parts: &[&[u8]] = match first >> 4 {
         1 => return split(&hello(version, 0)).1.to_vec(),
         2 => &[&[0, 0], properties],
-        3 if first >> 1 & 3 == 0 => &[b"\0\x01t", properties, b"x"],
+        3 if first & 0x06 == 0 => &[b"\0\x01t", properties, b"x"],
         3 => &[b"\0\x01t\0\x07", properties, b"x"],
         4..=7 => &[&[0, 7]],
         8 => &[&[0, 7], properties, b"\0\x01t\0"],
@@ -136,12 +136,12 @@ fn body(version: Version, first: u8) -> Vec<u8> {
 
 /// What the specification says of a first byte: the type's table of flags, and who may send it.
 fn fate_of(version: Version, first: u8) -> Fate {
-    let (packet_type, flags) = (first >> 4, first & 15);
+    let (packet_type, flags) = (first >> 4, first & 0x0f);
     let needs_2 = matches!(packet_type, 6 | 8 | 10);
     // 3.1 says DUP when it sends one of these again.
     let has_flags = match packet_type {
-        3 => flags & 6 != 6 && flags & 14 != 8,
-        _ if needs_2 && version == Version::V31 => flags & 7 == 2,
+        3 => flags & 0x06 != 0x06 && flags & 0x0e != 0x08,
+        _ if needs_2 && version == Version::V31 => flags & 0x07 == 2,
         _ if needs_2 => flags == 2,
         _ => flags == 0,
     };

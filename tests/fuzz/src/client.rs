@@ -123,13 +123,10 @@ impl Run {
     fn receive(&mut self, bytes: &[u8]) {
         self.unread.extend_from_slice(bytes);
         loop {
-            let received = match self.client.receive(&self.unread, self.now_ms) {
-                Ok(received) => received,
-                Err(_) => {
-                    assert!(self.client.is_ended());
-                    self.unread.clear();
-                    break;
-                }
+            let Ok(received) = self.client.receive(&self.unread, self.now_ms) else {
+                assert!(self.client.is_ended());
+                self.unread.clear();
+                break;
             };
             let consumed = received.consumed;
             assert!(consumed <= self.unread.len(), "more than there was");

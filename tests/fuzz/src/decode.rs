@@ -4,7 +4,8 @@
 use super::common::decode::{From, decode as naive};
 use super::common::packet::Version as NaiveVersion;
 use midge::wire::{
-    Connect, FixedHeader, Packet, PacketType, Subscribe, SubscribeFilter, Unsubscribe, Version,
+    Connect, FixedHeader, Packet, PacketType, Plain, Subscribe, SubscribeFilter, Unsubscribe,
+    Version,
 };
 
 pub fn run(data: &[u8]) {
@@ -57,6 +58,12 @@ fn one(version: Version, header: FixedHeader, packet: &[u8], is_from_server: boo
     }
     let body = &packet[usize::from(header.len)..];
     let decoded = Packet::decode(version, header, body, is_from_server);
+    let plain = Plain::read(version, packet).filter(Plain::has_ascii_topic);
+    if let (Some(plain), false) = (plain, is_from_server) {
+        // The short way comes to what the long way comes to.
+        assert_eq!(decoded, Ok(Packet::Publish(plain.publish())));
+        assert_eq!(plain.total, packet.len());
+    }
     let is_good = decoded.is_ok_and(|packet| are_filters_good(&packet));
     let from = match is_from_server {
         true => From::Server,

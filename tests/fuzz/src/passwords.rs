@@ -71,7 +71,7 @@ fn good_line() -> &'static str {
     static LINE: OnceLock<String> = OnceLock::new();
     LINE.get_or_init(|| {
         let secret = Secret::create(Kind::Pbkdf2 { rounds: 1 }, PASSWORD, b"twelve bytes");
-        let secret = secret.ok().expect("it is in bounds");
+        let secret = secret.expect("it is in bounds");
         format!("{USER}:{secret}\n")
     })
 }

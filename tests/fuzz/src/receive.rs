@@ -6,6 +6,7 @@
 use super::disk::Disk;
 use super::input::Input;
 use super::world::World;
+use midge::broker::Broker;
 
 /// Connections of one run.
 const CONNECTIONS_MAX: usize = 12;
@@ -27,7 +28,7 @@ pub fn run(data: &[u8]) {
         world.crash();
         world.check();
     }
-    world.broker(|broker, now| broker.shutdown(now));
+    world.broker(Broker::shutdown);
 }
 
 /// Carries out the steps of a script.
