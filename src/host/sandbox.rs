@@ -60,7 +60,13 @@ impl Place {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf())
+        // The folder of a socket may come later: then it will be below what is there.
+        let mut found = fs::canonicalize(folder);
+        let mut above = folder.ancestors().skip(1);
+        while let (Err(_), Some(next), Purpose::Socket) = (&found, above.next(), self.purpose) {
+            found = fs::canonicalize(next);
+        }
+        found.unwrap_or_else(|_| folder.to_path_buf())
     }
 }
 
@@ -85,7 +91,7 @@ const VERSION: ABI = ABI::V3;
 /// Closes the sandbox around this thread and those that it starts from now on: to be called before
 /// there are any.
 ///
-/// Places that do not exist stay closed.
+/// Places that do not exist stay closed. `/dev/null` is open to all.
 ///
 /// # Errors
 /// Why there is no sandbox, for a notice.
@@ -95,8 +101,13 @@ pub fn close(places: &[Place]) -> Result<Sandbox, String> {
         .handle_access(AccessFs::from_write(VERSION) | AccessFs::Execute)
         .and_then(Ruleset::create)
         .map_err(told)?;
+    let nowhere = Place {
+        directive: "",
+        path: "/dev/null".into(),
+        purpose: Purpose::Log,
+    };
     let mut open = Vec::new();
-    for place in places {
+    for place in places.iter().chain([&nowhere]) {
         let target = place.target();
         let Ok(handle) = PathFd::new(&target) else {
             continue;
@@ -142,6 +153,7 @@ impl Sandbox {
     /// The folders and files that may be written, for the log.
     pub fn describe(&self) -> String {
         let mut names: Vec<_> = (self.open.iter())
+            .filter(|(path, _)| path != Path::new("/dev/null"))
             .map(|(path, _)| path.display().to_string())
             .collect();
         names.sort_unstable();

@@ -102,8 +102,7 @@ fn an_interface_that_comes_later_is_served() {
     broker.stop(Signal::SIGTERM).ok();
 }
 
-/// A name that means nothing yet, and the folder of a unix socket that is not there yet. (The
-/// sandbox opens folders only that are there.)
+/// A name that means nothing yet, and the folder of a unix socket that is not there yet.
 #[test]
 fn a_folder_and_a_name_may_come_later() {
     if peer_broker(WHY) {
@@ -111,7 +110,7 @@ fn a_folder_and_a_name_may_come_later() {
     }
     let mut setup = Setup::new(Kind::Midge).conf(
         "listener {port} no-such-name.invalid\nlistener 0 {dir}/later/socket\n\
-         allow_anonymous true\nsandbox false\n",
+         allow_anonymous true\n",
     );
     let broker = Process::spawn(&mut setup.command());
     broker.err_has(" running");

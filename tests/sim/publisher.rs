@@ -184,7 +184,7 @@ impl Publisher {
                     self.line.send(host, self.version, pubrel);
                 }
                 Packet::PubComp(ack) => self.settle(ack.packet_id, true, at),
-                other => return Err(format!("{} got {}", self.name, other.name())),
+                other => return Err(format!("{} got {other:?}", self.name)),
             }
         }
         Ok(())

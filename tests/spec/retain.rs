@@ -41,7 +41,7 @@ fn wildcards_find_every_retained_message_that_matches() {
             p.retain(topic, topic, 1);
         }
         let find = |filter: &str| {
-            let sub = world.client(version, "sub").connect();
+            let sub = world.client(version, &format!("sub of {filter}")).connect();
             sub.subscribe(filter, 1);
             let mut found = sub.payloads();
             found.sort();

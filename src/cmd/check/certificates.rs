@@ -144,5 +144,5 @@ fn judge(dated: &Dated, now_s: u64) -> Option<(String, bool)> {
         return Some((format!("expired {days} days ago"), true));
     }
     let days = (until_s - now_s) / DAY_S;
-    (days < SOON).then(|| (format!("expires in {days} days"), false))
+    (until_s - now_s <= SOON * DAY_S).then(|| (format!("expires in {days} days"), false))
 }
