@@ -36,7 +36,8 @@ binary=${BINARY:-target/cross/dist/midge-$target}
 if [ -z "${BINARY:-}" ] && [ "$arch" = amd64 ] && [ ! -e "$binary" ]; then
     binary=target/release/midge
 fi
-[ -e "$binary" ] || die "there is no $binary: run make $([ "$arch" = amd64 ] && echo build || echo cross) first"
+maker=$([ "$arch" = amd64 ] && echo build || echo cross)
+[ -e "$binary" ] || die "there is no $binary: run make $maker first"
 command -v dpkg-deb >/dev/null || die "dpkg-deb is not here: packages are made on Debian"
 
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)-${REVISION:-1}
@@ -121,7 +122,9 @@ documents midge-mosquitto-names $from/debian/overrides.names
 {
     printf 'Package: midge-mosquitto-names\nVersion: %s\nArchitecture: all\n' "$version"
     printf 'Depends: midge (>= %s)\n' "$version"
-    printf 'Provides: mosquitto-clients\nConflicts: mosquitto-clients\nReplaces: mosquitto-clients\n'
+    for word in Provides Conflicts Replaces; do
+        echo "$word: mosquitto-clients"
+    done
     control
     cat <<'END'
 Description: names of Mosquitto's clients for those of Midge

@@ -319,6 +319,28 @@ impl Broker {
         self.close_quietly(id);
     }
 
+    /// What there is no room for, if the client needs it.
+    fn lacks_room(
+        &mut self,
+        connect: &Connect<'_>,
+        existing: Option<SessionId>,
+    ) -> Option<Refusal> {
+        let limit = self.settings.global_max_clients;
+        if existing.is_none() && limit.is_some_and(|max| self.sessions.count() >= max) {
+            let what = "global_max_clients is reached";
+            return Some(refusal(ReasonCode::SERVER_BUSY, what));
+        }
+        let what = if existing.is_none() && !self.has_memory_to_connect() {
+            self.refuse_memory();
+            "memory_limit is reached"
+        } else if resumes_nothing(connect, existing) && !self.has_room_for(RECORD_BYTES) {
+            "the disk has no room to keep the session"
+        } else {
+            return None;
+        };
+        Some(refusal(ReasonCode::QUOTA_EXCEEDED, what))
+    }
+
     /// The client may come in: gives it its session and CONNACK.
     fn admit(&mut self, id: ConnId, connect: &Connect<'_>) {
         let Some(conn) = self.connections.get_mut(id.index as usize) else {
@@ -340,26 +362,8 @@ impl Broker {
             self.session_timeout(existing);
         }
         let existing = self.sessions.find(&client_id);
-        let is_full = existing.is_none()
-            && self
-                .settings
-                .global_max_clients
-                .is_some_and(|max| self.sessions.count() >= max);
-        if is_full {
-            let what = "global_max_clients is reached";
-            self.refuse(id, connect, &refusal(ReasonCode::SERVER_BUSY, what));
-            return;
-        }
-        if existing.is_none() && !self.has_memory_to_connect() {
-            self.refuse_memory();
-            let what = "memory_limit is reached";
-            self.refuse(id, connect, &refusal(ReasonCode::QUOTA_EXCEEDED, what));
-            return;
-        }
-        if resumes_nothing(connect, existing) && !self.has_room_for(RECORD_BYTES) {
-            let what = "the disk has no room to keep the session";
-            self.refuse(id, connect, &refusal(ReasonCode::QUOTA_EXCEEDED, what));
-            return;
+        if let Some(refusal) = self.lacks_room(connect, existing) {
+            return self.refuse(id, connect, &refusal);
         }
         // A session that is resumed must not be lost any more.
         let known = existing.map_or(Place::START, |id| self.sessions.get(id).placed.end());

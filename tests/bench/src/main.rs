@@ -8,8 +8,9 @@
 //! lost, comes twice or out of order fails the run.
 //!
 //! - `broker`: who is compared, and starting and ending them. `proc`: what the kernel says of them.
-//! - `packet`, `net`, `tls`, `client`: enough MQTT for a load. `flow`: the load, which verifies. `ping`:
-//!   latency beside it. `flood`: a load in the way of others. `stop`: a run that is cut short.
+//! - `packet`, `net`, `tls`, `client`: enough MQTT for a load. `flow`: the load, which verifies.
+//!   `ping`: latency beside it. `flood`: a load in the way of others. `stop`: a run that is cut
+//!   short.
 //! - `exact`: what does not move with the machine: instructions, calls, allocations, bytes.
 //!   `parts`: the broker's own code, for some of these.
 //! - `rows`: the scenarios. `table`: what came of them. `disk`: what a sync costs here.
