@@ -394,7 +394,7 @@ fn close_sandbox(config: &Config) -> Option<Sandbox> {
             directive,
             path,
             purpose,
-        })
+        });
     };
     if config.persistence.persistence {
         let folder = folder_of(config);

@@ -26,7 +26,9 @@ impl Stamp {
             let inside = fs::read_dir(path).into_iter().flatten().flatten();
             let mut inside: Vec<_> = inside.take(FOLDER_MAX).map(|entry| entry.path()).collect();
             inside.sort_unstable();
-            inside.iter().for_each(|path| stamp.add(path));
+            for path in &inside {
+                stamp.add(path);
+            }
         }
         stamp
     }

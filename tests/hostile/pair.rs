@@ -135,8 +135,8 @@ pub fn withstands_at<T>(broker: Broker, port: u16, attack: impl FnOnce(&Broker) 
     other.goes_on();
     let grown = broker.resident_bytes().saturating_sub(before);
     let (run, wait) = broker.run_and_wait();
-    let (ran, waited) = ((run - ran).as_secs_f64(), (wait - waited).as_secs_f64());
-    let stretch = (ran + waited) / ran;
+    let (ran, waited) = (run.saturating_sub(ran), wait.saturating_sub(waited));
+    let stretch = (ran + waited).as_secs_f64() / ran.as_secs_f64();
     let (attacked, quiet) = (pair.end(), other.end());
     drop(attackers);
     let bound = SLOW.mul_f64(stretch).max(p99(&quiet) * TIMES);

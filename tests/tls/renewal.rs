@@ -99,7 +99,7 @@ fn an_end_that_comes_near_is_told_in_the_log_and_in_sys() {
             0,
         );
         match client.hear() {
-            Some(Packet::Publish(publish)) => publish.text().to_string(),
+            Some(Packet::Publish(publish)) => publish.text(),
             other => panic!("{other:?}"),
         }
     };
