@@ -1,5 +1,6 @@
 //! `midge explain`: what it says, and that the running broker says the same.
 
+use std::fmt::Write as _;
 use std::process::Command;
 
 use crate::harness::broker::{Setup, peer_broker};
@@ -157,13 +158,15 @@ fn access_list(random: &mut fastrand::Rng) -> String {
         for _ in 0..random.usize(3..9) {
             let mount = ["", "m/"][random.usize(..2)];
             let filter = filter(random, &[]);
-            text += &format!("topic {}{mount}{filter}\n", words[random.usize(..6)]);
+            let word = words[random.usize(..6)];
+            writeln!(text, "topic {word}{mount}{filter}").unwrap();
         }
     }
     for _ in 0..random.usize(..4) {
         let filter = filter(random, &["%c", "%u", "x%c"]);
         let mount = ["", "m/"][random.usize(..2)];
-        text += &format!("pattern {}{mount}{filter}\n", words[random.usize(..6)]);
+        let word = words[random.usize(..6)];
+        writeln!(text, "pattern {word}{mount}{filter}").unwrap();
     }
     // Who sends what others are to get.
     text + "user admin\ntopic readwrite #\ntopic readwrite $x/#\n"
