@@ -310,11 +310,9 @@ mod tests {
                 out.push('{');
                 for i in 0..rng.u8(..4) {
                     // Of twins serde_json keeps the last one only.
-                    out.push_str(&format!(
-                        "{}{}\"{i}\" :",
-                        if i > 0 { "," } else { "" },
-                        blank(rng)
-                    ));
+                    out.push_str(if i > 0 { "," } else { "" });
+                    out.push_str(blank(rng));
+                    out.extend(['"', char::from(b'0' + i), '"', ' ', ':']);
                     invent(rng, depth - 1, out);
                 }
                 out.push('}');

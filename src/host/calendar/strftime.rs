@@ -31,11 +31,21 @@ const LETTERS: &str = "%aAbBcCdDeFgGhHIjklmMnNpPrRsStTuUVwWxXyYzZ";
 /// The widest field.
 const WIDTH_MAX: usize = 255;
 
+/// What a number is filled up with.
+#[derive(Clone, Copy)]
+enum Fill {
+    /// As its conversion has it.
+    Own,
+    /// Nothing, with `-`.
+    Nothing,
+    /// This, with `_` or `0`.
+    With(u8),
+}
+
 /// A conversion: `%`, flags, a width, a letter.
 struct Field {
     letter: u8,
-    /// What a number is filled up with in place of its own; none with `-`.
-    fill: Option<Option<u8>>,
+    fill: Fill,
     is_upper: bool,
     width: usize,
     /// Its bytes in the format.
@@ -46,16 +56,16 @@ struct Field {
 fn field(text: &str) -> Option<Field> {
     let mut field = Field {
         letter: 0,
-        fill: None,
+        fill: Fill::Own,
         is_upper: false,
         width: 0,
         len: 0,
     };
     for (at, byte) in text.bytes().enumerate().skip(1) {
         match byte {
-            b'-' => field.fill = Some(None),
-            b'_' => field.fill = Some(Some(b' ')),
-            b'0' if field.width == 0 => field.fill = Some(Some(b'0')),
+            b'-' => field.fill = Fill::Nothing,
+            b'_' => field.fill = Fill::With(b' '),
+            b'0' if field.width == 0 => field.fill = Fill::With(b'0'),
             b'^' => field.is_upper = true,
             b'0'..=b'9' => {
                 field.width = field.width * 10 + usize::from(byte - b'0');
@@ -182,9 +192,9 @@ fn number(value: i64, width: usize, fill: u8, field: &Field) -> String {
         if value < 0 { "-" } else { "" },
     );
     let (fill, width) = match field.fill {
-        Some(None) => return format!("{sign}{digits}"),
-        Some(Some(fill)) => (fill, width.max(field.width)),
-        None => (fill, width.max(field.width)),
+        Fill::Nothing => return format!("{sign}{digits}"),
+        Fill::With(fill) => (fill, width.max(field.width)),
+        Fill::Own => (fill, width.max(field.width)),
     };
     let missing = width.saturating_sub(digits.len() + sign.len());
     if fill == b' ' {
