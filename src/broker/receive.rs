@@ -106,6 +106,7 @@ impl Broker {
         packet: &[u8],
     ) {
         self.stats.messages_received += 1;
+        self.work += 1;
         self.journal.promise = Place::START;
         let body = &packet[usize::from(header.len)..];
         let Some((session, version)) = open else {

@@ -64,6 +64,8 @@ impl Broker {
             }
             at += len;
             count += 1;
+            // Very many may come in one read, and go to nobody.
+            self.work += 1;
             if next == Next::Pause {
                 break;
             }

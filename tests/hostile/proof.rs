@@ -101,12 +101,12 @@ fn slow_writers() {
         let hello = encode(Version::V311, &Connect::new(Version::V311, "slow").into());
         let mut comers: Vec<_> = (0..150).map(|_| broker.connection()).collect();
         for at in 0..hello.len() {
-            writers
-                .iter_mut()
-                .for_each(|client| client.throw(&packet[9000 + at..9001 + at]));
-            comers
-                .iter_mut()
-                .for_each(|client| client.throw(&hello[at..=at]));
+            for client in &mut writers {
+                client.throw(&packet[9000 + at..9001 + at]);
+            }
+            for client in &mut comers {
+                client.throw(&hello[at..=at]);
+            }
             if at == hello.len() / 2 {
                 // The rest comes too late for all of them.
                 comers.iter_mut().for_each(Client::is_closed);
@@ -253,9 +253,9 @@ fn floods_of_sign_ins() {
                 })
             })
             .collect();
-        attackers
-            .into_iter()
-            .for_each(|attacker| attacker.join().unwrap());
+        for attacker in attackers {
+            attacker.join().unwrap();
+        }
     });
     let log = attacked.log;
     assert_eq!(log.matches("wrong password").count(), 100, "{log}");
