@@ -32,6 +32,9 @@ check_machine() {
             fail "no $tool here: this needs Debian with cargo and gcc." \
                 "With rustup and another system, see cross/README.md."
     done
+    [ -n "$ARCHIVE" ] && [ -n "$SECURITY" ] ||
+        fail "apt here knows no mirror of Debian and its security suite:" \
+            "CROSS_MIRROR=URL names one that has debian and debian-security below it"
     keyring=
     for file in gpg pgp; do
         file=/usr/share/keyrings/debian-archive-keyring.$file
@@ -45,8 +48,8 @@ lists() {
     mkdir -p "$SDK"/{apt/lists/partial,apt/cache/archives/partial,apt/etc,bin,debs,done,musl,root}
     touch "$SDK/apt/status"
     printf 'deb [signed-by=%s%s] %s\n' \
-        "$keyring" '' "$MIRROR/debian $SUITE main" \
-        "$keyring" ' arch=amd64' "$MIRROR/debian-security $SUITE-security main" \
+        "$keyring" '' "$ARCHIVE $SUITE main" \
+        "$keyring" ' arch=amd64' "$SECURITY $SUITE-security main" \
         >"$SDK/apt/etc/sources.list"
     mkdir -p "$SDK/apt/etc/empty"
     cat >"$SDK/apt/apt.conf" <<EOF
@@ -69,10 +72,10 @@ EOF
 
 update() {
     [ -z "${updated:-}" ] || return 0
-    say "reading Debian's lists ($MIRROR, $SUITE)"
+    say "reading Debian's lists ($ARCHIVE, $SUITE)"
     apt-get update -qq -o APT::Update::Error-Mode=any 2>"$SDK/apt/log" ||
         fail "apt-get update failed:" "$(cat "$SDK/apt/log")" \
-            "Without deb.debian.org, set CROSS_MIRROR= to a mirror (archive.debian.org, one day)."
+            "CROSS_MIRROR= names another mirror of Debian (one day its archive of old suites)."
     updated=yes
 }
 

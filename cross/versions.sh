@@ -6,7 +6,19 @@
 # depends on it. The compiler and the sources of std must be of one version, so they share a line.
 
 SUITE=bookworm # also on a newer Debian: the packages are unpacked, never installed
-MIRROR=${CROSS_MIRROR:-http://deb.debian.org}
+# Where they come from: where this machine's own packages do, or CROSS_MIRROR=, a URL below which
+# debian and debian-security lie.
+repository() {
+    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null |
+        grep -E "/$1/?$" | head -n 1
+}
+if [ -n "${CROSS_MIRROR:-}" ]; then
+    ARCHIVE=$CROSS_MIRROR/debian
+    SECURITY=$CROSS_MIRROR/debian-security
+else
+    ARCHIVE=$(repository debian || true)
+    SECURITY=$(repository debian-security || true)
+fi
 
 RUST=1.96.0+dfsg1-1~deb12u2 # rustc-web, libstd-rust-web-1.96, libstd-rust-web-dev, rust-web-src
 RUST_LLVM=22                # libllvm22, what that rustc is linked to
