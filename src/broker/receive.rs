@@ -106,13 +106,13 @@ impl Broker {
         packet: &[u8],
     ) {
         self.stats.messages_received += 1;
-        self.work += 1;
         self.journal.promise = Place::START;
         let body = &packet[usize::from(header.len)..];
         let Some((session, version)) = open else {
             return self.connect(id, header.first, packet, body);
         };
         if header.first >> 4 == PacketType::Publish as u8 {
+            self.work += 1;
             // Most packets are; as one of many kinds of packet it would be moved about.
             return match header.decode_publish(version, body) {
                 Ok(mut publish) => self.publish(id, session, version, &mut publish),

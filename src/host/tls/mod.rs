@@ -93,7 +93,13 @@ impl Encrypted {
 
     /// Takes in what the socket has; `false` when it has no more for now, or ever.
     fn take_in(&mut self) -> io::Result<bool> {
-        match self.tls.read_tls(&mut self.socket) {
+        let mut source = Source {
+            socket: &mut self.socket,
+            is_drained: false,
+        };
+        let read = self.tls.read_tls(&mut source);
+        let is_drained = source.is_drained;
+        match read {
             Ok(0) => {
                 self.has_ended = true;
                 Ok(false)
@@ -106,12 +112,27 @@ impl Encrypted {
                     Ok(state) => self.has_ended |= state.peer_has_closed(),
                     Err(error) => return Err(explain(&error)),
                 }
-                flushed.map(|()| true)
+                flushed.map(|()| !is_drained)
             }
             Err(e) if e.kind() == ErrorKind::Interrupted => Ok(true),
             Err(e) if e.kind() == ErrorKind::WouldBlock => Ok(false),
             Err(e) => Err(e),
         }
+    }
+}
+
+/// A socket that says whether it had less than was asked for: then it has no more for now, and the
+/// next event tells of what comes.
+struct Source<'a> {
+    socket: &'a mut TcpStream,
+    is_drained: bool,
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.socket.read(buffer)?;
+        self.is_drained = n < buffer.len();
+        Ok(n)
     }
 }
 
