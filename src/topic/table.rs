@@ -173,9 +173,12 @@ impl Table {
 
     /// Collects the nodes of all filters that match a topic name into `matches.found`.
     pub fn matches(&self, topic: &[u8], matches: &mut Matches) {
-        if !self.recall(topic, matches) {
+        if matches.recent.is_last(self.changes, topic) {
+            return;
+        }
+        let hash = self.hasher.hash_one(topic);
+        if !self.recall_other(hash, topic, matches) {
             self.search(topic, matches);
-            let hash = self.hasher.hash_one(topic);
             (matches.recent).put(hash, self.changes, topic, &matches.found);
         }
     }
@@ -185,11 +188,13 @@ impl Table {
     #[inline]
     pub fn recall(&self, topic: &[u8], matches: &mut Matches) -> bool {
         // Many messages in a row have the same topic: what they match is still there.
-        if matches.recent.is_last(self.changes, topic) {
-            return true;
-        }
+        matches.recent.is_last(self.changes, topic)
+            || self.recall_other(self.hasher.hash_one(topic), topic, matches)
+    }
+
+    #[inline]
+    fn recall_other(&self, hash: u64, topic: &[u8], matches: &mut Matches) -> bool {
         matches.found.clear();
-        let hash = self.hasher.hash_one(topic);
         let found = matches.recent.get(hash, self.changes, topic);
         let Some(found) = found else { return false };
         matches.found.extend_from_slice(found);
