@@ -280,7 +280,8 @@ fn a_taken_port_is_a_failed_start() {
     let port = first.port();
     let second = Setup::new(Kind::Midge).conf(&format!("listener {port} 127.0.0.1\n"));
     let ended = second.run().with(1);
-    assert!(ended.all().contains("Address already in use"), "{ended:?}");
+    // "Address already in use" in the words of glibc, "Address in use" in those of musl.
+    assert!(ended.all().contains("in use"), "{ended:?}");
 }
 
 /// `-p` beside a `listener` line is not an error, and does not open that port.
