@@ -18,25 +18,25 @@ from=$SDK/boot/$architecture
 modules=$from/lib/modules/$KERNEL-$flavour
 into=$PWD/target/cross/boot/$1
 rm -rf "$into"
-mkdir -p "$into"/root/{bin,data,dev,etc,modules,proc,sys}
+mkdir -p "$into"/tree/{bin,data,dev,etc,modules,proc,sys}
 
 cp "$from/boot/vmlinuz-$KERNEL-$flavour" "$into/kernel"
-cp "$from/bin/busybox" "$into/root/bin"
-cp "$DIST/midge-$1" "$into/root/bin/midge"
+cp "$from/bin/busybox" "$into/tree/bin"
+cp "$DIST/midge-$1" "$into/tree/bin/midge"
 # In the order they depend on each other; one that this kernel has built in is not there.
 number=10
 for module in failover net_failover virtio_net virtio_blk virtio_pci_modern_dev \
     virtio_pci_legacy_dev virtio_pci virtio_mmio crc32c_generic crc16 mbcache jbd2 ext4; do
-    find "$modules/kernel" -name "$module.ko" -exec cp {} "$into/root/modules/$number-$module.ko" \;
+    find "$modules/kernel" -name "$module.ko" -exec cp {} "$into/tree/modules/$number-$module.ko" \;
     number=$((number + 1))
 done
 
-ln -s /bin/busybox "$into/root/init"
-cat >"$into/root/etc/inittab" <<'EOF'
+ln -s /bin/busybox "$into/tree/init"
+cat >"$into/tree/etc/inittab" <<'EOF'
 ::sysinit:/bin/busybox sh /etc/rc
 ::respawn:/bin/midge -c /etc/midge.conf
 EOF
-cat >"$into/root/etc/rc" <<'EOF'
+cat >"$into/tree/etc/rc" <<'EOF'
 /bin/busybox --install -s /bin
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -47,6 +47,6 @@ ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
 mount -t ext4 /dev/vda /data || { echo "no disk"; poweroff -f; }
 mkdir -p /data/midge
 EOF
-(cd "$into/root" && find . | LC_ALL=C sort | cpio -o -H newc --owner 0:0 --quiet | gzip -1) \
+(cd "$into/tree" && find . | LC_ALL=C sort | cpio -o -H newc --owner 0:0 --quiet | gzip -1) \
     >"$into/initramfs"
-rm -r "$into/root"
+rm -r "$into/tree"
