@@ -16,7 +16,7 @@ fail() {
 load() {
     [ -e "cross/$1.target" ] || fail "no target $1; there are: $(cd cross && echo *.target)"
     . "cross/$1.target"
-    root=$SDK/root/usr
+    root=$SDK/tree/usr
     sysroot=$root/lib/rustlib/$triple/lib
     env_name=$(echo "$triple" | tr 'a-z-' 'A-Z_')
     if [ "$gnu" = x86_64-linux-gnu ]; then

@@ -45,7 +45,7 @@ check_machine() {
 
 # apt-get with settings of its own: other architectures and suites than this machine's.
 lists() {
-    mkdir -p "$SDK"/{apt/lists/partial,apt/cache/archives/partial,apt/etc,bin,debs,done,musl,root}
+    mkdir -p "$SDK"/{apt/lists/partial,apt/cache/archives/partial,apt/etc,bin,debs,done,musl,tree}
     touch "$SDK/apt/status"
     printf 'deb [signed-by=%s%s] %s\n' \
         "$keyring" '' "$ARCHIVE $SUITE main" \
@@ -125,30 +125,30 @@ wrapper() {
     local name=$1
     shift
     printf '#!/bin/sh\nexport LD_LIBRARY_PATH=%s\nexec %s "$@"\n' \
-        "$SDK/root/usr/lib/x86_64-linux-gnu" "$*" >"$SDK/bin/$name"
+        "$SDK/tree/usr/lib/x86_64-linux-gnu" "$*" >"$SDK/bin/$name"
     chmod +x "$SDK/bin/$name"
 }
 
 # What every target needs. Libraries that the compilers are linked to are named without a version:
 # any of that name will do.
 host_part() {
-    fetch host root "rustc-web=$RUST" "libstd-rust-web-$short=$RUST" \
+    fetch host tree "rustc-web=$RUST" "libstd-rust-web-$short=$RUST" \
         "libstd-rust-web-dev:amd64=$RUST" "rust-web-src=$RUST" "libllvm$RUST_LLVM:amd64" \
         "libbinutils:amd64=$BINUTILS" "libctf0:amd64=$BINUTILS" "libctf-nobfd0:amd64=$BINUTILS" \
         libisl23:amd64 libmpc3:amd64 libmpfr6:amd64 libgmp10:amd64 libjansson4:amd64 \
         libz3-4:amd64 libedit2:amd64 libbsd0:amd64 libmd0:amd64 libtinfo6:amd64 \
         libxml2:amd64 libicu72:amd64 liblzma5:amd64 libffi8:amd64
-    wrapper rustc "$SDK/root/usr/bin/rustc"
+    wrapper rustc "$SDK/tree/usr/bin/rustc"
     "$SDK/bin/rustc" -V >/dev/null || fail "the SDK's rustc does not run on this machine"
 }
 
 compilers() {
     case $1 in
-        x86_64) fetch "$1" root "gcc-12:amd64=$GCC" "cpp-12:amd64=$GCC" \
+        x86_64) fetch "$1" tree "gcc-12:amd64=$GCC" "cpp-12:amd64=$GCC" \
             "binutils-x86-64-linux-gnu=$BINUTILS" "libgcc-12-dev:amd64=$GCC" ;;
-        mipsel) fetch "$1" root "gcc-12-$gnu=$GCC_MIPS" "cpp-12-$gnu=$GCC_MIPS" \
+        mipsel) fetch "$1" tree "gcc-12-$gnu=$GCC_MIPS" "cpp-12-$gnu=$GCC_MIPS" \
             "binutils-$gnu=$BINUTILS_MIPS" "libgcc-12-dev-$debian-cross=$GCC_MIPS" ;;
-        *) fetch "$1" root "gcc-12-$gnu=$GCC_CROSS" "cpp-12-$gnu=$GCC_CROSS" \
+        *) fetch "$1" tree "gcc-12-$gnu=$GCC_CROSS" "cpp-12-$gnu=$GCC_CROSS" \
             "binutils-$gnu=$BINUTILS" "libgcc-12-dev-$debian-cross=$GCC_CROSS" ;;
     esac
     fetch "musl-$debian" "musl/$debian" "musl-dev:$debian=$MUSL"

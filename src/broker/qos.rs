@@ -22,6 +22,18 @@ impl Broker {
         if log::log_enabled!(log::Level::Debug) {
             self.log_acknowledging(id, packet, packet_id, reason);
         }
+        self.promise(id, packet, packet_id, reason);
+    }
+
+    /// Queues an acknowledgement behind its gate; whether the connection is read on.
+    #[inline(always)]
+    pub(super) fn promise(
+        &mut self,
+        id: ConnId,
+        packet: PacketType,
+        packet_id: u16,
+        reason: ReasonCode,
+    ) -> bool {
         let gate = match self.journal.is_on() {
             true => self.gate(id, packet),
             false => Place::START,
@@ -32,7 +44,7 @@ impl Broker {
             packet_id,
             gate,
         };
-        self.reply(id, reply);
+        self.reply(id, reply)
     }
 
     #[cold]

@@ -7,7 +7,7 @@
 //! was taken here. (Measured, user instructions per message in or out, 100 pairs at QoS 0: 860
 //! without, see the limits of `tests/bench` with.)
 
-use super::connection::{Connection, Reply};
+use super::connection::Connection;
 use super::publish::{Publisher, subscribers};
 use super::session::SessionId;
 use super::{Broker, ConnId};
@@ -161,18 +161,7 @@ impl Broker {
     /// PUBACK for a message that was taken.
     #[inline]
     fn acknowledge_plain(&mut self, id: ConnId, packet_id: u16, reason: ReasonCode) -> Next {
-        let packet = PacketType::PubAck;
-        let gate = match self.journal.is_on() {
-            true => self.gate(id, packet),
-            false => Place::START,
-        };
-        let reply = Reply {
-            packet,
-            reason,
-            packet_id,
-            gate,
-        };
-        match self.reply(id, reply) {
+        match self.promise(id, PacketType::PubAck, packet_id, reason) {
             true => Next::Packet,
             false => Next::Pause,
         }
