@@ -34,8 +34,8 @@ impl Broker {
         let is_logged = log::log_enabled!(log::Level::Debug);
         Some(Terms {
             version: conn.version,
-            max_packet_size: conn.max_packet_size,
-            is_plain: !has_prefix && !is_logged && conn.outbound_aliases.is_none(),
+            max_packet_size: conn.max_packet_size as usize,
+            is_plain: !has_prefix && !is_logged && !conn.has_outbound_aliases(),
         })
     }
 
@@ -114,11 +114,12 @@ impl Broker {
             .strip_prefix(listener.mount_point.as_bytes())
             .unwrap_or(publish.topic);
         let mut len = publish.encoded_len(version);
-        if is_expired || len > conn.max_packet_size && !is_rest {
+        let max_packet_size = conn.max_packet_size as usize;
+        if is_expired || len > max_packet_size && !is_rest {
             return (0, None);
         }
         let mut given = None;
-        if let Some(aliases) = &mut conn.outbound_aliases {
+        if let Some(aliases) = conn.outbound_aliases() {
             let may_give = !self.ledger.is_over;
             if let Some((alias, is_new)) = aliases.get_or_give(publish.topic, may_give) {
                 let topic = publish.topic;
@@ -127,7 +128,7 @@ impl Broker {
                     publish.topic = b"";
                 }
                 // With an alias the packet may be too large: then it goes without.
-                let is_good = publish.encoded_len(version) <= conn.max_packet_size;
+                let is_good = publish.encoded_len(version) <= max_packet_size;
                 if !is_good {
                     (publish.topic, publish.topic_alias) = (topic, None);
                 }

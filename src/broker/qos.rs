@@ -8,6 +8,7 @@ use crate::store::journal::Place;
 use crate::store::window::distance;
 use crate::store::{DeliveryId, MessageId, Stage};
 use crate::wire::{Ack, PacketType, Properties, PropertyId, QoS, ReasonCode, Value, Version};
+use std::num::NonZeroU16;
 
 impl Broker {
     /// Sends an acknowledgement: a promise, which leaves in the order of what it answers.
@@ -98,7 +99,7 @@ impl Broker {
     /// Whether the client takes a packet of this size.
     pub(super) fn fits(&mut self, id: ConnId, len: usize) -> bool {
         self.conn(id)
-            .is_some_and(|conn| len <= conn.max_packet_size)
+            .is_some_and(|conn| len <= conn.max_packet_size as usize)
     }
 
     #[inline]
@@ -115,7 +116,7 @@ impl Broker {
     /// The delivery under way that an acknowledgement is about.
     #[inline(always)]
     fn under_way(&self, session: SessionId, packet_id: u16, qos: QoS) -> Option<DeliveryId> {
-        let window = &self.sessions.get(session).window;
+        let window = &self.sessions.get(session).flow.window;
         let delivery = window.find_sent(&self.deliveries, packet_id)?;
         (self.deliveries.get(delivery).qos() == qos).then_some(delivery)
     }
@@ -158,16 +159,17 @@ impl Broker {
         if session.is_recorded() {
             return false;
         }
-        let finished = session.window.finish_first(&mut self.deliveries, packet_id);
+        let flow = &mut *session.flow;
+        let finished = flow.window.finish_first(&mut self.deliveries, packet_id);
         let Some((delivery, next)) = finished else {
             return false;
         };
-        session.base = match next {
-            Some(next) => session.base + u64::from(distance(packet_id, next)),
-            None => session.windowed,
+        flow.base = match next {
+            Some(next) => flow.base + u64::from(distance(packet_id, next)),
+            None => flow.windowed,
         };
         let len = super::route::queued_len(self.messages.len_of(delivery.message));
-        session.window_bytes -= len as u64;
+        flow.window_bytes -= len as u64;
         self.messages.release(delivery.message);
         true
     }
@@ -213,21 +215,20 @@ impl Broker {
     #[inline]
     pub(super) fn pubrel(&mut self, id: ConnId, session_id: SessionId, ack: Ack<'_>) {
         self.log_received(session_id, PacketType::PubRel, ack);
-        let session = self.sessions.get_mut(session_id);
-        let at = session
-            .held
-            .iter()
-            .position(|held| held.packet_id == ack.packet_id);
-        if let Some(message) = at.map(|at| session.held[at].message) {
+        let held = &self.sessions.get(session_id).flow.held;
+        let at = held.iter().position(|held| held.packet_id == ack.packet_id);
+        if let Some(message) = at.map(|at| held[at].message) {
             if !self.messages.is_hot(message) {
                 return self.wait_for_body(id, message, ack.packet_id);
             }
         }
-        let session = self.sessions.get_mut(session_id);
-        let held = match at {
-            Some(0) => session.held.pop_front(),
-            at => at.and_then(|at| session.held.remove(at)),
-        };
+        let held = at.and_then(|at| {
+            let held = &mut self.sessions.get_mut(session_id).flow.held;
+            match at {
+                0 => held.pop_front(),
+                _ => held.remove(at),
+            }
+        });
         let Some(held) = held else {
             // A repetition, or a message that was refused: 3.x waits for PUBCOMP all the same.
             let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
@@ -263,18 +264,18 @@ impl Broker {
         if self.deliveries.get(id).stage == Stage::Publish {
             self.free_window_message(session_id, id);
         }
-        let session = self.sessions.get_mut(session_id);
+        let flow = &mut *self.sessions.get_mut(session_id).flow;
         let number = self.deliveries.get(id).number;
-        let is_first = session.window.is_first(id);
+        let is_first = flow.window.is_first(id);
         let ordinal = match is_first {
-            true => session.base,
-            false => session.ordinal_of(number),
+            true => flow.base,
+            false => flow.ordinal_of(number),
         };
-        let next = session.window.finish(&mut self.deliveries, id);
-        session.base = match next {
-            None => session.windowed,
-            Some(next) if is_first => session.base + u64::from(distance(number, next)),
-            Some(_) => session.base,
+        let next = flow.window.finish(&mut self.deliveries, id);
+        flow.base = match next {
+            None => flow.windowed,
+            Some(next) if is_first => flow.base + u64::from(distance(number, next)),
+            Some(_) => flow.base,
         };
         self.record_done(session_id, ordinal);
     }
@@ -283,7 +284,7 @@ impl Broker {
     fn wait_for_body(&mut self, id: ConnId, message: MessageId, packet_id: u16) {
         self.fetch(message, id);
         if let Some(conn) = self.conn(id) {
-            conn.waiting_release = Some(packet_id);
+            conn.waiting_release = NonZeroU16::new(packet_id);
             conn.is_paused = true;
         }
     }
@@ -293,7 +294,7 @@ impl Broker {
     fn free_window_message(&mut self, session_id: SessionId, id: DeliveryId) {
         let message = self.deliveries.get(id).message;
         let len = super::route::queued_len(self.messages.len_of(message)) as u64;
-        self.sessions.get_mut(session_id).window_bytes -= len;
+        self.sessions.get_mut(session_id).flow.window_bytes -= len;
         self.messages.release(message);
     }
 }

@@ -7,7 +7,7 @@
 use super::publish::Publisher;
 use super::session::{SessionId, client_hash};
 use super::subscriptions::{SubscriptionId, Subscriptions};
-use super::timer::Timer;
+use super::timer::{At, Timer};
 use super::{Broker, Settings};
 use crate::auth::Access;
 use crate::store::journal::{Place, record};
@@ -29,7 +29,7 @@ pub(super) struct Retained {
     found: Vec<NodeId>,
     /// Bytes of what is known of their publishers.
     sources: usize,
-    sweep_at: Option<u64>,
+    sweep_at: At,
     /// How far the sweep under way has got.
     swept: usize,
 }
@@ -103,7 +103,7 @@ impl Retained {
             replays: 0,
             found: Vec::new(),
             sources: 0,
-            sweep_at: None,
+            sweep_at: At::NEVER,
             swept: 0,
         }
     }
@@ -259,8 +259,9 @@ impl Broker {
         }
         self.subscriptions.slab[subscription as usize].replay = replay.number;
         let session = self.sessions.get_mut(session_id);
-        session.replays.push_back(replay);
-        if session.replays.len() > 2 * session.subscription_count as usize {
+        let replays = &mut session.flow.replays;
+        replays.push_back(replay);
+        if replays.len() > 2 * session.subscription_count as usize {
             self.sweep_replays(session_id);
         }
     }
@@ -268,7 +269,7 @@ impl Broker {
     /// Takes out the replays that were ended: there are never more than two for a subscription.
     fn sweep_replays(&mut self, session_id: SessionId) {
         let subscriptions = &self.subscriptions;
-        let replays = &mut self.sessions.get_mut(session_id).replays;
+        let replays = &mut self.sessions.get_mut(session_id).flow.replays;
         replays.retain_mut(|replay| {
             let goes_on = replay.goes_on(subscriptions);
             if !goes_on {
@@ -286,20 +287,29 @@ impl Broker {
             return;
         };
         let mut steps = STEPS;
-        while let Some(mut replay) = self.sessions.get_mut(session_id).replays.pop_front() {
+        while let Some(mut replay) = self.next_replay(session_id) {
             if !replay.goes_on(&self.subscriptions) {
                 self.retained.end_replay(&mut replay);
                 continue;
             }
             let is_done = self.pump(session_id, &mut replay, &mut steps);
             if !is_done {
-                self.sessions.get_mut(session_id).replays.push_front(replay);
+                self.sessions
+                    .get_mut(session_id)
+                    .flow
+                    .replays
+                    .push_front(replay);
                 if steps == 0 {
                     self.mark_writable(conn);
                 }
                 return;
             }
         }
+    }
+
+    fn next_replay(&mut self, session_id: SessionId) -> Option<Replay> {
+        let flow = self.sessions.get_mut(session_id).flow.existing()?;
+        flow.replays.pop_front()
     }
 
     /// One slice; whether the replay is done. `steps` at 0 says that only time ran out.
@@ -559,7 +569,7 @@ impl Broker {
 
     /// Frees retained messages that have expired without anybody asking for them, some at a time.
     pub(super) fn sweep_retained(&mut self) {
-        self.retained.sweep_at = None;
+        self.retained.sweep_at = At::NEVER;
         let now_ms = self.now.mono_ms;
         let first = self.retained.swept;
         let end = (first + SWEPT_AT_ONCE).min(self.retained.entries.capacity());
