@@ -264,7 +264,7 @@ impl Broker {
             }
             Record::Subscribe(subscription) => {
                 if let Some((session, id)) = self.find_recorded(&subscription) {
-                    if self.subscriptions.get(id).placed == placed {
+                    if self.subscriptions.placed(id) == placed {
                         self.record_subscription(session, id);
                     }
                 }
@@ -418,7 +418,7 @@ impl Broker {
             .map(|(index, _)| SessionId(index as u32))
             .collect();
         let subscriptions: Vec<(SessionId, u32)> = (self.subscriptions.slab.iter())
-            .filter(|(_, subscription)| is_hit(subscription.placed))
+            .filter(|&(index, _)| is_hit(self.subscriptions.placed(index as u32)))
             .map(|(index, subscription)| (subscription.session, index as u32))
             .collect();
         for id in sessions {

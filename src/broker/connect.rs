@@ -455,7 +455,7 @@ impl Broker {
             (max, 0) => max,
             (max, asked) => asked.min(max),
         };
-        let silence_ms = u64::from(keep_alive_s) * 1500;
+        let silence_ms = u32::from(keep_alive_s) * 1500;
         let session = self.sessions.get_mut(session_id);
         let is_changed = session.version != connect.version
             || session.is_bridge != connect.is_bridge
@@ -487,7 +487,7 @@ impl Broker {
             self.settings.max_inflight_messages,
             listener.max_topic_alias_broker,
         );
-        conn.silence_max_ms = silence_ms as u32;
+        conn.silence_max_ms = silence_ms;
         conn.shed_extras();
         // What earlier connections of the session changed may not be durable yet.
         if session.is_recorded() {

@@ -244,7 +244,7 @@ impl Extras {
             .map(|topic| topic.len())
             .sum();
         let outbound = self.outbound_aliases.as_ref().map_or(0, |a| a.memory());
-        let credentials = self.credentials.as_ref().map_or(0, |c| c.memory());
+        let credentials = self.credentials.as_ref().map_or(0, Credentials::memory);
         size_of::<Extras>() + inbound + outbound + credentials
     }
 }

@@ -15,7 +15,7 @@ pub enum Origin {
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Origin::V4([a, b, c, d], port) => write!(f, "{a}.{b}.{c}.{d}:{port}"),
+            Origin::V4(ip, port) => write!(f, "{}.{}.{}.{}:{port}", ip[0], ip[1], ip[2], ip[3]),
             Origin::Text(text) => f.write_str(text),
         }
     }

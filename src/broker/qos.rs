@@ -215,37 +215,36 @@ impl Broker {
     #[inline]
     pub(super) fn pubrel(&mut self, id: ConnId, session_id: SessionId, ack: Ack<'_>) {
         self.log_received(session_id, PacketType::PubRel, ack);
-        let held = &self.sessions.get(session_id).flow.held;
-        let at = held.iter().position(|held| held.packet_id == ack.packet_id);
-        if let Some(message) = at.map(|at| held[at].message) {
-            if !self.messages.is_hot(message) {
-                return self.wait_for_body(id, message, ack.packet_id);
-            }
-        }
-        let held = at.and_then(|at| {
-            let held = &mut self.sessions.get_mut(session_id).flow.held;
-            match at {
-                0 => held.pop_front(),
-                _ => held.remove(at),
-            }
+        let flow = self.sessions.get_mut(session_id).flow.existing();
+        let held = flow.and_then(|flow| {
+            let at = (flow.held.iter()).position(|held| held.packet_id == ack.packet_id)?;
+            Some((&mut flow.held, at))
         });
-        let Some(held) = held else {
+        let Some((all, at)) = held else {
             // A repetition, or a message that was refused: 3.x waits for PUBCOMP all the same.
             let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
             return self.acknowledge(id, PacketType::PubComp, ack.packet_id, reason);
         };
+        let message = all[at].message;
+        if !self.messages.is_hot(message) {
+            return self.wait_for_body(id, message, ack.packet_id);
+        }
+        match at {
+            0 => all.pop_front(),
+            _ => all.remove(at),
+        };
         // PUBREC made the message ours [MQTT-4.5.0-1], even if the client has forgotten it (0x92);
         // but rights may have changed since PUBLISH.
-        let message = self.messages.get(held.message);
-        let is_there = !message.is_empty();
-        if is_there && self.may_write(session_id, message.topic()) {
+        let body = self.messages.get(message);
+        let is_there = !body.is_empty();
+        if is_there && self.may_write(session_id, body.topic()) {
             let key = self.sessions.get(session_id).key;
-            let held_for = Some((key, held.packet_id));
-            self.take_on(Publisher::Session(session_id), held.message, held_for);
+            let held_for = Some((key, ack.packet_id));
+            self.take_on(Publisher::Session(session_id), message, held_for);
         } else {
-            self.record_forgotten(session_id, held.packet_id);
+            self.record_forgotten(session_id, ack.packet_id);
         }
-        self.messages.release(held.message);
+        self.messages.release(message);
         self.acknowledge(id, PacketType::PubComp, ack.packet_id, ReasonCode::SUCCESS);
     }
 
@@ -290,7 +289,7 @@ impl Broker {
     }
 
     /// The message of a delivery is not needed any more, its packet identifier may be.
-    #[inline]
+    #[inline(always)]
     fn free_window_message(&mut self, session_id: SessionId, id: DeliveryId) {
         let message = self.deliveries.get(id).message;
         let len = super::route::queued_len(self.messages.len_of(message)) as u64;

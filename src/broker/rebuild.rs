@@ -72,7 +72,7 @@ impl Broker {
         session.is_unowned = owned.is_unowned;
         session.username = owned.username;
         session.expiry_s = owned.expiry_s;
-        session.silence_ms = owned.silence_ms;
+        session.silence_ms = owned.silence_ms as u32;
         session.left_ms = owned.left_ms.into();
         session.will = owned.will.map(Box::new);
         if draft.next_ordinal > 1 {
@@ -100,12 +100,12 @@ impl Broker {
             let node = self.subscriptions.table.insert(filter.as_bytes());
             let group =
                 (share.as_ref()).map(|share| self.subscriptions.find_or_add_group(node, share));
-            let mut subscription = Subscriptions::unlinked(id, node, group, *options, *identifier);
-            subscription.placed = *placed;
+            let subscription = Subscriptions::unlinked(id, node, group, *options, *identifier);
             let session = self.sessions.get_mut(id);
             session.subscription_count += super::subscribe::weight(filter);
-            self.subscriptions
-                .insert(subscription, &mut session.subscriptions);
+            let subscription =
+                (self.subscriptions).insert(subscription, &mut session.subscriptions);
+            self.subscriptions.set_placed(subscription, *placed);
             self.journal.count_live(*placed);
         }
     }
@@ -206,7 +206,7 @@ impl Broker {
             .map(|will| u64::from(will.delay_s.min(session.expiry_s)) * 1000);
         let grace_ms = match session.silence_ms {
             0 => GRACE_WITHOUT_KEEP_ALIVE_MS,
-            silence_ms => silence_ms.max(GRACE_MIN_MS),
+            silence_ms => u64::from(silence_ms).max(GRACE_MIN_MS),
         };
         session.is_ghost = left_ms.is_none();
         let will_at = delay_ms.map(|delay_ms| match left_ms {

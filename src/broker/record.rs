@@ -31,7 +31,7 @@ impl Session {
             is_bridge: self.is_bridge,
             is_unowned: self.is_unowned,
             expiry_s: self.expiry_s,
-            silence_ms: self.silence_ms,
+            silence_ms: u64::from(self.silence_ms),
             left_ms: self.left_ms.get(),
             next_ordinal: self.flow.next_ordinal,
             sent_before: self.flow.sent_before,
@@ -125,8 +125,10 @@ impl Broker {
             options: subscription.options,
             identifier: subscription.identifier,
         });
-        let placed = self.journal.describe(subscription.placed, &record);
-        self.subscriptions.slab[id as usize].placed = placed;
+        let placed = self
+            .journal
+            .describe(self.subscriptions.placed(id), &record);
+        self.subscriptions.set_placed(id, placed);
     }
 
     /// Records the end of a subscription; `filter` is behind the mount point.

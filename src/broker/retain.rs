@@ -116,7 +116,7 @@ impl Retained {
     /// Whether a topic has one.
     pub(super) fn has(&self, topic: &[u8]) -> bool {
         let node = self.table.find(topic);
-        node.is_some_and(|node| self.table.value(node, 0) != NONE)
+        node.is_some_and(|node| self.table.value(node) != NONE)
     }
 
     /// How many messages are retained.
@@ -132,7 +132,7 @@ impl Retained {
 
     /// Who published what a topic keeps, for the journal.
     pub(super) fn source<'a>(&'a self, node: NodeId, settings: &'a Settings) -> record::Source<'a> {
-        let key = self.table.value(node, 0);
+        let key = self.table.value(node);
         let Some(entry) = self.entries.get(key as usize) else {
             return record::Source::default();
         };
@@ -149,11 +149,11 @@ impl Retained {
 
     /// Takes the entry of a node out; its message is the caller's to release.
     fn remove(&mut self, node: NodeId) -> Option<Entry> {
-        let key = self.table.value(node, 0);
+        let key = self.table.value(node);
         if key == NONE {
             return None;
         }
-        self.table.set_value(node, 0, NONE);
+        self.table.set_value(node, NONE);
         self.table.release(node);
         let entry = self.entries.remove(key as usize);
         self.sources -= entry.source_bytes();
@@ -183,7 +183,7 @@ impl Broker {
         let sequence = self.retained.sequence;
         let (publisher_hash, source) = self.source_of(publisher);
         self.messages.retain(id);
-        let key = self.retained.table.value(node, 0);
+        let key = self.retained.table.value(node);
         let entry = Entry {
             message: id,
             node,
@@ -196,7 +196,7 @@ impl Broker {
         self.retained.sources += entry.source_bytes();
         if key == NONE {
             let key = self.retained.entries.insert(entry);
-            self.retained.table.set_value(node, 0, key as u32);
+            self.retained.table.set_value(node, key as u32);
         } else {
             let kept = &mut self.retained.entries[key as usize];
             let is_told = kept.is_told;
@@ -249,7 +249,7 @@ impl Broker {
         if memchr::memchr2(b'+', b'#', filter.as_bytes()).is_some() {
             replay.cursor = Some(self.retained.table.begin_walk());
         } else if let Some(node) = self.retained.table.find(filter.as_bytes()) {
-            let key = self.retained.table.value(node, 0);
+            let key = self.retained.table.value(node);
             if let Some(entry) = self.retained.entries.get(key as usize) {
                 replay.pending.push_back((key, entry.sequence));
             }
@@ -338,7 +338,7 @@ impl Broker {
             found.clear();
             let is_done = table.walk(cursor, replay.filter.as_bytes(), slice, FOUND_MAX, found);
             for node in found.drain(..) {
-                let key = table.value(node, 0);
+                let key = table.value(node);
                 let Some(entry) = entries.get(key as usize) else {
                     continue;
                 };
@@ -446,14 +446,14 @@ impl Broker {
     /// The same for a message whose topic is known otherwise.
     pub(super) fn kept_node_of(&self, id: MessageId, topic: &[u8]) -> Option<NodeId> {
         let node = self.retained.table.find(topic)?;
-        let key = self.retained.table.value(node, 0);
+        let key = self.retained.table.value(node);
         let entry = self.retained.entries.get(key as usize)?;
         (entry.message == id).then_some(node)
     }
 
     /// The journal knows what a topic keeps.
     pub(super) fn note_kept_place(&mut self, node: NodeId) {
-        let key = self.retained.table.value(node, 0);
+        let key = self.retained.table.value(node);
         if let Some(entry) = self.retained.entries.get_mut(key as usize) {
             let place = self.messages.place_of(entry.message);
             entry.place = place.unwrap_or(Place::START);
@@ -502,10 +502,10 @@ impl Broker {
             is_told: true,
         };
         self.retained.sources += entry.source_bytes();
-        let key = self.retained.table.value(node, 0);
+        let key = self.retained.table.value(node);
         if key == NONE {
             let key = self.retained.entries.insert(entry);
-            self.retained.table.set_value(node, 0, key as u32);
+            self.retained.table.set_value(node, key as u32);
         } else {
             let kept = &mut self.retained.entries[key as usize];
             let old = std::mem::replace(kept, entry);

@@ -82,11 +82,11 @@ impl Broker {
     }
 
     fn route_to_node(&mut self, node: NodeId, routed: Routed) {
-        let (mut next, has_groups) = self.subscriptions.of(node);
+        let (mut next, group) = self.subscriptions.of(node);
         while let Some(id) = next {
             next = self.route_to_subscription(id, routed, None);
         }
-        if has_groups {
+        if group.is_some() {
             self.route_to_groups(node, routed.message, routed.publisher);
         }
     }

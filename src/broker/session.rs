@@ -2,6 +2,7 @@
 
 use super::flow::LazyFlow;
 use super::jobs::Job;
+use super::subscriptions::Link;
 use super::timer::{At, Timer};
 use super::will::StoredWill;
 use super::{Broker, ConnId};
@@ -44,14 +45,14 @@ pub(super) struct Session {
     /// When its connection ended.
     pub(super) left_ms: At,
     /// How long its connection may be silent; 0 for ever.
-    pub(super) silence_ms: u64,
+    pub(super) silence_ms: u32,
     /// Its connection was lost with an earlier life of the broker: the will goes unless it returns.
     pub(super) is_ghost: bool,
     /// It was taken over from another broker, without knowing whose it is.
     pub(super) is_unowned: bool,
     /// The first of its subscriptions, linked among each other; and how many, where large filters
     /// count several times.
-    pub(super) subscriptions: Option<u32>,
+    pub(super) subscriptions: Link,
     pub(super) subscription_count: u32,
     /// What goes to and comes from its client.
     pub(super) flow: LazyFlow,
@@ -201,7 +202,7 @@ impl Broker {
             silence_ms: 0,
             is_ghost: false,
             is_unowned: false,
-            subscriptions: None,
+            subscriptions: None.into(),
             subscription_count: 0,
             flow: LazyFlow::default(),
             texts: 0,

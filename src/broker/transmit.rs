@@ -521,11 +521,7 @@ impl Broker {
                     conn.replies.pings -= items.len() as u32;
                 }
             }
-            (Source::Window, Some(session)) => {
-                for item in items {
-                    self.commit_slot(session, item.is_dropped);
-                }
-            }
+            (Source::Window, Some(session)) => self.commit_slots(session, items),
             (Source::QoS0, Some(session)) => self.commit_qos0(session, items),
             (Source::Window | Source::QoS0, None) => {}
         }
@@ -544,24 +540,36 @@ impl Broker {
         }
     }
 
-    #[inline]
-    fn commit_slot(&mut self, session_id: SessionId, is_dropped: bool) {
-        let flow = &mut *self.sessions.get_mut(session_id).flow;
-        let Some(delivery_id) = flow.window.advance(&self.deliveries) else {
-            return;
-        };
-        let delivery = self.deliveries.get_mut(delivery_id);
-        let is_first = u16::from(!delivery.was_sent());
-        delivery.set_sent();
-        flow.sent_count = flow.sent_count.wrapping_add(is_first);
-        if delivery.stage != Stage::Publish {
-            return;
-        }
-        let payload = self.messages.get(delivery.message).payload_len();
-        self.stats.published(is_dropped, payload);
-        if is_dropped {
+    fn commit_slots(&mut self, session: SessionId, items: &[Item]) {
+        let mut items = items.iter();
+        while let Some(dropped) = self.commit_until_dropped(session, &mut items) {
             // As if it had been sent and acknowledged [MQTT-3.1.2-25].
-            self.finish_delivery(session_id, delivery_id);
+            self.finish_delivery(session, dropped);
         }
+    }
+
+    /// Up to one that was taken out without being sent, which is returned.
+    fn commit_until_dropped<'a>(
+        &mut self,
+        session: SessionId,
+        items: &mut impl Iterator<Item = &'a Item>,
+    ) -> Option<DeliveryId> {
+        let flow = &mut *self.sessions.get_mut(session).flow;
+        for item in items {
+            let id = flow.window.advance(&self.deliveries)?;
+            let delivery = self.deliveries.get_mut(id);
+            let is_first = u16::from(!delivery.was_sent());
+            delivery.set_sent();
+            flow.sent_count = flow.sent_count.wrapping_add(is_first);
+            if delivery.stage != Stage::Publish {
+                continue;
+            }
+            let payload = self.messages.get(delivery.message).payload_len();
+            self.stats.published(item.is_dropped, payload);
+            if item.is_dropped {
+                return Some(id);
+            }
+        }
+        None
     }
 }

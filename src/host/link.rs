@@ -214,7 +214,7 @@ impl Link {
             rings.put_back(&mut self.held, large);
         } else {
             rings.hold(&mut self.held, &large.bytes[consumed..]);
-            rings.finish(large);
+            rings.finish(*large);
         }
         (n, ended)
     }

@@ -240,7 +240,7 @@ impl Listening {
                 let (stream, address) = listener.accept()?;
                 let name = match address.ip().to_canonical() {
                     IpAddr::V4(ip) => Origin::V4(ip.octets(), address.port()),
-                    ip => format!("{ip}:{}", address.port()).as_str().into(),
+                    ip @ IpAddr::V6(_) => format!("{ip}:{}", address.port()).as_str().into(),
                 };
                 Ok((Stream::Tcp(stream), name))
             }

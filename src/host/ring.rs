@@ -152,7 +152,7 @@ impl Rings {
     }
 
     /// A large one that was taken out is used up.
-    pub fn finish(&mut self, large: Box<Large>) {
+    pub fn finish(&mut self, large: Large) {
         self.large.remove(&large.number);
     }
 
@@ -199,7 +199,7 @@ impl Rings {
             }
             Held::Large(large) => {
                 self.large_bytes -= large.bytes.capacity();
-                self.finish(large);
+                self.finish(*large);
             }
         }
     }
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(rings.room(&second, 1000), 1000);
         assert!(rings.is_first(&second));
         let large = rings.take_large(&mut second).expect("it is large");
-        rings.finish(large);
+        rings.finish(*large);
         assert_eq!((rings.large_bytes, rings.first()), (0, None));
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Nodes lie in one `Vec` and name each other by number; the edges for literal levels lie in one
 //! open-addressing table keyed by (parent, level), the two wildcard edges in the node itself.
-//! Children of a node are also linked to each other, for enumerating. A node carries two numbers
-//! of the caller; the table never looks at them. Against heap nodes this takes a quarter of the
+//! Children of a node are also linked to each other, for enumerating. A node carries a number of
+//! the caller's; the table never looks at it. Against heap nodes this takes a quarter of the
 //! memory at a million filters; against one hash probe per wildcard shape it is a little slower,
 //! but no client can make it slow by subscribing to many shapes.
 
@@ -28,7 +28,7 @@ pub(super) const HASH: LevelId = NONE - 2;
 
 pub(super) const ROOT: u32 = 0;
 
-/// Invariants: `parent` is alive while the node is; a node without values, children and pins is
+/// Invariants: `parent` is alive while the node is; a node without value, children and pins is
 /// freed at once; a free node's `next` leads to the next free one.
 pub(super) struct Node {
     pub(super) parent: u32,
@@ -38,8 +38,10 @@ pub(super) struct Node {
     pub(super) first_child: u32,
     pub(super) next: u32,
     pub(super) previous: u32,
-    pub(super) values: [u32; 2],
+    pub(super) value: u32,
 }
+
+const _: () = assert!(size_of::<Node>() == 32);
 
 impl Node {
     fn new(parent: u32, level: LevelId) -> Node {
@@ -51,16 +53,17 @@ impl Node {
             first_child: NONE,
             next: NONE,
             previous: NONE,
-            values: [NONE; 2],
+            value: NONE,
         }
     }
 
     fn is_unused(&self) -> bool {
-        self.values == [NONE; 2] && (self.plus, self.hash, self.first_child) == (NONE, NONE, NONE)
+        let all = [self.value, self.plus, self.hash, self.first_child];
+        all == [NONE; 4]
     }
 }
 
-/// Topic names or filters, each with two numbers of the caller's.
+/// Topic names or filters, each with a number of the caller's.
 pub struct Table {
     pub(super) nodes: Vec<Node>,
     edges: Index,
@@ -84,6 +87,13 @@ pub struct Matches {
     pub found: Vec<NodeId>,
 }
 
+/// A topic name whose matches are not remembered.
+#[derive(Clone, Copy)]
+pub struct Unknown<'a> {
+    topic: &'a [u8],
+    hash: u64,
+}
+
 impl Table {
     /// An empty table; `seed` keys its hashes.
     pub fn new(seed: u64) -> Table {
@@ -100,7 +110,7 @@ impl Table {
 
     /// The node of a name or filter, made now if need be.
     ///
-    /// A node without values is the caller's to set or to [`Table::release`].
+    /// A node without value is the caller's to set or to [`Table::release`].
     pub fn insert(&mut self, filter: &[u8]) -> NodeId {
         let mut node = ROOT;
         for level in filter.split(|&b| b == b'/') {
@@ -142,22 +152,16 @@ impl Table {
         self.nodes.len() * size_of::<Node>() + self.edges.memory() + self.levels.memory()
     }
 
-    /// One of the two numbers of a node; [`NONE`] if it was not set.
+    /// The number of a node; [`NONE`] if it was not set.
     #[inline]
-    pub fn value(&self, node: NodeId, which: usize) -> u32 {
-        self.nodes[node.0 as usize].values[which]
+    pub fn value(&self, node: NodeId) -> u32 {
+        self.nodes[node.0 as usize].value
     }
 
-    /// Both numbers of a node.
-    #[inline]
-    pub fn values(&self, node: NodeId) -> [u32; 2] {
-        self.nodes[node.0 as usize].values
-    }
-
-    /// Sets one of the two numbers of a node.
-    pub fn set_value(&mut self, node: NodeId, which: usize, value: u32) {
+    /// Sets the number of a node.
+    pub fn set_value(&mut self, node: NodeId, value: u32) {
         self.changes += 1;
-        self.nodes[node.0 as usize].values[which] = value;
+        self.nodes[node.0 as usize].value = value;
     }
 
     /// Frees the node, and its parents, as far as nothing needs them.
@@ -173,35 +177,38 @@ impl Table {
 
     /// Collects the nodes of all filters that match a topic name into `matches.found`.
     pub fn matches(&self, topic: &[u8], matches: &mut Matches) {
-        if matches.recent.is_last(self.changes, topic) {
-            return;
-        }
-        let hash = self.hasher.hash_one(topic);
-        if !self.recall_other(hash, topic, matches) {
-            self.search(topic, matches);
-            (matches.recent).put(hash, self.changes, topic, &matches.found);
+        if let Err(unknown) = self.recall(topic, matches) {
+            self.search(unknown, matches);
         }
     }
 
-    /// The same where it is remembered from one of the last times; else it finds nothing and
-    /// returns `false`.
+    /// The same where it is remembered from one of the last times; else it finds nothing, and
+    /// [`Table::search`] does.
     #[inline]
-    pub fn recall(&self, topic: &[u8], matches: &mut Matches) -> bool {
+    pub fn recall<'a>(&self, topic: &'a [u8], matches: &mut Matches) -> Result<(), Unknown<'a>> {
         // Many messages in a row have the same topic: what they match is still there.
-        matches.recent.is_last(self.changes, topic)
-            || self.recall_other(self.hasher.hash_one(topic), topic, matches)
-    }
-
-    #[inline]
-    fn recall_other(&self, hash: u64, topic: &[u8], matches: &mut Matches) -> bool {
+        if matches.recent.is_last(self.changes, topic) {
+            return Ok(());
+        }
         matches.found.clear();
-        let found = matches.recent.get(hash, self.changes, topic);
-        let Some(found) = found else { return false };
-        matches.found.extend_from_slice(found);
-        true
+        let hash = self.hasher.hash_one(topic);
+        match matches.recent.get(hash, self.changes, topic) {
+            Some(found) => {
+                matches.found.extend_from_slice(found);
+                Ok(())
+            }
+            None => Err(Unknown { topic, hash }),
+        }
     }
 
-    fn search(&self, topic: &[u8], matches: &mut Matches) {
+    /// Collects what matches a topic name that was not remembered, and remembers it.
+    pub fn search(&self, unknown: Unknown<'_>, matches: &mut Matches) {
+        let Unknown { topic, hash } = unknown;
+        self.walk_down(topic, matches);
+        (matches.recent).put(hash, self.changes, topic, &matches.found);
+    }
+
+    fn walk_down(&self, topic: &[u8], matches: &mut Matches) {
         let Matches {
             levels,
             stack,
@@ -220,7 +227,7 @@ impl Table {
                     plus,
                     hash,
                     first_child,
-                    values,
+                    value,
                     ..
                 } = self.nodes[node as usize];
                 // [MQTT-4.7.2-1]
@@ -229,7 +236,7 @@ impl Table {
                     found.push(NodeId(hash));
                 }
                 let Some(&level) = levels.get(depth as usize) else {
-                    if values != [NONE; 2] {
+                    if value != NONE {
                         found.push(NodeId(node));
                     }
                     break;
@@ -266,7 +273,7 @@ impl Table {
         levels.join(&b'/')
     }
 
-    /// Keeps a node alive although it may have neither values nor children.
+    /// Keeps a node alive although it may have neither value nor children.
     pub fn pin(&mut self, node: NodeId) {
         *self.pins.entry(node.0).or_default() += 1;
     }
