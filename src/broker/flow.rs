@@ -41,6 +41,8 @@ pub(super) struct Flow {
     pub(super) window_bytes: u64,
     /// QoS 2 messages of the client's that wait for PUBREL.
     pub(super) held: VecDeque<Held>,
+    /// No packet identifier of theirs is larger.
+    held_max: u16,
     /// Retained messages that are still to be queued for new subscriptions.
     pub(super) replays: VecDeque<Replay>,
 }
@@ -61,6 +63,7 @@ impl Flow {
         window: Window::new(),
         window_bytes: 0,
         held: VecDeque::new(),
+        held_max: 0,
         replays: VecDeque::new(),
     };
 
@@ -74,6 +77,23 @@ impl Flow {
     #[inline]
     pub(super) fn ordinal_of_queued(&self, packet_id: u16) -> u64 {
         self.windowed + u64::from(distance(packet_id_of(self.windowed), packet_id))
+    }
+
+    /// Keeps a QoS 2 message until PUBREL.
+    #[inline]
+    pub(super) fn hold(&mut self, held: Held) {
+        if self.held.is_empty() {
+            self.held_max = 0;
+        }
+        self.held_max = self.held_max.max(held.packet_id);
+        self.held.push_back(held);
+    }
+
+    /// Whether a message with this packet identifier is held. Most clients count theirs up, so that
+    /// a new one is larger than all.
+    #[inline]
+    pub(super) fn holds(&self, packet_id: u16) -> bool {
+        packet_id <= self.held_max && self.held.iter().any(|held| held.packet_id == packet_id)
     }
 
     /// Takes a delivery into the window, behind all others.

@@ -369,7 +369,7 @@ impl Broker {
                 let copy = self.messages.copy(id);
                 self.begin_message();
                 self.describe_message(copy, None, Some((key, packet_id)));
-                self.sessions.get_mut(session).flow.held.push_back(Held {
+                self.sessions.get_mut(session).flow.hold(Held {
                     packet_id,
                     message: copy,
                 });

@@ -275,12 +275,7 @@ impl Broker {
     #[inline]
     pub(super) fn may_hold(&mut self, id: ConnId, session_id: SessionId, packet_id: u16) -> bool {
         let session = self.sessions.get(session_id);
-        if session
-            .flow
-            .held
-            .iter()
-            .any(|held| held.packet_id == packet_id)
-        {
+        if session.flow.holds(packet_id) {
             self.acknowledge(id, PacketType::PubRec, packet_id, ReasonCode::SUCCESS);
             return false;
         }
@@ -307,7 +302,7 @@ impl Broker {
         message: MessageId,
     ) {
         let session = self.sessions.get_mut(session_id);
-        session.flow.held.push_back(Held { packet_id, message });
+        session.flow.hold(Held { packet_id, message });
         if self.journal.is_on() && session.is_recorded() {
             let held = (session.key, packet_id);
             self.begin_message();

@@ -6,7 +6,7 @@ use super::session::SessionId;
 use super::{Broker, ConnId};
 use crate::store::journal::Place;
 use crate::store::window::distance;
-use crate::store::{DeliveryId, MessageId, Stage};
+use crate::store::{Delivery, DeliveryId, MessageId, Stage};
 use crate::wire::{Ack, PacketType, Properties, PropertyId, QoS, ReasonCode, Value, Version};
 use std::num::NonZeroU16;
 
@@ -178,7 +178,8 @@ impl Broker {
     #[inline]
     pub(super) fn pubrec(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
         self.log_received(session, PacketType::PubRec, ack);
-        let Some(delivery) = self.under_way(session, ack.packet_id, QoS::ExactlyOnce) else {
+        let is_recorded = self.sessions.get(session).is_recorded();
+        let Some(id_under_way) = self.under_way(session, ack.packet_id, QoS::ExactlyOnce) else {
             // The client shall forget the identifier [MQTT-4.3.3-4].
             let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
             if !ack.reason.is_error() {
@@ -187,13 +188,17 @@ impl Broker {
             return;
         };
         if ack.reason.is_error() {
-            self.finish_delivery(session, delivery);
+            self.finish_delivery(session, id_under_way);
             return self.mark_writable(id);
         }
-        if self.deliveries.get(delivery).stage == Stage::Publish {
-            self.free_window_message(session, delivery);
-            self.deliveries.get_mut(delivery).stage = Stage::Released;
-            self.record_received(session, ack.packet_id);
+        let delivery = self.deliveries.get_mut(id_under_way);
+        if delivery.stage == Stage::Publish {
+            delivery.stage = Stage::Released;
+            let message = delivery.message;
+            self.free_window_message(session, message);
+            if is_recorded {
+                self.record_received(session, ack.packet_id);
+            }
         }
         self.acknowledge(id, PacketType::PubRel, ack.packet_id, ReasonCode::SUCCESS);
     }
@@ -260,11 +265,16 @@ impl Broker {
     /// Ends a delivery that is under way and lets the window slide.
     #[inline(always)]
     pub(super) fn finish_delivery(&mut self, session_id: SessionId, id: DeliveryId) {
-        if self.deliveries.get(id).stage == Stage::Publish {
-            self.free_window_message(session_id, id);
+        let &Delivery {
+            message,
+            stage,
+            number,
+            ..
+        } = self.deliveries.get(id);
+        if stage == Stage::Publish {
+            self.free_window_message(session_id, message);
         }
         let flow = &mut *self.sessions.get_mut(session_id).flow;
-        let number = self.deliveries.get(id).number;
         let is_first = flow.window.is_first(id);
         let ordinal = match is_first {
             true => flow.base,
@@ -290,8 +300,7 @@ impl Broker {
 
     /// The message of a delivery is not needed any more, its packet identifier may be.
     #[inline(always)]
-    fn free_window_message(&mut self, session_id: SessionId, id: DeliveryId) {
-        let message = self.deliveries.get(id).message;
+    fn free_window_message(&mut self, session_id: SessionId, message: MessageId) {
         let len = super::route::queued_len(self.messages.len_of(message)) as u64;
         self.sessions.get_mut(session_id).flow.window_bytes -= len;
         self.messages.release(message);

@@ -191,7 +191,7 @@ impl Broker {
             if let Some(message) = self.messages.at(slot, place) {
                 self.messages.retain(message);
                 let held = Held { packet_id, message };
-                self.sessions.get_mut(id).flow.held.push_back(held);
+                self.sessions.get_mut(id).flow.hold(held);
             }
         }
     }

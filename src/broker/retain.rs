@@ -282,7 +282,14 @@ impl Broker {
     /// Queues more of the retained messages that a session is to get, as far as it has room.
     ///
     /// If the slice ends before the work does, the connection stays listed as writable.
+    #[inline]
     pub(super) fn pump_replays(&mut self, session_id: SessionId) {
+        if !self.sessions.get(session_id).flow.replays.is_empty() {
+            self.pump_some(session_id);
+        }
+    }
+
+    fn pump_some(&mut self, session_id: SessionId) {
         let Some(conn) = self.sessions.get(session_id).connection else {
             return;
         };
