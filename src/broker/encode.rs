@@ -102,7 +102,7 @@ impl Broker {
         if message.is_empty() {
             return (0, None);
         }
-        let is_expired = message.expires_ms < mono_ms && !is_rest && !delivery.was_sent();
+        let is_expired = message.expires_ms() < mono_ms && !is_rest && !delivery.was_sent();
         let Some(conn) = self.connections.get_mut(id.index as usize) else {
             return (0, None);
         };
@@ -186,7 +186,7 @@ impl Terms {
         }
         let message = messages.wanted(delivery.message)?;
         let (text, topic_len) = message.text()?;
-        if message.expires_ms != NEVER || text.is_empty() {
+        if text.is_empty() {
             return None;
         }
         Some(PlainOut {
@@ -225,9 +225,9 @@ fn publish_of(
 ) -> Publish<'_> {
     let is_v5 = version == Version::V5;
     let qos = delivery.qos();
-    let expiry_s = (is_v5 && message.expires_ms != NEVER)
+    let expiry_s = (is_v5 && message.expires_ms() != NEVER)
         // [MQTT-3.3.2-6]: what is left, of a message already begun at least 0.
-        .then(|| (message.expires_ms.saturating_sub(mono_ms).div_ceil(1000)) as u32);
+        .then(|| (message.expires_ms().saturating_sub(mono_ms).div_ceil(1000)) as u32);
     Publish {
         dup: delivery.is_again() && qos != QoS::AtMostOnce,
         qos,

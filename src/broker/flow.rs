@@ -6,7 +6,7 @@
 //! limits of `tests/bench`; a flow takes 240.)
 
 use super::publish::Held;
-use super::retain::Replay;
+use super::replay::Replay;
 use crate::store::journal::{Place, packet_id_of};
 use crate::store::window::distance;
 use crate::store::{DeliveryId, Queue, Window};

@@ -38,6 +38,7 @@ mod rebuild;
 mod receive;
 mod record;
 mod reload;
+mod replay;
 mod restore;
 mod retain;
 mod route;

@@ -386,7 +386,7 @@ impl Broker {
         held: Option<(u64, u16)>,
     ) -> bool {
         self.begin_message();
-        if self.messages.get(message).retain {
+        if self.messages.get(message).retain() {
             self.keep_retained(publisher, message);
         }
         let found = self.route(publisher, message);

@@ -220,9 +220,9 @@ impl Broker {
         let message = self.messages.get(id);
         let record = Record::Message(record::Message {
             slot: id.slot(),
-            qos: message.qos,
-            retain: message.retain,
-            expires_ms: Some(message.expires_ms).filter(|&ms| ms != NEVER),
+            qos: message.qos(),
+            retain: message.retain(),
+            expires_ms: Some(message.expires_ms()).filter(|&ms| ms != NEVER),
             keeps: kept.map(|node| self.retained.source(node, &self.settings)),
             held,
             is_body: false,

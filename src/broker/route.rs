@@ -41,7 +41,7 @@ impl Broker {
     pub(super) fn route(&mut self, publisher: Publisher, id: MessageId) -> bool {
         let message = self.messages.get(id);
         (self.subscriptions.table).matches(message.topic(), &mut self.matches);
-        let (qos, retain) = (message.qos, message.retain);
+        let (qos, retain) = (message.qos(), message.retain());
         self.route_found(publisher, id, qos, retain)
     }
 

@@ -163,7 +163,7 @@ impl Broker {
         {
             return 0;
         }
-        let qos = self.delivered_qos(stored.qos, subscription.options.qos);
+        let qos = self.delivered_qos(stored.qos(), subscription.options.qos);
         let len = super::route::queued_len(stored.len());
         let has_room = self.has_room(session, qos, len);
         match (session.connection.is_some(), qos, has_room) {
@@ -180,8 +180,8 @@ impl Broker {
         let stored = self.messages.get(message);
         let delivery = Delivery::new(
             message,
-            self.delivered_qos(stored.qos, subscription.options.qos),
-            stored.retain && subscription.options.retain_as_published,
+            self.delivered_qos(stored.qos(), subscription.options.qos),
+            stored.retain() && subscription.options.retain_as_published,
             subscription.identifier,
         );
         self.deliver(session, delivery);

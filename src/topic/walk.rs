@@ -96,7 +96,7 @@ impl Table {
         if cursor.state == State::Descend {
             let first = match pattern_at(levels, cursor.depth) {
                 None => NONE,
-                Some(PLUS | HASH) => self.nodes[id as usize].first_child,
+                Some(PLUS | HASH) => self.children(id).literal,
                 Some(level) => self.child(id, level),
             };
             match self.skip_dollar(cursor.depth, levels, first) {
