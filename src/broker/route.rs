@@ -211,8 +211,8 @@ impl Broker {
         }
     }
 
-    /// Queues as many of some deliveries as go to a client who is here without a closer look; returns
-    /// how many. There is no journal.
+    /// Queues as many of some deliveries as go to a client who is here without a closer look;
+    /// returns how many. There is no journal.
     pub(super) fn queue_run(
         &mut self,
         session_id: SessionId,
