@@ -77,7 +77,7 @@ impl Broker {
             return Err(invalid);
         }
         let slot = usize::from(alias) - 1;
-        let aliases = conn.inbound_aliases.get_or_insert_default();
+        let aliases = &mut conn.extras_mut().inbound_aliases;
         if aliases.len() <= slot {
             aliases.resize(slot + 1, None);
         }

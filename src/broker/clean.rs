@@ -264,7 +264,7 @@ impl Broker {
             }
             Record::Subscribe(subscription) => {
                 if let Some((session, id)) = self.find_recorded(&subscription) {
-                    if self.subscriptions.get(id).placed == placed {
+                    if self.subscriptions.placed(id) == placed {
                         self.record_subscription(session, id);
                     }
                 }
@@ -299,14 +299,14 @@ impl Broker {
 
     /// How far a session's delivery is; `None` if it is done.
     fn stage_of(&self, session: &Session, ordinal: u64) -> Option<Stage> {
-        if ordinal >= session.windowed {
-            return (ordinal < session.next_ordinal).then_some(Stage::Publish);
+        if ordinal >= session.flow.windowed {
+            return (ordinal < session.flow.next_ordinal).then_some(Stage::Publish);
         }
-        if ordinal < session.base || ordinal - session.base > IDS_IN_USE_MAX {
+        if ordinal < session.flow.base || ordinal - session.flow.base > IDS_IN_USE_MAX {
             return None;
         }
         let packet_id = packet_id_of(ordinal);
-        let delivery = session.window.find(&self.deliveries, packet_id)?;
+        let delivery = session.flow.window.find(&self.deliveries, packet_id)?;
         Some(self.deliveries.get(delivery).stage)
     }
 
@@ -346,7 +346,7 @@ impl Broker {
         self.keep_waiting(known.recipients);
         let kept = self.kept_node_of(id, known.topic);
         let held = known.held.filter(|&(key, packet_id)| {
-            let mut held = self.session_of(key).map(|session| session.held.iter());
+            let mut held = self.session_of(key).map(|session| session.flow.held.iter());
             held.as_mut()
                 .is_some_and(|held| held.any(|h| h.packet_id == packet_id && h.message == id))
         });
@@ -418,7 +418,7 @@ impl Broker {
             .map(|(index, _)| SessionId(index as u32))
             .collect();
         let subscriptions: Vec<(SessionId, u32)> = (self.subscriptions.slab.iter())
-            .filter(|(_, subscription)| is_hit(subscription.placed))
+            .filter(|&(index, _)| is_hit(self.subscriptions.placed(index as u32)))
             .map(|(index, subscription)| (subscription.session, index as u32))
             .collect();
         for id in sessions {

@@ -1,6 +1,7 @@
 //! How connections end: DISCONNECT from either side, network failures, and the broker's own end.
 
 use super::connection::State;
+use super::origin::Origin;
 use super::session::SessionId;
 use super::{Broker, ConnId, Now};
 use crate::store::journal::Place;
@@ -109,7 +110,9 @@ impl Broker {
         let Some(conn) = self.conn(id) else { return };
         let session = conn.session();
         conn.state = State::Closing;
-        conn.credentials = None;
+        if let Some(extras) = &mut conn.extras {
+            extras.credentials = None;
+        }
         let Some(session) = session else { return };
         if self.sessions.get(session).connection == Some(id) {
             self.drop_qos0(session);
@@ -128,7 +131,7 @@ impl Broker {
 
     /// Why a connection is closed, in the words that tools look for in Mosquitto's log; behind them
     /// who it was and what exactly.
-    fn log_close(&self, id: ConnId, address: &str, reason: ReasonCode, what: &str) {
+    fn log_close(&self, id: ConnId, address: &Origin, reason: ReasonCode, what: &str) {
         let name = self.client_name(id);
         let class = match reason {
             ReasonCode::SESSION_TAKEN_OVER => return,
@@ -164,10 +167,11 @@ impl Broker {
 
     /// Client Identifier and address for log lines.
     pub(super) fn describe(&self, id: ConnId) -> String {
-        let conn = self.connections.get(id.index as usize);
-        let address = conn.map_or("?", |conn| &conn.peer.address);
         let name = super::connect::without_brackets(self.client_name(id));
-        format!("{name} [{address}]")
+        match self.connections.get(id.index as usize) {
+            Some(conn) => format!("{name} [{}]", conn.peer.address),
+            None => format!("{name} [?]"),
+        }
     }
 
     /// The broker is about to end: all wills are published, also those that were to wait. Who

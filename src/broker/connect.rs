@@ -103,7 +103,7 @@ impl Broker {
     /// where [`super::ListenerSettings::names_by_certificate`] is set.
     pub fn identify(&mut self, id: ConnId, name: Box<str>) {
         if let Some(conn) = self.conn(id) {
-            conn.identity = Some(name);
+            conn.extras_mut().identity = Some(name);
         }
     }
 
@@ -113,7 +113,9 @@ impl Broker {
             return (false, None);
         };
         let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
-        (listener.names_by_certificate, conn.identity.take())
+        let extras = conn.extras.as_mut();
+        let name = extras.and_then(|extras| extras.identity.take());
+        (listener.names_by_certificate, name)
     }
 
     /// [MQTT-3.1.4-1]: most malformed CONNECTs are worth no answer but the end of the connection.
@@ -238,7 +240,7 @@ impl Broker {
             }
             return;
         }
-        conn.state = State::Authenticating(packet.into());
+        conn.state = State::Authenticating;
         conn.is_paused = true;
         let credentials = Credentials {
             username: username.to_string(),
@@ -250,7 +252,9 @@ impl Broker {
             username: credentials.username.clone(),
             password: credentials.password.clone(),
         });
-        conn.credentials = Some(Box::new(credentials));
+        let extras = conn.extras_mut();
+        extras.connect = packet.into();
+        extras.credentials = Some(credentials);
         // CONNECT came in time; how long the check takes is not the client's affair.
         self.set_connection_timer(id, None);
     }
@@ -272,11 +276,11 @@ impl Broker {
             }
             return;
         }
-        let State::Authenticating(packet) = std::mem::replace(&mut conn.state, State::AwaitConnect)
-        else {
-            conn.state = State::Closing;
+        if conn.state != State::Authenticating {
             return;
-        };
+        }
+        conn.state = State::AwaitConnect;
+        let packet = std::mem::take(&mut conn.extras_mut().connect);
         conn.is_paused = false;
         self.outputs.resume.push_back(id);
         let header = FixedHeader::read(&packet).ok().flatten();
@@ -371,7 +375,7 @@ impl Broker {
         let resumed = existing.and_then(|session| self.take_over(session, connect, &peer));
         let discarded = self.journal.promise;
         let lasted_s = resumed.map(|session| self.sessions.get(session).expiry_s);
-        let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, &peer));
+        let session_id = resumed.unwrap_or_else(|| self.create_session(&client_id, peer.listener));
         self.open_session(id, session_id, connect);
         if lasted_s == Some(self.sessions.get(session_id).expiry_s) {
             // Nothing is promised that was not before, but for a will.
@@ -451,7 +455,7 @@ impl Broker {
             (max, 0) => max,
             (max, asked) => asked.min(max),
         };
-        let silence_ms = u64::from(keep_alive_s) * 1500;
+        let silence_ms = u32::from(keep_alive_s) * 1500;
         let session = self.sessions.get_mut(session_id);
         let is_changed = session.version != connect.version
             || session.is_bridge != connect.is_bridge
@@ -483,15 +487,16 @@ impl Broker {
             self.settings.max_inflight_messages,
             listener.max_topic_alias_broker,
         );
-        conn.silence_max_ms = Some(silence_ms).filter(|&ms| ms != 0);
+        conn.silence_max_ms = silence_ms;
+        conn.shed_extras();
         // What earlier connections of the session changed may not be durable yet.
         if session.is_recorded() {
             conn.gate_floor = self.journal.end();
-            session.release_gate = conn.gate_floor;
+            if let Some(flow) = session.flow.existing() {
+                flow.release_gate = conn.gate_floor;
+            }
         }
-        let deadline = conn
-            .silence_max_ms
-            .map(|silence| self.now.mono_ms + silence);
+        let deadline = conn.silence_end(self.now.mono_ms);
         self.set_connection_timer(id, deadline);
         self.record_arrival(session_id, is_changed);
         self.stats.connected(self.sessions.count());
@@ -524,15 +529,16 @@ impl Connection {
     fn heed(&mut self, connect: &Connect<'_>, max_inflight: u16, max_aliases: u16) {
         let asked = |id| connect.properties.integer(id);
         self.wants_problems = asked(PropertyId::RequestProblemInformation) != Some(0);
-        self.max_packet_size =
-            asked(PropertyId::MaximumPacketSize).map_or(usize::MAX, |size| size as usize);
+        self.max_packet_size = asked(PropertyId::MaximumPacketSize).unwrap_or(u32::MAX);
         let limit = match max_inflight {
             0 => u16::MAX,
             limit => limit,
         };
-        self.send_maximum = usize::from(connect.receive_maximum().min(limit));
+        self.send_maximum = connect.receive_maximum().min(limit);
         let aliases = asked(PropertyId::TopicAliasMaximum).unwrap_or(0) as u16;
-        self.outbound_aliases = OutboundAliases::with_maximum(aliases.min(max_aliases));
+        if let Some(aliases) = OutboundAliases::with_maximum(aliases.min(max_aliases)) {
+            self.extras_mut().outbound_aliases = Some(aliases);
+        }
     }
 }
 

@@ -1,33 +1,37 @@
 //! Connections: what is known of a network connection, from its first byte to its last.
 
 use super::alias::{InboundAliases, OutboundAliases};
+use super::connect::Credentials;
 use super::limits::Told;
+use super::origin::Origin;
 use super::pace::Unfinished;
 use super::session::SessionId;
-use super::timer::Timer;
+use super::timer::{At, Timer};
 use super::transmit::Partial;
 use super::{Broker, ConnId};
 use crate::store::journal::Place;
 use crate::wire::{PacketType, ReasonCode, Version};
 use std::collections::VecDeque;
+use std::num::NonZeroU16;
 
 /// Where a connection comes from.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// Address and port, or what stands for them, for log lines.
-    pub address: Box<str>,
+    pub address: Origin,
     /// Which of [`super::Settings::listeners`] took it.
     pub listener: u16,
 }
 
 /// The life of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Nothing but CONNECT may come.
     AwaitConnect,
-    /// CONNECT (its whole packet) waits for the verdict on user name and password.
-    Authenticating(Box<[u8]>),
-    /// CONNECT (its whole packet) waits for its moment.
-    Waiting(Box<[u8]>),
+    /// CONNECT waits for the verdict on user name and password.
+    Authenticating,
+    /// CONNECT waits for its moment.
+    Waiting,
     /// CONNACK was given; the client has this session.
     Open(SessionId),
     /// What waits may be sent still, nothing is read any more.
@@ -40,30 +44,23 @@ pub(super) struct Connection {
     pub(super) peer: Peer,
     pub(super) state: State,
     pub(super) version: Version,
-    /// One and a half times Keep Alive; `None` when it is off.
-    pub(super) silence_max_ms: Option<u64>,
+    /// One and a half times Keep Alive; 0 when it is off.
+    pub(super) silence_max_ms: u32,
     pub(super) last_seen_ms: u64,
     pub(super) unfinished: Unfinished,
-    pub(super) timer_at: Option<u64>,
+    pub(super) timer_at: At,
     /// How many QoS 1 and 2 messages may be under way to the client.
-    pub(super) send_maximum: usize,
+    pub(super) send_maximum: u16,
     /// The largest packet that the client takes.
-    pub(super) max_packet_size: usize,
+    pub(super) max_packet_size: u32,
     /// Request Problem Information: whether Reason Strings are welcome.
     pub(super) wants_problems: bool,
-    /// The aliases that it gave, if it gave some.
-    pub(super) inbound_aliases: Option<Box<InboundAliases>>,
-    /// The aliases that it was given, if it takes any.
-    pub(super) outbound_aliases: Option<Box<OutboundAliases>>,
     pub(super) replies: Replies,
     pub(super) partial: Partial,
     pub(super) is_listed_writable: bool,
     pub(super) is_paused: bool,
     pub(super) told: Told,
-    /// The name in its certificate, until CONNECT comes.
-    pub(super) identity: Option<Box<str>>,
-    /// User name and password, to ask again when the password file changes.
-    pub(super) credentials: Option<Box<super::connect::Credentials>>,
+    pub(super) extras: Option<Box<Extras>>,
     /// What earlier connections of the session changed lies before this.
     pub(super) gate_floor: Place,
     /// The last gate that one of its packets waits at, and whether it is listed for it.
@@ -76,7 +73,22 @@ pub(super) struct Connection {
     /// A body that is to be sent next is on its way from the disk.
     pub(super) is_fetching: bool,
     /// A PUBREL whose message is on its way from the disk; nothing is read until it is there.
-    pub(super) waiting_release: Option<u16>,
+    pub(super) waiting_release: Option<NonZeroU16>,
+}
+
+/// What a connection has only while it begins, or what few have.
+#[derive(Default)]
+pub(super) struct Extras {
+    /// The name in its certificate, until CONNECT comes.
+    pub(super) identity: Option<Box<str>>,
+    /// The whole packet of a CONNECT that waits.
+    pub(super) connect: Box<[u8]>,
+    /// User name and password, to ask again when the password file changes.
+    pub(super) credentials: Option<Credentials>,
+    /// The aliases that it gave.
+    pub(super) inbound_aliases: InboundAliases,
+    /// The aliases that it was given, if it takes any.
+    pub(super) outbound_aliases: Option<Box<OutboundAliases>>,
 }
 
 /// The packets other than PUBLISH that wait to be sent, in order.
@@ -85,11 +97,16 @@ pub(super) struct Connection {
 /// PINGRESP promises nothing and passes what waits at the gate: it is only counted.
 #[derive(Default)]
 pub(super) struct Replies {
+    waiting: Option<Box<Waiting>>,
+    /// How many PINGRESPs are due.
+    pub(super) pings: u32,
+}
+
+#[derive(Default)]
+struct Waiting {
     queue: VecDeque<Reply>,
     encoded: VecDeque<Box<[u8]>>,
     encoded_bytes: usize,
-    /// How many PINGRESPs are due.
-    pub(super) pings: usize,
 }
 
 /// A small packet; `packet_id` and `reason` count for acknowledgements only.
@@ -125,13 +142,14 @@ const SHORT_PART: usize = 16;
 
 impl Replies {
     pub(super) fn push(&mut self, reply: Reply) {
-        self.queue.push_back(reply);
+        self.waiting.get_or_insert_default().queue.push_back(reply);
     }
 
     pub(super) fn push_encoded(&mut self, packet: PacketType, bytes: Vec<u8>, gate: Place) {
-        self.encoded_bytes += bytes.len();
-        self.encoded.push_back(bytes.into_boxed_slice());
-        self.push(Reply {
+        let waiting = self.waiting.get_or_insert_default();
+        waiting.encoded_bytes += bytes.len();
+        waiting.encoded.push_back(bytes.into_boxed_slice());
+        waiting.queue.push_back(Reply {
             packet,
             reason: ReasonCode::SUCCESS,
             packet_id: 0,
@@ -141,68 +159,93 @@ impl Replies {
 
     /// The reply that waits longest.
     pub(super) fn front(&self) -> Option<Reply> {
-        self.queue.front().copied()
+        self.get(0)
     }
 
     /// The `at`th reply.
     #[inline]
     pub(super) fn get(&self, at: usize) -> Option<Reply> {
-        self.queue.get(at).copied()
+        self.waiting.as_ref()?.queue.get(at).copied()
     }
 
     /// The bytes of the `at`th reply that is kept encoded.
     pub(super) fn encoded(&self, at: usize) -> Option<&[u8]> {
-        self.encoded.get(at).map(|bytes| &**bytes)
+        let waiting = self.waiting.as_ref()?;
+        waiting.encoded.get(at).map(|bytes| &**bytes)
     }
 
     /// Takes the first `count` away, which were sent.
     pub(super) fn pop(&mut self, count: usize) {
-        let encoded = self.encoded.len();
-        for reply in self.queue.drain(..count.min(self.queue.len())) {
+        let Some(waiting) = &mut self.waiting else {
+            return;
+        };
+        let has_encoded = !waiting.encoded.is_empty();
+        for reply in waiting.queue.drain(..count.min(waiting.queue.len())) {
             if reply.is_encoded() {
-                let bytes = self.encoded.pop_front();
-                self.encoded_bytes -= bytes.map_or(0, |bytes| bytes.len());
+                let bytes = waiting.encoded.pop_front();
+                waiting.encoded_bytes -= bytes.map_or(0, |bytes| bytes.len());
             }
         }
-        if !self.queue.is_empty() {
+        if !waiting.queue.is_empty() {
             return;
         }
-        let is_encoded = encoded > 0;
-        if is_encoded {
+        if has_encoded {
             // CONNACK or SUBACK: many clients never get another packet that is no message.
-            (self.queue, self.encoded) = Default::default();
+            self.waiting = None;
         } else {
             // A burst's memory goes back; the daily amount stays.
-            self.queue.shrink_to(1024);
+            waiting.queue.shrink_to(1024);
         }
     }
 
     /// Drops all replies but CONNACK, which is always the first.
     pub(super) fn keep_connack(&mut self) {
-        let front = self.queue.front();
+        let front = self.front();
         let kept = usize::from(front.is_some_and(|reply| reply.packet == PacketType::ConnAck));
         self.pings = 0;
-        self.queue.truncate(kept);
-        self.encoded.truncate(kept);
-        self.encoded_bytes = self.encoded.iter().map(|bytes| bytes.len()).sum();
+        let Some(waiting) = &mut self.waiting else {
+            return;
+        };
+        waiting.queue.truncate(kept);
+        waiting.encoded.truncate(kept);
+        waiting.encoded_bytes = waiting.encoded.iter().map(|bytes| bytes.len()).sum();
     }
 
     /// Bytes of memory they take.
     fn memory(&self) -> usize {
-        self.queue.len() * size_of::<Reply>() + self.encoded_bytes
+        let (replies, bytes) = self.amount();
+        replies * size_of::<Reply>() + bytes
+    }
+
+    /// How many there are, and the bytes of those that are kept encoded.
+    #[inline]
+    fn amount(&self) -> (usize, usize) {
+        let waiting = self.waiting.as_ref();
+        waiting.map_or((0, 0), |w| (w.queue.len(), w.encoded_bytes))
     }
 
     /// Whether there are enough; less is enough where memory is short.
     fn is_full(&self, is_short: bool) -> bool {
         let part = if is_short { SHORT_PART } else { 1 };
-        self.queue.len() + self.pings >= REPLIES_MAX / part
-            || self.encoded_bytes >= ENCODED_BYTES_MAX / part
+        let (replies, bytes) = self.amount();
+        replies + self.pings as usize >= REPLIES_MAX / part || bytes >= ENCODED_BYTES_MAX / part
     }
 
     fn is_half_empty(&self, is_short: bool) -> bool {
         let part = if is_short { 2 * SHORT_PART } else { 2 };
-        self.queue.len() + self.pings <= REPLIES_MAX / part
-            && self.encoded_bytes <= ENCODED_BYTES_MAX / part
+        let (replies, bytes) = self.amount();
+        replies + self.pings as usize <= REPLIES_MAX / part && bytes <= ENCODED_BYTES_MAX / part
+    }
+}
+
+impl Extras {
+    fn memory(&self) -> usize {
+        let inbound: usize = (self.inbound_aliases.iter().flatten())
+            .map(|topic| topic.len())
+            .sum();
+        let outbound = self.outbound_aliases.as_ref().map_or(0, |a| a.memory());
+        let credentials = self.credentials.as_ref().map_or(0, Credentials::memory);
+        size_of::<Extras>() + inbound + outbound + credentials
     }
 }
 
@@ -213,22 +256,19 @@ impl Connection {
             peer,
             state: State::AwaitConnect,
             version: Version::V311,
-            silence_max_ms: None,
+            silence_max_ms: 0,
             last_seen_ms: now_ms,
             unfinished: Unfinished::default(),
-            timer_at: None,
-            send_maximum: usize::from(u16::MAX),
-            max_packet_size: usize::MAX,
+            timer_at: At::NEVER,
+            send_maximum: u16::MAX,
+            max_packet_size: u32::MAX,
             wants_problems: true,
-            inbound_aliases: None,
-            outbound_aliases: None,
             replies: Replies::default(),
             partial: Partial::default(),
             is_listed_writable: false,
             is_paused: false,
             told: Told::default(),
-            identity: None,
-            credentials: None,
+            extras: None,
             gate_floor: Place::START,
             gate: Place::START,
             is_gated: false,
@@ -241,12 +281,40 @@ impl Connection {
 
     /// Bytes of memory that it holds besides itself.
     pub(super) fn memory(&self) -> usize {
-        let inbound = self.inbound_aliases.as_deref().map_or(0, |aliases| {
-            aliases.iter().flatten().map(|topic| topic.len()).sum()
-        });
-        let outbound = self.outbound_aliases.as_ref().map_or(0, |a| a.memory());
-        let credentials = self.credentials.as_ref().map_or(0, |c| c.memory());
-        self.replies.memory() + inbound + outbound + credentials
+        self.replies.memory() + self.extras.as_ref().map_or(0, |extras| extras.memory())
+    }
+
+    #[cold]
+    pub(super) fn extras_mut(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// Frees what an open connection has no need of.
+    pub(super) fn shed_extras(&mut self) {
+        let is_needed = self.credentials().is_some() || self.has_outbound_aliases();
+        self.extras.take_if(|_| !is_needed);
+    }
+
+    /// The name in its certificate, until that was asked for.
+    pub(super) fn identity(&self) -> Option<&str> {
+        self.extras.as_ref()?.identity.as_deref()
+    }
+
+    /// User name and password of a client that has any.
+    pub(super) fn credentials(&self) -> Option<&Credentials> {
+        self.extras.as_ref()?.credentials.as_ref()
+    }
+
+    /// The aliases that it was given, if it takes any.
+    pub(super) fn outbound_aliases(&mut self) -> Option<&mut OutboundAliases> {
+        self.extras.as_mut()?.outbound_aliases.as_deref_mut()
+    }
+
+    /// Whether it takes aliases.
+    #[inline]
+    pub(super) fn has_outbound_aliases(&self) -> bool {
+        let extras = self.extras.as_ref();
+        extras.is_some_and(|extras| extras.outbound_aliases.is_some())
     }
 
     /// Whether it is read from now.
@@ -257,7 +325,7 @@ impl Connection {
 
     /// Whether nothing is read from it any more.
     pub(super) fn is_closing(&self) -> bool {
-        matches!(self.state, State::Closing)
+        self.state == State::Closing
     }
 
     /// The session of an open connection.
@@ -340,13 +408,13 @@ impl Broker {
         let Some(conn) = self.connections.get_mut(index as usize) else {
             return;
         };
-        conn.timer_at = None;
+        conn.timer_at = At::NEVER;
         let id = ConnId {
             index,
             generation: conn.generation,
         };
         match &conn.state {
-            State::AwaitConnect | State::Authenticating(_) => {
+            State::AwaitConnect | State::Authenticating => {
                 let address = &conn.peer.address;
                 log::info!(
                     target: "notice",
@@ -355,7 +423,7 @@ impl Broker {
                 self.count_limit("connect_timeout");
                 self.close_quietly(id);
             }
-            State::Waiting(_) => self.connect_at_last(id),
+            State::Waiting => self.connect_at_last(id),
             State::Open(_) => self.check_silence(id),
             State::Closing => {}
         }
@@ -421,7 +489,7 @@ impl Broker {
         let is_over = self.is_over_memory();
         let Some(conn) = self.conn(id) else { return };
         let is_drained = conn.is_paused && conn.replies.is_half_empty(is_over);
-        let is_waiting = matches!(conn.state, State::Authenticating(_) | State::Waiting(_))
+        let is_waiting = matches!(conn.state, State::Authenticating | State::Waiting)
             || conn.waiting_release.is_some()
             || conn.waits_for_journal
             || conn.waits_for_job;

@@ -34,8 +34,8 @@ impl Broker {
         let is_logged = log::log_enabled!(log::Level::Debug);
         Some(Terms {
             version: conn.version,
-            max_packet_size: conn.max_packet_size,
-            is_plain: !has_prefix && !is_logged && conn.outbound_aliases.is_none(),
+            max_packet_size: conn.max_packet_size as usize,
+            is_plain: !has_prefix && !is_logged && !conn.has_outbound_aliases(),
         })
     }
 
@@ -102,7 +102,7 @@ impl Broker {
         if message.is_empty() {
             return (0, None);
         }
-        let is_expired = message.expires_ms < mono_ms && !is_rest && !delivery.was_sent();
+        let is_expired = message.expires_ms() < mono_ms && !is_rest && !delivery.was_sent();
         let Some(conn) = self.connections.get_mut(id.index as usize) else {
             return (0, None);
         };
@@ -114,11 +114,12 @@ impl Broker {
             .strip_prefix(listener.mount_point.as_bytes())
             .unwrap_or(publish.topic);
         let mut len = publish.encoded_len(version);
-        if is_expired || len > conn.max_packet_size && !is_rest {
+        let max_packet_size = conn.max_packet_size as usize;
+        if is_expired || len > max_packet_size && !is_rest {
             return (0, None);
         }
         let mut given = None;
-        if let Some(aliases) = &mut conn.outbound_aliases {
+        if let Some(aliases) = conn.outbound_aliases() {
             let may_give = !self.ledger.is_over;
             if let Some((alias, is_new)) = aliases.get_or_give(publish.topic, may_give) {
                 let topic = publish.topic;
@@ -127,7 +128,7 @@ impl Broker {
                     publish.topic = b"";
                 }
                 // With an alias the packet may be too large: then it goes without.
-                let is_good = publish.encoded_len(version) <= conn.max_packet_size;
+                let is_good = publish.encoded_len(version) <= max_packet_size;
                 if !is_good {
                     (publish.topic, publish.topic_alias) = (topic, None);
                 }
@@ -185,7 +186,7 @@ impl Terms {
         }
         let message = messages.wanted(delivery.message)?;
         let (text, topic_len) = message.text()?;
-        if message.expires_ms != NEVER || text.is_empty() {
+        if text.is_empty() {
             return None;
         }
         Some(PlainOut {
@@ -224,9 +225,9 @@ fn publish_of(
 ) -> Publish<'_> {
     let is_v5 = version == Version::V5;
     let qos = delivery.qos();
-    let expiry_s = (is_v5 && message.expires_ms != NEVER)
+    let expiry_s = (is_v5 && message.expires_ms() != NEVER)
         // [MQTT-3.3.2-6]: what is left, of a message already begun at least 0.
-        .then(|| (message.expires_ms.saturating_sub(mono_ms).div_ceil(1000)) as u32);
+        .then(|| (message.expires_ms().saturating_sub(mono_ms).div_ceil(1000)) as u32);
     Publish {
         dup: delivery.is_again() && qos != QoS::AtMostOnce,
         qos,

@@ -135,7 +135,7 @@ impl Broker {
             conn.is_paused = false;
             self.journal.promise = Place::START;
             let ack = Ack {
-                packet_id,
+                packet_id: packet_id.get(),
                 reason: ReasonCode::SUCCESS,
                 properties: Properties::default(),
             };

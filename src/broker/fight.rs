@@ -119,7 +119,7 @@ impl Broker {
         };
         let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
         let name = match listener.use_username_as_clientid {
-            true => connect.username.or(conn.identity.as_deref()),
+            true => connect.username.or(conn.identity()),
             false => Some(connect.client_id),
         };
         let key = self.sessions.hash(name.unwrap_or_default());
@@ -129,7 +129,8 @@ impl Broker {
         if open_ms <= self.now.mono_ms {
             return false;
         }
-        conn.state = State::Waiting(packet.into());
+        conn.state = State::Waiting;
+        conn.extras_mut().connect = packet.into();
         conn.is_paused = true;
         self.set_connection_timer(id, Some(open_ms));
         true
@@ -138,9 +139,11 @@ impl Broker {
     /// A CONNECT that was put off is looked at.
     pub(super) fn connect_at_last(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
-        let State::Waiting(packet) = std::mem::replace(&mut conn.state, State::AwaitConnect) else {
+        if conn.state != State::Waiting {
             return;
-        };
+        }
+        conn.state = State::AwaitConnect;
+        let packet = std::mem::take(&mut conn.extras_mut().connect);
         conn.is_paused = false;
         self.outputs.resume.push_back(id);
         let header = FixedHeader::read(&packet).ok().flatten();
@@ -167,7 +170,7 @@ impl Broker {
             fight.told_ms = Some(now_ms);
             let rounds = std::mem::take(&mut fight.rounds);
             let old = self.connections.get(old.index as usize);
-            let old = old.map_or("?", |conn| &conn.peer.address);
+            let old = old.map_or_else(String::new, |conn| conn.peer.address.to_string());
             log::warn!(
                 "Warning: clients at {old} and {} take the client id {name} from each other \
                  ({rounds} times lately): each needs one of its own. Until then whoever comes \

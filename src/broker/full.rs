@@ -51,7 +51,7 @@ impl Broker {
         if !self.journal.is_on() && !self.is_over_memory() {
             return None;
         }
-        let held = &self.sessions.get(session).held;
+        let held = &self.sessions.get(session).flow.held;
         let is_here = |held: &Held| held.packet_id == publish.packet_id;
         if publish.qos == QoS::ExactlyOnce && held.iter().any(is_here) {
             // It was taken already: to refuse it now would free an identifier that is in use.
@@ -135,15 +135,18 @@ impl Broker {
     /// Drops some of what waits longest in the longest queue.
     fn drop_oldest(&mut self) {
         let sessions = self.sessions.slab.iter();
-        let longest = sessions.max_by_key(|(_, session)| session.queue.bytes());
+        let longest = sessions.max_by_key(|(_, session)| session.flow.queue.bytes());
         let Some((index, session)) = longest else {
             return;
         };
-        let (count, bytes) = (session.queue.len().min(DROP_MAX), session.queue.bytes());
+        let (count, bytes) = (
+            session.flow.queue.len().min(DROP_MAX),
+            session.flow.queue.bytes(),
+        );
         let id = SessionId(index as u32);
         for _ in 0..count {
             self.drop_front(id);
-            if bytes - self.sessions.get(id).queue.bytes() > DROP_BYTES_MAX {
+            if bytes - self.sessions.get(id).flow.queue.bytes() > DROP_BYTES_MAX {
                 break;
             }
         }

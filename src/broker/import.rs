@@ -5,7 +5,6 @@
 //! a wildcard) is left out and counted. Who a session belongs to is not told reliably by the file:
 //! the first client that connects with its Client Identifier takes it.
 
-use super::connection::Peer;
 use super::publish::{Held, Publisher};
 use super::session::{EXPIRES_NEVER, SessionId};
 use super::subscriptions::Subscriptions;
@@ -106,13 +105,9 @@ impl Broker {
         if client_id.is_empty() || expiry_s == 0 || self.sessions.find(client_id).is_some() {
             return None;
         }
-        let peer = Peer {
-            address: Box::default(),
-            listener: 0,
-        };
         let now_ms = self.now.mono_ms;
         let left_ms = now_ms.saturating_sub(self.age_ms(client));
-        let id = self.create_session(client_id, &peer);
+        let id = self.create_session(client_id, 0);
         self.journal.next_key += 1;
         let key = self.journal.next_key;
         self.journal.sessions.insert(key, id);
@@ -124,9 +119,9 @@ impl Broker {
             EXPIRES_NEVER => Version::V311,
             _ => Version::V5,
         };
-        session.left_ms = Some(left_ms);
+        session.left_ms = Some(left_ms).into();
         let end = self.session_end(id, left_ms);
-        self.sessions.get_mut(id).expires_at = end;
+        self.sessions.get_mut(id).expires_at = end.into();
         Some(id)
     }
 
@@ -193,14 +188,14 @@ impl Broker {
         let is_under_way = entry.stage != db::Stage::Queued && entry.packet_id != 0;
         let is_released = matches!(entry.stage, db::Stage::SendPubRel | db::Stage::AwaitPubComp);
         let was_sent = is_under_way && entry.stage != db::Stage::SendPublish;
-        let session = self.sessions.get_mut(id);
-        let is_windowed = was_sent && session.queue.is_empty();
+        let flow = &mut *self.sessions.get_mut(id).flow;
+        let is_windowed = was_sent && flow.queue.is_empty();
         let ordinal = match is_windowed {
-            true => next_with_id(session.next_ordinal, entry.packet_id),
-            false => session.next_ordinal,
+            true => next_with_id(flow.next_ordinal, entry.packet_id),
+            false => flow.next_ordinal,
         };
         if is_released && is_windowed {
-            session.next_ordinal = ordinal + 1;
+            flow.next_ordinal = ordinal + 1;
             let mut delivery = Delivery::new(MessageId::NOWHERE, QoS::ExactlyOnce, false, 0);
             delivery.stage = Stage::Released;
             self.import_windowed(id, ordinal, delivery);
@@ -210,7 +205,7 @@ impl Broker {
             return false;
         };
         let session = self.sessions.get_mut(id);
-        session.next_ordinal = ordinal + 1;
+        session.flow.next_ordinal = ordinal + 1;
         let subscription_id = entry.subscription_id.unwrap_or(0);
         let mut delivery = Delivery::new(message.id, entry.qos, entry.retain, subscription_id);
         let recipient = Recipient {
@@ -224,20 +219,20 @@ impl Broker {
         self.messages.retain(message.id);
         let len = super::route::queued_len(self.messages.len_of(message.id));
         if is_windowed {
-            self.sessions.get_mut(id).window_bytes += len as u64;
+            self.sessions.get_mut(id).flow.window_bytes += len as u64;
             self.import_windowed(id, ordinal, delivery);
             return true;
         }
         delivery.number = packet_id_of(ordinal);
-        let session = self.sessions.get_mut(id);
-        if session.queue.is_empty() {
-            session.windowed = ordinal;
-            if session.window.in_flight() == 0 {
-                session.base = ordinal;
+        let flow = &mut *self.sessions.get_mut(id).flow;
+        if flow.queue.is_empty() {
+            flow.windowed = ordinal;
+            if flow.window.in_flight() == 0 {
+                flow.base = ordinal;
             }
         }
-        session.queued_count = session.queued_count.wrapping_add(1);
-        session.queue.push(&mut self.deliveries, delivery, len);
+        flow.queued_count = flow.queued_count.wrapping_add(1);
+        flow.queue.push(&mut self.deliveries, delivery, len);
         true
     }
 
@@ -245,13 +240,13 @@ impl Broker {
         delivery.number = packet_id_of(ordinal);
         delivery.set_sent();
         let delivery = self.deliveries.insert(delivery);
-        let session = self.sessions.get_mut(id);
-        if session.window.in_flight() == 0 {
-            session.base = ordinal;
+        let flow = &mut *self.sessions.get_mut(id).flow;
+        if flow.window.in_flight() == 0 {
+            flow.base = ordinal;
         }
-        session.window.push(delivery);
-        session.windowed = ordinal + 1;
-        session.sent_before = ordinal + 1;
+        flow.window.push(delivery);
+        flow.windowed = ordinal + 1;
+        flow.sent_before = ordinal + 1;
     }
 
     fn import_held(
@@ -374,7 +369,7 @@ impl Broker {
                 let copy = self.messages.copy(id);
                 self.begin_message();
                 self.describe_message(copy, None, Some((key, packet_id)));
-                self.sessions.get_mut(session).held.push_back(Held {
+                self.sessions.get_mut(session).flow.hold(Held {
                     packet_id,
                     message: copy,
                 });
@@ -390,10 +385,10 @@ impl Broker {
     fn record_released(&mut self, id: SessionId) {
         let session = self.sessions.get(id);
         let key = session.key;
-        let released: Vec<u64> = (session.window.iter())
+        let released: Vec<u64> = (session.flow.window.iter())
             .map(|delivery| self.deliveries.get(delivery))
             .filter(|delivery| delivery.stage == Stage::Released)
-            .map(|delivery| session.ordinal_of(delivery.number))
+            .map(|delivery| session.flow.ordinal_of(delivery.number))
             .collect();
         for ordinal in released {
             self.journal.append(&Record::Received { key, ordinal });
@@ -451,7 +446,11 @@ mod tests {
         assert_eq!((imported.sessions, imported.left_out), (2, 0));
         for id in ["id", "other"] {
             let id = broker.sessions.find(id).expect("it was taken over");
-            assert_eq!(broker.sessions.get(id).left_ms, Some(1000), "just now");
+            assert_eq!(
+                broker.sessions.get(id).left_ms.get(),
+                Some(1000),
+                "just now"
+            );
         }
     }
 

@@ -134,13 +134,13 @@ impl Broker {
         }
         let output_max = self.settings.max_output_bytes as u64;
         let is_much = |len, bytes| len >= SOON || bytes > output_max;
-        let held = &self.sessions.get(session).held;
+        let held = &self.sessions.get(session).flow.held;
         if publish.qos == QoS::ExactlyOnce && is_much(held.len(), publish.payload.len() as u64) {
             return false;
         }
         let waits = |session: &Session| {
-            let bytes = session.queue.bytes() + session.window_bytes;
-            session.connection.is_none() || is_much(session.queue.len(), bytes)
+            let bytes = session.flow.queue.bytes() + session.flow.window_bytes;
+            session.connection.is_none() || is_much(session.flow.queue.len(), bytes)
         };
         let is_new = publish.retain && !self.is_retained(session, publish.topic);
         !is_new && !self.has_recipient(session, publish.topic, waits)
@@ -150,7 +150,7 @@ impl Broker {
     /// does not read, or is not there, is the first to go.
     #[inline]
     pub(super) fn may_wait(&self, session: &Session) -> bool {
-        let queue = &session.queue_qos0;
+        let queue = &session.flow.queue_qos0;
         let is_short = queue.len() < SOON && queue.bytes() < SHORT_BYTES;
         !self.is_over_memory() || session.connection.is_some() && is_short
     }

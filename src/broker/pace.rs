@@ -29,9 +29,16 @@ pub(super) struct Unfinished {
 }
 
 impl Connection {
+    /// When a client that was heard of at `seen_ms` has been silent for too long.
+    pub(super) fn silence_end(&self, seen_ms: u64) -> Option<u64> {
+        (self.silence_max_ms != 0).then(|| seen_ms + u64::from(self.silence_max_ms))
+    }
+
     fn window_ms(&self) -> u64 {
-        self.silence_max_ms
-            .map_or(WINDOW_MS, |silence| silence.min(WINDOW_MS))
+        match self.silence_max_ms {
+            0 => WINDOW_MS,
+            silence => u64::from(silence).min(WINDOW_MS),
+        }
     }
 }
 
@@ -50,7 +57,7 @@ impl Broker {
         conn.unfinished.checked_len = 0;
         conn.unfinished.checked_ms = now_ms;
         // Where the timer rings soon anyway, that is soon enough.
-        let is_soon = conn.timer_at.is_some_and(|at| at <= now_ms + 2 * WINDOW_MS);
+        let is_soon = conn.timer_at.has_come(now_ms + 2 * WINDOW_MS);
         if rate != 0 && !is_soon && matches!(conn.state, State::Open(_)) {
             let window_ms = conn.window_ms();
             self.set_connection_timer(id, Some(now_ms + window_ms));
@@ -70,7 +77,7 @@ impl Broker {
         let rate = self.settings.min_packet_rate;
         let Some(conn) = self.conn(id) else { return };
         let window_ms = conn.window_ms();
-        let silence_end = conn.silence_max_ms.map(|ms| conn.last_seen_ms + ms);
+        let silence_end = conn.silence_end(conn.last_seen_ms);
         let is_silent = silence_end.is_some_and(|end| end <= now_ms);
         let takes_input = conn.takes_input();
         let unfinished = &mut conn.unfinished;

@@ -246,9 +246,12 @@ impl Broker {
         let Some(session) = self.conn(id).and_then(|conn| conn.session()) else {
             return;
         };
-        let held = &mut self.sessions.get_mut(session).held;
-        let at = held.iter().position(|held| held.packet_id == packet_id);
-        if let Some(held) = at.and_then(|at| held.remove(at)) {
+        let Some(flow) = self.sessions.get_mut(session).flow.existing() else {
+            return;
+        };
+        let mut held = flow.held.iter();
+        let at = held.position(|held| held.packet_id == packet_id);
+        if let Some(held) = at.and_then(|at| flow.held.remove(at)) {
             self.messages.release(held.message);
             self.record_forgotten(session, packet_id);
         }
@@ -272,11 +275,11 @@ impl Broker {
     #[inline]
     pub(super) fn may_hold(&mut self, id: ConnId, session_id: SessionId, packet_id: u16) -> bool {
         let session = self.sessions.get(session_id);
-        if session.held.iter().any(|held| held.packet_id == packet_id) {
+        if session.flow.holds(packet_id) {
             self.acknowledge(id, PacketType::PubRec, packet_id, ReasonCode::SUCCESS);
             return false;
         }
-        let held = session.held.len();
+        let held = session.flow.held.len();
         let receive_maximum = usize::from(self.settings.max_inflight_messages);
         if receive_maximum != 0 && held >= receive_maximum {
             self.warn_receive_maximum(id);
@@ -299,7 +302,7 @@ impl Broker {
         message: MessageId,
     ) {
         let session = self.sessions.get_mut(session_id);
-        session.held.push_back(Held { packet_id, message });
+        session.flow.hold(Held { packet_id, message });
         if self.journal.is_on() && session.is_recorded() {
             let held = (session.key, packet_id);
             self.begin_message();
@@ -383,7 +386,7 @@ impl Broker {
         held: Option<(u64, u16)>,
     ) -> bool {
         self.begin_message();
-        if self.messages.get(message).retain {
+        if self.messages.get(message).retain() {
             self.keep_retained(publisher, message);
         }
         let found = self.route(publisher, message);

@@ -6,8 +6,9 @@ use super::session::SessionId;
 use super::{Broker, ConnId};
 use crate::store::journal::Place;
 use crate::store::window::distance;
-use crate::store::{DeliveryId, MessageId, Stage};
+use crate::store::{Delivery, DeliveryId, MessageId, Stage};
 use crate::wire::{Ack, PacketType, Properties, PropertyId, QoS, ReasonCode, Value, Version};
+use std::num::NonZeroU16;
 
 impl Broker {
     /// Sends an acknowledgement: a promise, which leaves in the order of what it answers.
@@ -98,7 +99,7 @@ impl Broker {
     /// Whether the client takes a packet of this size.
     pub(super) fn fits(&mut self, id: ConnId, len: usize) -> bool {
         self.conn(id)
-            .is_some_and(|conn| len <= conn.max_packet_size)
+            .is_some_and(|conn| len <= conn.max_packet_size as usize)
     }
 
     #[inline]
@@ -115,7 +116,7 @@ impl Broker {
     /// The delivery under way that an acknowledgement is about.
     #[inline(always)]
     fn under_way(&self, session: SessionId, packet_id: u16, qos: QoS) -> Option<DeliveryId> {
-        let window = &self.sessions.get(session).window;
+        let window = &self.sessions.get(session).flow.window;
         let delivery = window.find_sent(&self.deliveries, packet_id)?;
         (self.deliveries.get(delivery).qos() == qos).then_some(delivery)
     }
@@ -158,16 +159,17 @@ impl Broker {
         if session.is_recorded() {
             return false;
         }
-        let finished = session.window.finish_first(&mut self.deliveries, packet_id);
+        let flow = &mut *session.flow;
+        let finished = flow.window.finish_first(&mut self.deliveries, packet_id);
         let Some((delivery, next)) = finished else {
             return false;
         };
-        session.base = match next {
-            Some(next) => session.base + u64::from(distance(packet_id, next)),
-            None => session.windowed,
+        flow.base = match next {
+            Some(next) => flow.base + u64::from(distance(packet_id, next)),
+            None => flow.windowed,
         };
         let len = super::route::queued_len(self.messages.len_of(delivery.message));
-        session.window_bytes -= len as u64;
+        flow.window_bytes -= len as u64;
         self.messages.release(delivery.message);
         true
     }
@@ -176,7 +178,8 @@ impl Broker {
     #[inline]
     pub(super) fn pubrec(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
         self.log_received(session, PacketType::PubRec, ack);
-        let Some(delivery) = self.under_way(session, ack.packet_id, QoS::ExactlyOnce) else {
+        let is_recorded = self.sessions.get(session).is_recorded();
+        let Some(id_under_way) = self.under_way(session, ack.packet_id, QoS::ExactlyOnce) else {
             // The client shall forget the identifier [MQTT-4.3.3-4].
             let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
             if !ack.reason.is_error() {
@@ -185,13 +188,17 @@ impl Broker {
             return;
         };
         if ack.reason.is_error() {
-            self.finish_delivery(session, delivery);
+            self.finish_delivery(session, id_under_way);
             return self.mark_writable(id);
         }
-        if self.deliveries.get(delivery).stage == Stage::Publish {
-            self.free_window_message(session, delivery);
-            self.deliveries.get_mut(delivery).stage = Stage::Released;
-            self.record_received(session, ack.packet_id);
+        let delivery = self.deliveries.get_mut(id_under_way);
+        if delivery.stage == Stage::Publish {
+            delivery.stage = Stage::Released;
+            let message = delivery.message;
+            self.free_window_message(session, message);
+            if is_recorded {
+                self.record_received(session, ack.packet_id);
+            }
         }
         self.acknowledge(id, PacketType::PubRel, ack.packet_id, ReasonCode::SUCCESS);
     }
@@ -213,38 +220,36 @@ impl Broker {
     #[inline]
     pub(super) fn pubrel(&mut self, id: ConnId, session_id: SessionId, ack: Ack<'_>) {
         self.log_received(session_id, PacketType::PubRel, ack);
-        let session = self.sessions.get_mut(session_id);
-        let at = session
-            .held
-            .iter()
-            .position(|held| held.packet_id == ack.packet_id);
-        if let Some(message) = at.map(|at| session.held[at].message) {
-            if !self.messages.is_hot(message) {
-                return self.wait_for_body(id, message, ack.packet_id);
-            }
-        }
-        let session = self.sessions.get_mut(session_id);
-        let held = match at {
-            Some(0) => session.held.pop_front(),
-            at => at.and_then(|at| session.held.remove(at)),
-        };
-        let Some(held) = held else {
+        let flow = self.sessions.get_mut(session_id).flow.existing();
+        let held = flow.and_then(|flow| {
+            let at = (flow.held.iter()).position(|held| held.packet_id == ack.packet_id)?;
+            Some((&mut flow.held, at))
+        });
+        let Some((all, at)) = held else {
             // A repetition, or a message that was refused: 3.x waits for PUBCOMP all the same.
             let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
             return self.acknowledge(id, PacketType::PubComp, ack.packet_id, reason);
         };
+        let message = all[at].message;
+        if !self.messages.is_hot(message) {
+            return self.wait_for_body(id, message, ack.packet_id);
+        }
+        match at {
+            0 => all.pop_front(),
+            _ => all.remove(at),
+        };
         // PUBREC made the message ours [MQTT-4.5.0-1], even if the client has forgotten it (0x92);
         // but rights may have changed since PUBLISH.
-        let message = self.messages.get(held.message);
-        let is_there = !message.is_empty();
-        if is_there && self.may_write(session_id, message.topic()) {
+        let body = self.messages.get(message);
+        let is_there = !body.is_empty();
+        if is_there && self.may_write(session_id, body.topic()) {
             let key = self.sessions.get(session_id).key;
-            let held_for = Some((key, held.packet_id));
-            self.take_on(Publisher::Session(session_id), held.message, held_for);
+            let held_for = Some((key, ack.packet_id));
+            self.take_on(Publisher::Session(session_id), message, held_for);
         } else {
-            self.record_forgotten(session_id, held.packet_id);
+            self.record_forgotten(session_id, ack.packet_id);
         }
-        self.messages.release(held.message);
+        self.messages.release(message);
         self.acknowledge(id, PacketType::PubComp, ack.packet_id, ReasonCode::SUCCESS);
     }
 
@@ -260,21 +265,26 @@ impl Broker {
     /// Ends a delivery that is under way and lets the window slide.
     #[inline(always)]
     pub(super) fn finish_delivery(&mut self, session_id: SessionId, id: DeliveryId) {
-        if self.deliveries.get(id).stage == Stage::Publish {
-            self.free_window_message(session_id, id);
+        let &Delivery {
+            message,
+            stage,
+            number,
+            ..
+        } = self.deliveries.get(id);
+        if stage == Stage::Publish {
+            self.free_window_message(session_id, message);
         }
-        let session = self.sessions.get_mut(session_id);
-        let number = self.deliveries.get(id).number;
-        let is_first = session.window.is_first(id);
+        let flow = &mut *self.sessions.get_mut(session_id).flow;
+        let is_first = flow.window.is_first(id);
         let ordinal = match is_first {
-            true => session.base,
-            false => session.ordinal_of(number),
+            true => flow.base,
+            false => flow.ordinal_of(number),
         };
-        let next = session.window.finish(&mut self.deliveries, id);
-        session.base = match next {
-            None => session.windowed,
-            Some(next) if is_first => session.base + u64::from(distance(number, next)),
-            Some(_) => session.base,
+        let next = flow.window.finish(&mut self.deliveries, id);
+        flow.base = match next {
+            None => flow.windowed,
+            Some(next) if is_first => flow.base + u64::from(distance(number, next)),
+            Some(_) => flow.base,
         };
         self.record_done(session_id, ordinal);
     }
@@ -283,17 +293,16 @@ impl Broker {
     fn wait_for_body(&mut self, id: ConnId, message: MessageId, packet_id: u16) {
         self.fetch(message, id);
         if let Some(conn) = self.conn(id) {
-            conn.waiting_release = Some(packet_id);
+            conn.waiting_release = NonZeroU16::new(packet_id);
             conn.is_paused = true;
         }
     }
 
     /// The message of a delivery is not needed any more, its packet identifier may be.
-    #[inline]
-    fn free_window_message(&mut self, session_id: SessionId, id: DeliveryId) {
-        let message = self.deliveries.get(id).message;
+    #[inline(always)]
+    fn free_window_message(&mut self, session_id: SessionId, message: MessageId) {
         let len = super::route::queued_len(self.messages.len_of(message)) as u64;
-        self.sessions.get_mut(session_id).window_bytes -= len;
+        self.sessions.get_mut(session_id).flow.window_bytes -= len;
         self.messages.release(message);
     }
 }

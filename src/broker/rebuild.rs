@@ -1,11 +1,11 @@
 //! The end of the start: sessions, queues and windows of what the records said.
 
 use super::Broker;
-use super::connection::Peer;
 use super::publish::Held;
 use super::restore::{Draft, Owned, Waiting};
 use super::session::SessionId;
 use super::subscriptions::Subscriptions;
+use super::timer::At;
 use crate::store::journal::{Placed, Record, packet_id_of};
 use crate::store::{Delivery, MessageId, Stage};
 use crate::wire::QoS;
@@ -61,11 +61,7 @@ impl Broker {
         draft: &Draft,
     ) -> SessionId {
         let listener = self.listener_of(&owned.listener, &owned.mount_point);
-        let peer = Peer {
-            address: Box::default(),
-            listener,
-        };
-        let id = self.create_session(&owned.client_id, &peer);
+        let id = self.create_session(&owned.client_id, listener);
         let acl = self.settings.listeners[usize::from(listener)].acl.as_ref();
         let session = self.sessions.get_mut(id);
         session.rules = acl.map(|acl| acl.rules_for(owned.username.as_deref()));
@@ -76,11 +72,14 @@ impl Broker {
         session.is_unowned = owned.is_unowned;
         session.username = owned.username;
         session.expiry_s = owned.expiry_s;
-        session.silence_ms = owned.silence_ms;
-        session.left_ms = owned.left_ms;
+        session.silence_ms = owned.silence_ms as u32;
+        session.left_ms = owned.left_ms.into();
         session.will = owned.will.map(Box::new);
-        session.next_ordinal = draft.next_ordinal.max(1);
-        session.sent_before = draft.sent_before;
+        if draft.next_ordinal > 1 {
+            let flow = &mut *session.flow;
+            (flow.next_ordinal, flow.sent_before) = (draft.next_ordinal, draft.sent_before);
+            (flow.windowed, flow.base) = (flow.next_ordinal, flow.next_ordinal);
+        }
         self.sessions.count_texts(id);
         self.journal.count_live(placed);
         self.journal.sessions.insert(key, id);
@@ -101,12 +100,12 @@ impl Broker {
             let node = self.subscriptions.table.insert(filter.as_bytes());
             let group =
                 (share.as_ref()).map(|share| self.subscriptions.find_or_add_group(node, share));
-            let mut subscription = Subscriptions::unlinked(id, node, group, *options, *identifier);
-            subscription.placed = *placed;
+            let subscription = Subscriptions::unlinked(id, node, group, *options, *identifier);
             let session = self.sessions.get_mut(id);
             session.subscription_count += super::subscribe::weight(filter);
-            self.subscriptions
-                .insert(subscription, &mut session.subscriptions);
+            let subscription =
+                (self.subscriptions).insert(subscription, &mut session.subscriptions);
+            self.subscriptions.set_placed(subscription, *placed);
             self.journal.count_live(*placed);
         }
     }
@@ -132,8 +131,6 @@ impl Broker {
             .sort_unstable_by_key(|waiting| waiting.ordinal);
         draft.waiting.dedup_by_key(|waiting| waiting.ordinal);
         let mut released = received.iter().copied().filter(|&o| is_open(o)).peekable();
-        let session = self.sessions.get_mut(id);
-        (session.windowed, session.base) = (session.next_ordinal, session.next_ordinal);
         for waiting in &draft.waiting {
             while let Some(ordinal) = released.next_if(|&ordinal| ordinal < waiting.ordinal) {
                 self.restore_released(id, ordinal);
@@ -155,9 +152,9 @@ impl Broker {
 
     fn restore_windowed(&mut self, id: SessionId, ordinal: u64, delivery: Delivery) {
         let delivery = self.deliveries.insert(delivery);
-        let session = self.sessions.get_mut(id);
-        session.base = session.base.min(ordinal);
-        session.window.push(delivery);
+        let flow = &mut *self.sessions.get_mut(id).flow;
+        flow.base = flow.base.min(ordinal);
+        flow.window.push(delivery);
     }
 
     fn restore_waiting(&mut self, id: SessionId, waiting: &Waiting) {
@@ -170,22 +167,23 @@ impl Broker {
         let mut delivery = Delivery::new(message, qos, waiting.retain, waiting.subscription_id);
         delivery.number = packet_id_of(ordinal);
         let session = self.sessions.get_mut(id);
-        if ordinal < session.sent_before && session.queue.is_empty() {
+        let flow = &mut *session.flow;
+        if ordinal < flow.sent_before && flow.queue.is_empty() {
             delivery.set_sent();
-            session.window_bytes += len as u64;
+            flow.window_bytes += len as u64;
             return self.restore_windowed(id, ordinal, delivery);
         }
         // QoS 1 does not wait for the record that it was sent. To a client that was here it may
         // have been: this may be a second attempt, and has to say so [MQTT-3.3.1-1].
-        if session.left_ms.is_none() {
+        if session.left_ms == At::NEVER {
             delivery.set_doubtful();
         }
-        if session.queue.is_empty() {
-            session.windowed = ordinal;
-            session.base = session.base.min(ordinal);
+        if flow.queue.is_empty() {
+            flow.windowed = ordinal;
+            flow.base = flow.base.min(ordinal);
         }
-        session.queued_count = session.queued_count.wrapping_add(1);
-        session.queue.push(&mut self.deliveries, delivery, len);
+        flow.queued_count = flow.queued_count.wrapping_add(1);
+        flow.queue.push(&mut self.deliveries, delivery, len);
     }
 
     fn build_held(&mut self, id: SessionId, draft: &Draft) {
@@ -193,7 +191,7 @@ impl Broker {
             if let Some(message) = self.messages.at(slot, place) {
                 self.messages.retain(message);
                 let held = Held { packet_id, message };
-                self.sessions.get_mut(id).held.push_back(held);
+                self.sessions.get_mut(id).flow.hold(held);
             }
         }
     }
@@ -208,18 +206,20 @@ impl Broker {
             .map(|will| u64::from(will.delay_s.min(session.expiry_s)) * 1000);
         let grace_ms = match session.silence_ms {
             0 => GRACE_WITHOUT_KEEP_ALIVE_MS,
-            silence_ms => silence_ms.max(GRACE_MIN_MS),
+            silence_ms => u64::from(silence_ms).max(GRACE_MIN_MS),
         };
         session.is_ghost = left_ms.is_none();
-        session.will_at = delay_ms.map(|delay_ms| match left_ms {
+        let will_at = delay_ms.map(|delay_ms| match left_ms {
             Some(left_ms) => left_ms + delay_ms,
             None => now_ms + grace_ms.max(delay_ms),
         });
+        session.will_at = will_at.into();
         // A session that ends with its connection waits for its client only to spare the will.
-        session.expires_at = match (expires_at, session.will_at) {
+        let expires_at = match (expires_at, will_at) {
             (Some(end), Some(will)) if left_ms.is_none() => Some(end.max(will)),
             (end, _) => end,
         };
+        session.expires_at = expires_at.into();
         self.session_timeout(id);
     }
 }

@@ -64,7 +64,7 @@ impl Broker {
                     break;
                 }
             };
-            if let Err(malformed) = judge(&conn.state, header, self.settings.max_packet_size) {
+            if let Err(malformed) = judge(conn.state, header, self.settings.max_packet_size) {
                 self.refuse_packet(id, malformed);
                 break;
             }
@@ -168,7 +168,7 @@ impl Broker {
 
 /// Whether a packet with this header may come to a connection in this state.
 #[inline]
-fn judge(state: &State, header: FixedHeader, max_packet_size: usize) -> Result<(), Malformed> {
+fn judge(state: State, header: FixedHeader, max_packet_size: usize) -> Result<(), Malformed> {
     let packet_type = header.packet_type()?;
     match state {
         State::AwaitConnect if header.first == TLS => {

@@ -5,6 +5,7 @@ use super::Broker;
 use super::publish::Publisher;
 use super::session::{Session, SessionId};
 use super::subscriptions::SubscriptionId;
+use super::timer::At;
 use crate::store::journal::record::{self, Recipient, Recipients};
 use crate::store::journal::{Placed, Record};
 use crate::store::message::NEVER;
@@ -30,10 +31,10 @@ impl Session {
             is_bridge: self.is_bridge,
             is_unowned: self.is_unowned,
             expiry_s: self.expiry_s,
-            silence_ms: self.silence_ms,
-            left_ms: self.left_ms,
-            next_ordinal: self.next_ordinal,
-            sent_before: self.sent_before,
+            silence_ms: u64::from(self.silence_ms),
+            left_ms: self.left_ms.get(),
+            next_ordinal: self.flow.next_ordinal,
+            sent_before: self.flow.sent_before,
             will: self.will.as_deref().map(super::will::StoredWill::describe),
         }
     }
@@ -47,7 +48,7 @@ impl Broker {
             return;
         }
         let session = self.sessions.get_mut(id);
-        session.left_ms = None;
+        session.left_ms = At::NEVER;
         let is_worth = session.expiry_s != 0 || session.will.is_some();
         if session.key == 0 && !is_worth {
             return;
@@ -82,7 +83,8 @@ impl Broker {
         if session.key == 0 || session.connection.is_some() {
             return;
         }
-        let at_ms = *session.left_ms.get_or_insert(self.now.mono_ms);
+        let at_ms = session.left_ms.get().unwrap_or(self.now.mono_ms);
+        session.left_ms = Some(at_ms).into();
         let record = Record::Left {
             key: session.key,
             expiry_s: session.expiry_s,
@@ -123,8 +125,10 @@ impl Broker {
             options: subscription.options,
             identifier: subscription.identifier,
         });
-        let placed = self.journal.describe(subscription.placed, &record);
-        self.subscriptions.slab[id as usize].placed = placed;
+        let placed = self
+            .journal
+            .describe(self.subscriptions.placed(id), &record);
+        self.subscriptions.set_placed(id, placed);
     }
 
     /// Records the end of a subscription; `filter` is behind the mount point.
@@ -148,7 +152,7 @@ impl Broker {
     #[inline]
     pub(super) fn note_recipient(&mut self, id: SessionId, delivery: &Delivery, ordinal: u64) {
         let session = self.sessions.get(id);
-        let is_here = session.connection.is_some() && session.queue.len() < NEAR;
+        let is_here = session.connection.is_some() && session.flow.queue.len() < NEAR;
         self.journal.is_wanted |= is_here;
         if delivery.qos() == QoS::AtMostOnce || !session.is_recorded() {
             return;
@@ -216,9 +220,9 @@ impl Broker {
         let message = self.messages.get(id);
         let record = Record::Message(record::Message {
             slot: id.slot(),
-            qos: message.qos,
-            retain: message.retain,
-            expires_ms: Some(message.expires_ms).filter(|&ms| ms != NEVER),
+            qos: message.qos(),
+            retain: message.retain(),
+            expires_ms: Some(message.expires_ms()).filter(|&ms| ms != NEVER),
             keeps: kept.map(|node| self.retained.source(node, &self.settings)),
             held,
             is_body: false,
@@ -264,7 +268,7 @@ impl Broker {
     pub(super) fn record_received(&mut self, id: SessionId, packet_id: u16) {
         let session = self.sessions.get(id);
         if session.is_recorded() {
-            let (key, ordinal) = (session.key, session.ordinal_of(packet_id));
+            let (key, ordinal) = (session.key, session.flow.ordinal_of(packet_id));
             self.journal.append(&Record::Received { key, ordinal });
         }
     }
@@ -272,14 +276,16 @@ impl Broker {
     /// Records that all deliveries in the window are sent now, and lets QoS 2 wait for that.
     pub(super) fn record_sending(&mut self, id: SessionId) {
         let session = self.sessions.get_mut(id);
-        if !session.is_recorded() || session.windowed <= session.sent_before {
+        let is_news = session.flow.windowed > session.flow.sent_before;
+        if !session.is_recorded() || !is_news {
             return;
         }
-        session.sent_before = session.windowed;
-        let (key, through) = (session.key, session.windowed - 1);
+        let flow = &mut *session.flow;
+        flow.sent_before = flow.windowed;
+        let (key, through) = (session.key, flow.windowed - 1);
         if let Some(placed) = self.journal.append(&Record::Sent { key, through }) {
             if self.settings.ungated != Some(PacketType::Publish) {
-                session.send_gate = placed.end();
+                flow.send_gate = placed.end();
             }
         }
     }
@@ -290,7 +296,7 @@ impl Broker {
         if !session.is_recorded() {
             return;
         }
-        let (key, first) = (session.key, session.base);
+        let (key, first) = (session.key, session.flow.base);
         let record = Record::Done {
             key,
             ordinal,

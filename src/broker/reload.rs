@@ -23,7 +23,7 @@ impl Broker {
             session.rules = listener.acl.as_ref().map(|acl| acl.rules_for(username));
         }
         let known: Vec<ConnId> = (self.connections.iter())
-            .filter(|(_, conn)| conn.session().is_some() || conn.credentials.is_some())
+            .filter(|(_, conn)| conn.session().is_some() || conn.credentials().is_some())
             .map(|(index, c)| ConnId {
                 index: index as u32,
                 generation: c.generation,
@@ -45,7 +45,7 @@ impl Broker {
         // Who waits for a verdict gets another one after it, from the new password file.
         let session = conn.session().map(|session| self.sessions.get(session));
         let has_name = session.is_none_or(|session| session.username.is_some());
-        match &conn.credentials {
+        match conn.credentials() {
             _ if listener.names_by_certificate && has_name => {}
             Some(credentials) if listener.has_passwords => {
                 self.outputs.auth.push_back(AuthRequest {

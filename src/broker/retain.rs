@@ -1,52 +1,58 @@
-//! Retained messages: the last value of each topic, and how new subscribers get them.
+//! Retained messages: the last value of each topic.
 //!
-//! They hang on the nodes of a topic table of their own. A new subscription does not get them all
-//! at once: a [`Replay`] walks the table in slices and queues as much as the client has room for,
-//! so that a subscription to `#` neither overflows a queue nor holds up anybody.
+//! They hang on the nodes of a topic table of their own; how new subscribers get them is the affair
+//! of `replay`. Bounds: 24 bytes an entry, besides message and topic.
 
 use super::publish::Publisher;
-use super::session::{SessionId, client_hash};
-use super::subscriptions::{SubscriptionId, Subscriptions};
-use super::timer::Timer;
+use super::session::client_hash;
+use super::timer::{At, Timer};
 use super::{Broker, Settings};
 use crate::auth::Access;
+use crate::store::MessageId;
 use crate::store::journal::{Place, record};
-use crate::store::{Delivery, MessageId};
 use crate::topic::table::NONE;
-use crate::topic::{Cursor, NodeId, Table};
-use crate::wire::{QoS, SubscriptionOptions};
+use crate::topic::{NodeId, Table};
+use crate::wire::QoS;
 use slab::Slab;
-use std::collections::VecDeque;
+use std::num::NonZeroU32;
 
 /// All retained messages.
 pub(super) struct Retained {
-    table: Table,
-    entries: Slab<Entry>,
+    pub(super) table: Table,
+    pub(super) entries: Slab<Entry>,
+    /// Who published them, where rights are checked.
+    sources: Slab<Source>,
+    /// While the journal is read: the record of each entry.
+    restored: Vec<Place>,
     /// Counts what was ever retained, so that a replay can tell what came after it began.
-    sequence: u64,
+    pub(super) sequence: u64,
     /// Counts replays (never 0).
-    replays: u32,
-    found: Vec<NodeId>,
+    pub(super) replays: u32,
+    pub(super) found: Vec<NodeId>,
     /// Bytes of what is known of their publishers.
-    sources: usize,
-    sweep_at: Option<u64>,
+    source_bytes: usize,
+    sweep_at: At,
     /// How far the sweep under way has got.
     swept: usize,
 }
 
-struct Entry {
-    message: MessageId,
-    node: NodeId,
-    sequence: u64,
+pub(super) struct Entry {
+    pub(super) message: MessageId,
+    pub(super) node: NodeId,
+    pub(super) sequence: u64,
     /// Stands for the publisher's Client Identifier, for No Local.
-    publisher_hash: u64,
-    /// Who published it, where rights are checked.
-    source: Option<Box<Source>>,
-    /// The record of the journal that says it is kept; nowhere if the journal does not know it.
-    place: Place,
-    /// The journal has a retained message of the topic, this one or an earlier one.
-    is_told: bool,
+    pub(super) publisher: NonZeroU32,
+    /// The slot of who published it, or [`NO_SOURCE`]; and two flags.
+    source: u32,
 }
+
+const _: () = assert!(size_of::<Entry>() == 24);
+
+/// The journal knows that this message is kept.
+const KNOWN: u32 = 1 << 31;
+/// The journal has a retained message of the topic, this one or an earlier one.
+const TOLD: u32 = 1 << 30;
+const NO_SOURCE: u32 = TOLD - 1;
 
 struct Source {
     listener: u16,
@@ -55,44 +61,34 @@ struct Source {
 }
 
 impl Entry {
-    fn source_bytes(&self) -> usize {
-        self.source.as_ref().map_or(0, |source| {
-            let username = source.username.as_ref().map_or(0, |name| name.len());
-            size_of::<Source>() + source.client_id.len() + username
-        })
+    /// The slot of who published it.
+    fn source(&self) -> usize {
+        (self.source & NO_SOURCE) as usize
+    }
+
+    fn is_known(&self) -> bool {
+        self.source & KNOWN != 0
+    }
+
+    fn is_told(&self) -> bool {
+        self.source & TOLD != 0
     }
 }
 
-/// Retained messages on their way to a new subscription.
-///
-/// It holds as long as its subscription names it: subscribing again or unsubscribing ends it
-/// without looking for it; it is taken out when its turn comes.
-pub(super) struct Replay {
-    subscription: SubscriptionId,
-    number: u32,
-    filter: Box<str>,
-    options: SubscriptionOptions,
-    identifier: u32,
-    /// What came after this was delivered as it came.
-    sequence_max: u64,
-    cursor: Option<Cursor>,
-    /// Found already: entry and its sequence number.
-    pending: VecDeque<(u32, u64)>,
+impl Source {
+    fn bytes(&self) -> usize {
+        let username = self.username.as_ref().map_or(0, |name| name.len());
+        size_of::<Source>() + self.client_id.len() + username
+    }
 }
 
-/// Bounds of one slice of a replay.
-const STEPS: usize = 512;
-const FOUND_MAX: usize = 64;
+/// What stands for a Client Identifier, as the journal has it, in an entry.
+pub(super) fn publisher_of(hash: u64) -> NonZeroU32 {
+    NonZeroU32::new(hash as u32).unwrap_or(NonZeroU32::MIN)
+}
 
 /// Entries that a sweep looks at in one go.
 const SWEPT_AT_ONCE: usize = 2048;
-
-impl Replay {
-    fn goes_on(&self, subscriptions: &Subscriptions) -> bool {
-        let subscription = subscriptions.slab.get(self.subscription as usize);
-        subscription.is_some_and(|subscription| subscription.replay == self.number)
-    }
-}
 
 impl Retained {
     pub(super) fn new(seed: u64) -> Retained {
@@ -102,21 +98,23 @@ impl Retained {
             sequence: 0,
             replays: 0,
             found: Vec::new(),
-            sources: 0,
-            sweep_at: None,
+            sources: Slab::new(),
+            restored: Vec::new(),
+            source_bytes: 0,
+            sweep_at: At::NEVER,
             swept: 0,
         }
     }
 
     /// Bytes of memory they take, without the messages.
     pub(super) fn memory(&self) -> usize {
-        self.table.memory() + self.entries.len() * size_of::<Entry>() + self.sources
+        self.table.memory() + self.entries.len() * size_of::<Entry>() + self.source_bytes
     }
 
     /// Whether a topic has one.
     pub(super) fn has(&self, topic: &[u8]) -> bool {
         let node = self.table.find(topic);
-        node.is_some_and(|node| self.table.value(node, 0) != NONE)
+        node.is_some_and(|node| self.table.value(node) != NONE)
     }
 
     /// How many messages are retained.
@@ -124,40 +122,60 @@ impl Retained {
         self.entries.len()
     }
 
-    pub(super) fn end_replay(&mut self, replay: &mut Replay) {
-        if let Some(cursor) = &mut replay.cursor {
-            self.table.end_walk(cursor);
-        }
-    }
-
     /// Who published what a topic keeps, for the journal.
     pub(super) fn source<'a>(&'a self, node: NodeId, settings: &'a Settings) -> record::Source<'a> {
-        let key = self.table.value(node, 0);
+        let key = self.table.value(node);
         let Some(entry) = self.entries.get(key as usize) else {
             return record::Source::default();
         };
-        let publisher = entry.source.as_deref().map(|source| {
+        let publisher = self.sources.get(entry.source()).map(|source| {
             let listener = settings.listeners.get(usize::from(source.listener));
             let listener = listener.map_or("", |listener| listener.name.as_str());
             (&*source.client_id, source.username.as_deref(), listener)
         });
         record::Source {
-            hash: entry.publisher_hash,
+            hash: u64::from(entry.publisher.get()),
             publisher,
         }
     }
 
     /// Takes the entry of a node out; its message is the caller's to release.
     fn remove(&mut self, node: NodeId) -> Option<Entry> {
-        let key = self.table.value(node, 0);
+        let key = self.table.value(node);
         if key == NONE {
             return None;
         }
-        self.table.set_value(node, 0, NONE);
+        self.table.set_value(node, NONE);
         self.table.release(node);
         let entry = self.entries.remove(key as usize);
-        self.sources -= entry.source_bytes();
+        self.forget_source(&entry);
         Some(entry)
+    }
+
+    /// Puts an entry in place of the one that the node has; that one's message is the caller's to
+    /// release. Returns the slot, too.
+    fn put(&mut self, mut entry: Entry, source: Option<Source>) -> (usize, Option<Entry>) {
+        if let Some(source) = source {
+            self.source_bytes += source.bytes();
+            entry.source = entry.source & !NO_SOURCE | self.sources.insert(source) as u32;
+        }
+        let key = self.table.value(entry.node);
+        let Some(kept) = self.entries.get_mut(key as usize) else {
+            let node = entry.node;
+            let key = self.entries.insert(entry);
+            self.table.set_value(node, key as u32);
+            return (key, None);
+        };
+        entry.source |= kept.source & TOLD;
+        let old = std::mem::replace(kept, entry);
+        self.forget_source(&old);
+        (key as usize, Some(old))
+    }
+
+    fn forget_source(&mut self, entry: &Entry) {
+        if let Some(source) = self.sources.try_remove(entry.source()) {
+            self.source_bytes -= source.bytes();
+        }
     }
 }
 
@@ -173,7 +191,7 @@ impl Broker {
             }
             return;
         }
-        let is_late = message.qos == QoS::AtMostOnce && self.is_over_memory();
+        let is_late = message.qos() == QoS::AtMostOnce && self.is_over_memory();
         if is_late && publisher != Publisher::Broker && !self.retained.has(topic) {
             // Nobody was promised anything.
             return self.refuse_memory();
@@ -181,245 +199,43 @@ impl Broker {
         let node = self.retained.table.insert(topic);
         self.retained.sequence += 1;
         let sequence = self.retained.sequence;
-        let (publisher_hash, source) = self.source_of(publisher);
+        let (hash, source) = self.source_of(publisher);
         self.messages.retain(id);
-        let key = self.retained.table.value(node, 0);
         let entry = Entry {
             message: id,
             node,
             sequence,
-            publisher_hash,
-            source,
-            place: Place::START,
-            is_told: false,
+            publisher: publisher_of(hash),
+            source: NO_SOURCE,
         };
-        self.retained.sources += entry.source_bytes();
-        if key == NONE {
-            let key = self.retained.entries.insert(entry);
-            self.retained.table.set_value(node, 0, key as u32);
-        } else {
-            let kept = &mut self.retained.entries[key as usize];
-            let is_told = kept.is_told;
-            let old = std::mem::replace(kept, Entry { is_told, ..entry });
-            self.retained.sources -= old.source_bytes();
+        let (_, old) = self.retained.put(entry, source);
+        if let Some(old) = old {
             self.messages.release(old.message);
         }
     }
 
-    fn source_of(&self, publisher: Publisher) -> (u64, Option<Box<Source>>) {
+    fn source_of(&self, publisher: Publisher) -> (u64, Option<Source>) {
         let Publisher::Session(id) = publisher else {
             return (client_hash(""), None);
         };
         let session = self.sessions.get(id);
         let is_checked = session.rules.is_some() && self.settings.check_retain_source;
-        let source = is_checked.then(|| {
-            Box::new(Source {
-                listener: session.listener,
-                client_id: session.client_id.clone(),
-                username: session.username.clone(),
-            })
+        let source = is_checked.then(|| Source {
+            listener: session.listener,
+            client_id: session.client_id.clone(),
+            username: session.username.clone(),
         });
         (session.client_hash(), source)
     }
 
-    /// Starts sending the retained messages that match a new subscription.
-    pub(super) fn begin_replay(
-        &mut self,
-        session_id: SessionId,
-        subscription: SubscriptionId,
-        filter: &str,
-        options: SubscriptionOptions,
-        identifier: u32,
-    ) {
-        self.subscriptions.slab[subscription as usize].replay = 0;
-        if self.retained.count() == 0 {
-            return;
-        }
-        self.retained.replays = self.retained.replays.checked_add(1).unwrap_or(1);
-        let mut replay = Replay {
-            subscription,
-            number: self.retained.replays,
-            filter: filter.into(),
-            options,
-            identifier,
-            sequence_max: self.retained.sequence,
-            cursor: None,
-            pending: VecDeque::new(),
-        };
-        if memchr::memchr2(b'+', b'#', filter.as_bytes()).is_some() {
-            replay.cursor = Some(self.retained.table.begin_walk());
-        } else if let Some(node) = self.retained.table.find(filter.as_bytes()) {
-            let key = self.retained.table.value(node, 0);
-            if let Some(entry) = self.retained.entries.get(key as usize) {
-                replay.pending.push_back((key, entry.sequence));
-            }
-        }
-        if replay.cursor.is_none() && replay.pending.is_empty() {
-            return;
-        }
-        self.subscriptions.slab[subscription as usize].replay = replay.number;
-        let session = self.sessions.get_mut(session_id);
-        session.replays.push_back(replay);
-        if session.replays.len() > 2 * session.subscription_count as usize {
-            self.sweep_replays(session_id);
-        }
-    }
-
-    /// Takes out the replays that were ended: there are never more than two for a subscription.
-    fn sweep_replays(&mut self, session_id: SessionId) {
-        let subscriptions = &self.subscriptions;
-        let replays = &mut self.sessions.get_mut(session_id).replays;
-        replays.retain_mut(|replay| {
-            let goes_on = replay.goes_on(subscriptions);
-            if !goes_on {
-                self.retained.end_replay(replay);
-            }
-            goes_on
-        });
-    }
-
-    /// Queues more of the retained messages that a session is to get, as far as it has room.
-    ///
-    /// If the slice ends before the work does, the connection stays listed as writable.
-    pub(super) fn pump_replays(&mut self, session_id: SessionId) {
-        let Some(conn) = self.sessions.get(session_id).connection else {
-            return;
-        };
-        let mut steps = STEPS;
-        while let Some(mut replay) = self.sessions.get_mut(session_id).replays.pop_front() {
-            if !replay.goes_on(&self.subscriptions) {
-                self.retained.end_replay(&mut replay);
-                continue;
-            }
-            let is_done = self.pump(session_id, &mut replay, &mut steps);
-            if !is_done {
-                self.sessions.get_mut(session_id).replays.push_front(replay);
-                if steps == 0 {
-                    self.mark_writable(conn);
-                }
-                return;
-            }
-        }
-    }
-
-    /// One slice; whether the replay is done. `steps` at 0 says that only time ran out.
-    fn pump(&mut self, session_id: SessionId, replay: &mut Replay, steps: &mut usize) -> bool {
-        loop {
-            while let Some(&(key, sequence)) = replay.pending.front() {
-                if !self.replay_one(session_id, replay, key, sequence) {
-                    return false;
-                }
-                replay.pending.pop_front();
-            }
-            let Some(cursor) = &mut replay.cursor else {
-                return true;
-            };
-            if *steps == 0 {
-                return false;
-            }
-            let slice = (*steps).min(256);
-            *steps -= slice;
-            let Retained {
-                table,
-                found,
-                entries,
-                ..
-            } = &mut self.retained;
-            found.clear();
-            let is_done = table.walk(cursor, replay.filter.as_bytes(), slice, FOUND_MAX, found);
-            for node in found.drain(..) {
-                let key = table.value(node, 0);
-                let Some(entry) = entries.get(key as usize) else {
-                    continue;
-                };
-                if entry.sequence <= replay.sequence_max {
-                    replay.pending.push_back((key, entry.sequence));
-                }
-            }
-            if is_done {
-                replay.cursor = None;
-            }
-        }
-    }
-
-    /// Queues one retained message; `false` if there is no room for it now.
-    fn replay_one(
-        &mut self,
-        session_id: SessionId,
-        replay: &Replay,
-        key: u32,
-        sequence: u64,
-    ) -> bool {
-        let entry = self.retained.entries.get(key as usize);
-        let Some(entry) = entry.filter(|entry| entry.sequence == sequence) else {
-            return true;
-        };
-        let (id, node) = (entry.message, entry.node);
-        let session = self.sessions.get(session_id);
-        let is_own = replay.options.no_local && entry.publisher_hash == session.client_hash();
-        if is_own || !self.source_may_write(entry) {
-            return true;
-        }
-        let is_lost = self.messages.is_hot(id) && self.messages.get(id).is_empty();
-        if self.messages.expires_ms(id) < self.now.mono_ms || is_lost {
-            self.drop_retained(node);
-            return true;
-        }
-        let topic_is_denied = !self.messages.is_hot(id) && !self.may_read_node(session_id, node);
-        if topic_is_denied {
-            return true;
-        }
-        let qos = self.delivered_qos(self.messages.qos_of(id), replay.options.qos);
-        let len = super::route::queued_len(self.messages.len_of(id));
-        let session = self.sessions.get(session_id);
-        if !self.has_room(session, qos, len) {
-            return false;
-        }
-        let is_copied = self.is_copied(session_id, qos);
-        if let Some(conn) = (session.connection).filter(|_| is_copied && !self.messages.is_hot(id))
-        {
-            self.fetch(id, conn);
-            return false;
-        }
-        // [MQTT-3.3.1-8]
-        self.deliver_retained(session_id, id, qos, replay.identifier);
-        true
-    }
-
-    /// Whether a retained message becomes a message of its own for a session that is kept.
-    fn is_copied(&self, session: SessionId, qos: QoS) -> bool {
-        let is_recorded = self.journal.is_on() && self.sessions.get(session).is_recorded();
-        is_recorded && qos != QoS::AtMostOnce
-    }
-
-    /// Queues a retained message. For a session that is kept it is a message of its own, so that
-    /// every message has one record with all who get it.
-    fn deliver_retained(&mut self, session: SessionId, id: MessageId, qos: QoS, identifier: u32) {
-        if !self.is_copied(session, qos) {
-            return self.deliver(session, Delivery::new(id, qos, true, identifier));
-        }
-        let copy = self.messages.copy(id);
-        self.begin_message();
-        self.deliver(session, Delivery::new(copy, qos, true, identifier));
-        if !self.journal.recipients.is_empty() {
-            self.describe_message(copy, None, None);
-        }
-        self.messages.release(copy);
-    }
-
-    fn may_read_node(&self, session: SessionId, node: NodeId) -> bool {
-        self.sessions.get(session).rules.is_none()
-            || self.may(session, Access::Read, &self.retained.table.text(node))
-    }
-
     /// Frees the retained message of a topic.
-    fn drop_retained(&mut self, node: NodeId) {
+    pub(super) fn drop_retained(&mut self, node: NodeId) {
         let topic = self.journal.is_on().then(|| self.retained.table.text(node));
         let Some(old) = self.retained.remove(node) else {
             return;
         };
         self.messages.release(old.message);
-        if let Some(topic) = topic.filter(|_| old.is_told) {
+        if let Some(topic) = topic.filter(|_| old.is_told()) {
             self.record_cleared(&topic);
         }
     }
@@ -427,7 +243,7 @@ impl Broker {
     /// The topic that keeps this message, which is hot, if one does.
     pub(super) fn kept_node(&self, id: MessageId) -> Option<NodeId> {
         let message = self.messages.get(id);
-        if !message.retain {
+        if !message.retain() {
             return None;
         }
         self.kept_node_of(id, message.topic())
@@ -436,25 +252,26 @@ impl Broker {
     /// The same for a message whose topic is known otherwise.
     pub(super) fn kept_node_of(&self, id: MessageId, topic: &[u8]) -> Option<NodeId> {
         let node = self.retained.table.find(topic)?;
-        let key = self.retained.table.value(node, 0);
+        let key = self.retained.table.value(node);
         let entry = self.retained.entries.get(key as usize)?;
         (entry.message == id).then_some(node)
     }
 
     /// The journal knows what a topic keeps.
     pub(super) fn note_kept_place(&mut self, node: NodeId) {
-        let key = self.retained.table.value(node, 0);
+        let key = self.retained.table.value(node);
         if let Some(entry) = self.retained.entries.get_mut(key as usize) {
-            let place = self.messages.place_of(entry.message);
-            entry.place = place.unwrap_or(Place::START);
-            entry.is_told |= place.is_some();
+            match self.messages.place_of(entry.message) {
+                Some(_) => entry.source |= KNOWN | TOLD,
+                None => entry.source &= !KNOWN,
+            }
         }
     }
 
     /// Retained messages that the journal does not know although it should.
     pub(super) fn unrecorded_retained(&self) -> Vec<MessageId> {
         (self.retained.entries.iter())
-            .filter(|(_, entry)| entry.place == Place::START)
+            .filter(|(_, entry)| !entry.is_known())
             .map(|(_, entry)| entry.message)
             .filter(|&id| self.messages.is_hot(id))
             .filter(|&id| !self.messages.get(id).topic().starts_with(b"$SYS"))
@@ -476,31 +293,23 @@ impl Broker {
         let listeners = &self.settings.listeners;
         let publisher = source.publisher.map(|(client_id, username, listener)| {
             let listener = listeners.iter().position(|l| l.name == listener);
-            Box::new(Source {
+            Source {
                 listener: listener.unwrap_or(0) as u16,
                 client_id: client_id.into(),
                 username: username.map(Into::into),
-            })
+            }
         });
         let entry = Entry {
             message,
             node,
             sequence: 0,
-            publisher_hash: source.hash,
-            source: publisher,
-            place,
-            is_told: true,
+            publisher: publisher_of(source.hash),
+            source: KNOWN | TOLD | NO_SOURCE,
         };
-        self.retained.sources += entry.source_bytes();
-        let key = self.retained.table.value(node, 0);
-        if key == NONE {
-            let key = self.retained.entries.insert(entry);
-            self.retained.table.set_value(node, 0, key as u32);
-        } else {
-            let kept = &mut self.retained.entries[key as usize];
-            let old = std::mem::replace(kept, entry);
-            self.retained.sources -= old.source_bytes();
-        }
+        let (key, _) = self.retained.put(entry, publisher);
+        let restored = &mut self.retained.restored;
+        restored.resize(restored.len().max(key + 1), Place::START);
+        restored[key] = place;
     }
 
     /// Frees all retained messages.
@@ -521,8 +330,10 @@ impl Broker {
     /// After everything was told: holds the messages that are still there.
     pub(super) fn finish_retained(&mut self) {
         let mut gone = Vec::new();
-        for (_, entry) in &self.retained.entries {
-            match self.messages.at(entry.message.slot(), entry.place) {
+        let restored = std::mem::take(&mut self.retained.restored);
+        for (key, entry) in &self.retained.entries {
+            let place = restored.get(key).copied().unwrap_or(Place::START);
+            match self.messages.at(entry.message.slot(), place) {
                 Some(id) => self.messages.retain(id),
                 None => gone.push(entry.node),
             }
@@ -533,8 +344,8 @@ impl Broker {
     }
 
     /// Whether who published a retained message may still write there.
-    fn source_may_write(&self, entry: &Entry) -> bool {
-        let Some(source) = &entry.source else {
+    pub(super) fn source_may_write(&self, entry: &Entry) -> bool {
+        let Some(source) = self.retained.sources.get(entry.source()) else {
             return true;
         };
         let acl = self.settings.listeners.get(usize::from(source.listener));
@@ -559,7 +370,7 @@ impl Broker {
 
     /// Frees retained messages that have expired without anybody asking for them, some at a time.
     pub(super) fn sweep_retained(&mut self) {
-        self.retained.sweep_at = None;
+        self.retained.sweep_at = At::NEVER;
         let now_ms = self.now.mono_ms;
         let first = self.retained.swept;
         let end = (first + SWEPT_AT_ONCE).min(self.retained.entries.capacity());

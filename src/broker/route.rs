@@ -41,7 +41,7 @@ impl Broker {
     pub(super) fn route(&mut self, publisher: Publisher, id: MessageId) -> bool {
         let message = self.messages.get(id);
         (self.subscriptions.table).matches(message.topic(), &mut self.matches);
-        let (qos, retain) = (message.qos, message.retain);
+        let (qos, retain) = (message.qos(), message.retain());
         self.route_found(publisher, id, qos, retain)
     }
 
@@ -82,11 +82,11 @@ impl Broker {
     }
 
     fn route_to_node(&mut self, node: NodeId, routed: Routed) {
-        let (mut next, has_groups) = self.subscriptions.of(node);
+        let (mut next, group) = self.subscriptions.of(node);
         while let Some(id) = next {
             next = self.route_to_subscription(id, routed, None);
         }
-        if has_groups {
+        if group.is_some() {
             self.route_to_groups(node, routed.message, routed.publisher);
         }
     }
@@ -192,8 +192,8 @@ impl Broker {
     fn is_next(&self, session: &Session, qos: QoS) -> bool {
         session.connection.is_some()
             && match qos {
-                QoS::AtMostOnce => session.queue_qos0.is_empty(),
-                _ => session.queue.is_empty() && self.window_has_room(session),
+                QoS::AtMostOnce => session.flow.queue_qos0.is_empty(),
+                _ => session.flow.queue.is_empty() && self.window_has_room(session),
             }
     }
 
@@ -209,21 +209,22 @@ impl Broker {
         self.messages.retain(delivery.message);
         let session = self.sessions.get_mut(session_id);
         // What was dropped is told anew when the queue was empty in between.
-        session.is_dropping &= !(session.queue.is_empty() && session.queue_qos0.is_empty());
         let conn = session.connection;
+        let flow = &mut *session.flow;
+        flow.is_dropping &= !(flow.queue.is_empty() && flow.queue_qos0.is_empty());
         if delivery.qos() == QoS::AtMostOnce {
-            delivery.number = session.queued_count;
-            session.queue_qos0.push(&mut self.deliveries, delivery, len);
+            delivery.number = flow.queued_count;
+            flow.queue_qos0.push(&mut self.deliveries, delivery, len);
         } else {
-            session.queued_count = session.queued_count.wrapping_add(1);
-            let ordinal = session.next_ordinal;
-            session.next_ordinal += 1;
+            flow.queued_count = flow.queued_count.wrapping_add(1);
+            let ordinal = flow.next_ordinal;
+            flow.next_ordinal += 1;
             delivery.number = packet_id_of(ordinal);
             if is_next {
                 let id = self.deliveries.insert(delivery);
-                session.push_to_window(id, ordinal, len);
+                flow.push_to_window(id, ordinal, len);
             } else {
-                session.queue.push(&mut self.deliveries, delivery, len);
+                flow.queue.push(&mut self.deliveries, delivery, len);
             }
             if self.journal.is_on() {
                 self.note_recipient(session_id, &delivery, ordinal);
@@ -242,7 +243,7 @@ impl Broker {
             return self.has_room_in_queue(session, len);
         }
         if session.connection.is_some() {
-            let queue = &session.queue_qos0;
+            let queue = &session.flow.queue_qos0;
             // One message may be larger than the limit.
             return queue.is_empty()
                 || queue.bytes() + len as u64 <= self.settings.max_output_bytes as u64
@@ -258,12 +259,13 @@ impl Broker {
             self.settings.max_queued_messages,
             self.settings.max_queued_bytes,
         );
-        let (mut waiting, mut bytes) = (session.queue.len(), session.queue.bytes());
+        let flow = &*session.flow;
+        let (mut waiting, mut bytes) = (flow.queue.len(), flow.queue.bytes());
         if session.connection.is_none() {
-            waiting += session.queue_qos0.len();
-            bytes += session.queue_qos0.bytes();
+            waiting += flow.queue_qos0.len();
+            bytes += flow.queue_qos0.bytes();
         }
-        let has_window = session.window.in_flight() + waiting < self.window_limit(session);
+        let has_window = flow.window.in_flight() + waiting < self.window_limit(session);
         has_window
             || (max_messages == 0 || waiting < max_messages)
                 && (max_bytes == 0 || bytes + len as u64 <= max_bytes)
@@ -273,7 +275,7 @@ impl Broker {
     /// fresh ones are dropped for them.
     fn free_expired(&mut self, session_id: SessionId) {
         for _ in 0..EXPIRED_AT_ONCE {
-            let Some(front) = self.sessions.get(session_id).queue.front() else {
+            let Some(front) = self.sessions.get(session_id).flow.queue.front() else {
                 break;
             };
             let id = self.deliveries.get(front).message;
@@ -286,22 +288,22 @@ impl Broker {
 
     /// Drops the message that waits longest in the queue of a session.
     pub(super) fn drop_front(&mut self, session_id: SessionId) {
-        let session = self.sessions.get_mut(session_id);
-        let Some(front) = session.queue.front() else {
+        let flow = &mut *self.sessions.get_mut(session_id).flow;
+        let Some(front) = flow.queue.front() else {
             return;
         };
         let &Delivery {
             message, number, ..
         } = self.deliveries.get(front);
         let len = queued_len(self.messages.len_of(message));
-        session.queue.take(&mut self.deliveries, len);
-        let ordinal = session.ordinal_of_queued(number);
-        session.windowed = ordinal + 1;
-        if session.window.in_flight() == 0 {
-            session.base = session.windowed;
+        flow.queue.take(&mut self.deliveries, len);
+        let ordinal = flow.ordinal_of_queued(number);
+        flow.windowed = ordinal + 1;
+        if flow.window.in_flight() == 0 {
+            flow.base = flow.windowed;
         }
+        flow.sent_count = flow.sent_count.wrapping_add(1);
         self.messages.release(message);
-        session.sent_count = session.sent_count.wrapping_add(1);
         self.stats.publish_dropped += 1;
         self.record_done(session_id, ordinal);
     }
@@ -325,7 +327,7 @@ impl Broker {
             return;
         }
         self.stats.publish_dropped += 1;
-        if !std::mem::replace(&mut session.is_dropping, true) {
+        if !std::mem::replace(&mut session.flow.is_dropping, true) {
             let name = session.name();
             log::info!(target: "notice", "Outgoing messages are being dropped for client {name}.");
         }

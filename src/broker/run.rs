@@ -149,11 +149,12 @@ impl Broker {
             return false;
         }
         // What was looked for before was a good name then.
-        if !self.subscriptions.table.recall(topic, &mut self.matches) {
+        let table = &self.subscriptions.table;
+        if let Err(unknown) = table.recall(topic, &mut self.matches) {
             if !plain.has_ascii_topic() {
                 return false;
             }
-            self.subscriptions.table.matches(topic, &mut self.matches);
+            table.search(unknown, &mut self.matches);
         }
         true
     }

@@ -105,14 +105,13 @@ impl Broker {
         window: &mut Window<'_>,
     ) -> bool {
         let limit = self.window_limit(self.sessions.get(session));
-        let session = self.sessions.get(session);
+        let flow = &*self.sessions.get(session).flow;
         // What promises the client that its session goes on waits for its gate.
         let may_send = [
-            self.journal.is_durable(session.send_gate),
-            self.journal.is_durable(session.release_gate),
+            self.journal.is_durable(flow.send_gate),
+            self.journal.is_durable(flow.release_gate),
         ];
-        while let Some((id, passed)) = session.window.next_unsent(&self.deliveries, progress.slots)
-        {
+        while let Some((id, passed)) = flow.window.next_unsent(&self.deliveries, progress.slots) {
             if self.transit.items.len() >= ITEMS_MAX {
                 return false;
             }

@@ -1,21 +1,18 @@
 //! Sessions: what the server remembers of a client, with or without a connection.
 
-use super::connection::Peer;
+use super::flow::LazyFlow;
 use super::jobs::Job;
-use super::publish::Held;
-use super::retain::Replay;
-use super::timer::Timer;
+use super::subscriptions::Link;
+use super::timer::{At, Timer};
 use super::will::StoredWill;
 use super::{Broker, ConnId};
 use crate::auth::UserRules;
-use crate::store::journal::{Place, Placed, packet_id_of};
-use crate::store::window::distance;
-use crate::store::{Queue, Stage, Window};
+use crate::store::Stage;
+use crate::store::journal::Placed;
 use crate::topic::Index;
 use crate::wire::{QoS, Version};
 use foldhash::fast::FixedState;
 use slab::Slab;
-use std::collections::VecDeque;
 use std::hash::BuildHasher;
 
 /// A session, by its slot.
@@ -38,53 +35,27 @@ pub(super) struct Session {
     pub(super) listener: u16,
     /// Seconds that the session outlives its connection; 0 ends it there, [`EXPIRES_NEVER`] never.
     pub(super) expiry_s: u32,
-    pub(super) expires_at: Option<u64>,
+    pub(super) expires_at: At,
     pub(super) will: Option<Box<StoredWill>>,
-    pub(super) will_at: Option<u64>,
-    pub(super) timer_at: Option<u64>,
+    pub(super) will_at: At,
+    pub(super) timer_at: At,
     /// What the journal calls it; 0 if it does not know it.
     pub(super) key: u64,
     pub(super) placed: Placed,
     /// When its connection ended.
-    pub(super) left_ms: Option<u64>,
+    pub(super) left_ms: At,
     /// How long its connection may be silent; 0 for ever.
-    pub(super) silence_ms: u64,
+    pub(super) silence_ms: u32,
     /// Its connection was lost with an earlier life of the broker: the will goes unless it returns.
     pub(super) is_ghost: bool,
     /// It was taken over from another broker, without knowing whose it is.
     pub(super) is_unowned: bool,
     /// The first of its subscriptions, linked among each other; and how many, where large filters
     /// count several times.
-    pub(super) subscriptions: Option<u32>,
+    pub(super) subscriptions: Link,
     pub(super) subscription_count: u32,
-    /// QoS 0 deliveries; their number is how many others were queued before them (modulo 65,536).
-    pub(super) queue_qos0: Queue,
-    /// QoS 1 and 2 deliveries that are not in the window yet.
-    pub(super) queue: Queue,
-    /// The number that the next QoS 1 or 2 delivery gets; packet identifiers follow from these.
-    pub(super) next_ordinal: u64,
-    /// Deliveries with smaller numbers are done.
-    pub(super) base: u64,
-    /// Deliveries with smaller numbers are in the window, or done.
-    pub(super) windowed: u64,
-    /// Deliveries with smaller numbers were sent, as far as the journal knows.
-    pub(super) sent_before: u64,
-    /// QoS 2 deliveries are not sent for the first time before this is durable.
-    pub(super) send_gate: Place,
-    /// PUBREL is not sent again before this is durable.
-    pub(super) release_gate: Place,
-    /// How many QoS 1 and 2 deliveries were ever queued, and sent for the first time.
-    pub(super) queued_count: u16,
-    pub(super) sent_count: u16,
-    pub(super) window: Window,
-    /// Bytes of the messages in the window.
-    pub(super) window_bytes: u64,
-    /// QoS 2 messages of the client's that wait for PUBREL.
-    pub(super) held: VecDeque<Held>,
-    /// Retained messages that are still to be queued for new subscriptions.
-    pub(super) replays: VecDeque<Replay>,
-    /// Set while messages for it are dropped, so that the log tells once.
-    pub(super) is_dropping: bool,
+    /// What goes to and comes from its client.
+    pub(super) flow: LazyFlow,
     /// Bytes of its texts, as far as they are counted.
     texts: u32,
 }
@@ -192,18 +163,6 @@ impl Sessions {
 }
 
 impl Session {
-    /// The number of the delivery in the window that has this packet identifier.
-    #[inline]
-    pub(super) fn ordinal_of(&self, packet_id: u16) -> u64 {
-        self.base + u64::from(distance(packet_id_of(self.base), packet_id))
-    }
-
-    /// The number of the delivery at the front of the queue.
-    #[inline]
-    pub(super) fn ordinal_of_queued(&self, packet_id: u16) -> u64 {
-        self.windowed + u64::from(distance(packet_id_of(self.windowed), packet_id))
-    }
-
     /// A number for [MQTT-3.8.3-3] that stands for the client in the store of retained messages.
     pub(super) fn client_hash(&self) -> u64 {
         client_hash(&self.client_id)
@@ -222,7 +181,7 @@ pub(super) fn client_hash(client_id: &str) -> u64 {
 
 impl Broker {
     /// A fresh session for a client that has none.
-    pub(super) fn create_session(&mut self, client_id: &str, peer: &Peer) -> SessionId {
+    pub(super) fn create_session(&mut self, client_id: &str, listener: u16) -> SessionId {
         self.sessions.insert(Session {
             client_id: client_id.into(),
             connection: None,
@@ -231,35 +190,21 @@ impl Broker {
             is_bridge: false,
             username: None,
             rules: None,
-            listener: peer.listener,
+            listener,
             expiry_s: 0,
-            expires_at: None,
+            expires_at: At::NEVER,
             will: None,
-            will_at: None,
-            timer_at: None,
+            will_at: At::NEVER,
+            timer_at: At::NEVER,
             key: 0,
             placed: Placed::default(),
-            left_ms: None,
+            left_ms: At::NEVER,
             silence_ms: 0,
             is_ghost: false,
             is_unowned: false,
-            subscriptions: None,
+            subscriptions: None.into(),
             subscription_count: 0,
-            queue_qos0: Queue::default(),
-            queue: Queue::default(),
-            next_ordinal: 1,
-            base: 1,
-            windowed: 1,
-            sent_before: 1,
-            send_gate: Place::START,
-            release_gate: Place::START,
-            queued_count: 0,
-            sent_count: 0,
-            window: Window::default(),
-            window_bytes: 0,
-            held: VecDeque::new(),
-            replays: VecDeque::new(),
-            is_dropping: false,
+            flow: LazyFlow::default(),
             texts: 0,
         })
     }
@@ -293,12 +238,14 @@ impl Broker {
         if self.remove_a_subscription(id) {
             return true;
         }
-        let session = self.sessions.get_mut(id);
-        if let Some(mut replay) = session.replays.pop_front() {
+        let Some(flow) = self.sessions.get_mut(id).flow.existing() else {
+            return false;
+        };
+        if let Some(mut replay) = flow.replays.pop_front() {
             self.retained.end_replay(&mut replay);
             return true;
         }
-        for queue in [&mut session.queue_qos0, &mut session.queue] {
+        for queue in [&mut flow.queue_qos0, &mut flow.queue] {
             if let Some(front) = queue.front() {
                 let message = self.deliveries.get(front).message;
                 let len = super::route::queued_len(self.messages.len_of(message));
@@ -307,14 +254,14 @@ impl Broker {
                 return true;
             }
         }
-        if let Some(delivery) = session.window.pop() {
+        if let Some(delivery) = flow.window.pop() {
             let delivery = self.deliveries.remove(delivery);
             if delivery.stage == Stage::Publish {
                 self.messages.release(delivery.message);
             }
             return true;
         }
-        let held = session.held.pop_front();
+        let held = flow.held.pop_front();
         if let Some(held) = &held {
             self.messages.release(held.message);
         }
@@ -326,15 +273,17 @@ impl Broker {
         let now_ms = self.now.mono_ms;
         let session = self.sessions.get_mut(id);
         session.connection = None;
-        session.window.rewind();
-        session.left_ms = Some(now_ms);
+        if let Some(flow) = session.flow.existing() {
+            flow.window.rewind();
+        }
+        session.left_ms = Some(now_ms).into();
         let will_at = session.will.as_ref().map(|will| {
             // The session's end publishes the will, too [MQTT-3.1.2-8].
             now_ms + u64::from(will.delay_s.min(session.expiry_s)) * 1000
         });
-        session.will_at = will_at;
+        session.will_at = will_at.into();
         let end = self.session_end(id, now_ms);
-        self.sessions.get_mut(id).expires_at = end;
+        self.sessions.get_mut(id).expires_at = end.into();
         self.session_timeout(id);
         self.record_leaving(id);
     }
@@ -359,7 +308,7 @@ impl Broker {
             return;
         }
         let session = self.sessions.get_mut(id);
-        if session.timer_at.is_some_and(|at| at <= now_ms) {
+        if session.timer_at.has_come(now_ms) {
             // It rang and is out of the set already; or it is in it still and comes out below.
             self.timers
                 .set(Timer::Session(id), &mut session.timer_at, None);
@@ -367,12 +316,12 @@ impl Broker {
         if session.connection.is_some() {
             return;
         }
-        if session.will_at.is_some_and(|at| at <= now_ms) {
+        if session.will_at.has_come(now_ms) {
             self.publish_will(id);
             self.record_leaving(id);
         }
         let session = self.sessions.get_mut(id);
-        if session.expires_at.is_some_and(|at| at <= now_ms) {
+        if session.expires_at.has_come(now_ms) {
             if session.expiry_s != 0 {
                 self.stats.clients_expired += 1;
                 log::info!(target: "notice", "Expiring client {} due to timeout.", session.name());
@@ -380,10 +329,8 @@ impl Broker {
             self.end_session(id);
             return;
         }
-        let next = [session.will_at, session.expires_at]
-            .into_iter()
-            .flatten()
-            .min();
+        let moments = [session.will_at, session.expires_at];
+        let next = moments.into_iter().filter_map(At::get).min();
         self.timers
             .set(Timer::Session(id), &mut session.timer_at, next);
     }
@@ -393,8 +340,8 @@ impl Broker {
     /// The will itself stays until its CONNECT is looked at, which may have another or none.
     pub(super) fn rejoin_session(&mut self, id: SessionId) {
         let session = self.sessions.get_mut(id);
-        session.will_at = None;
-        session.expires_at = None;
+        session.will_at = At::NEVER;
+        session.expires_at = At::NEVER;
         session.is_ghost = false;
         self.timers
             .set(Timer::Session(id), &mut session.timer_at, None);
@@ -407,12 +354,12 @@ impl Broker {
             return;
         }
         let session = &mut self.sessions.slab[id.0 as usize];
-        while let Some(front) = session.queue_qos0.front() {
+        while let Some(front) = session.flow.queue_qos0.front() {
             let delivery = self.deliveries.get(front);
             debug_assert_eq!(delivery.qos(), QoS::AtMostOnce);
             let message = delivery.message;
             let len = super::route::queued_len(self.messages.len_of(message));
-            session.queue_qos0.take(&mut self.deliveries, len);
+            session.flow.queue_qos0.take(&mut self.deliveries, len);
             self.messages.release(message);
         }
     }

@@ -5,11 +5,10 @@
 
 use super::Broker;
 use super::publish::Publisher;
-use super::subscriptions::{GROUPS, SubscriptionId, Subscriptions};
+use super::subscriptions::{SubscriptionId, Subscriptions};
 use crate::auth::Access;
 use crate::store::{Delivery, MessageId};
 use crate::topic::NodeId;
-use crate::topic::table::NONE;
 use crate::wire::QoS;
 use std::hash::BuildHasher;
 
@@ -73,7 +72,7 @@ impl Subscriptions {
             hasher.hash_one((group.node, &*group.name))
         };
         groups_by_name.insert(hash_of(id), id, hash_of);
-        self.table.set_value(node, GROUPS, id);
+        self.set_first_group(node, Some(id));
         id
     }
 
@@ -101,10 +100,7 @@ impl Subscriptions {
         }
         match group.previous {
             Some(previous) => self.groups[previous as usize].next = group.next,
-            None => {
-                let first = group.next.unwrap_or(NONE);
-                self.table.set_value(group.node, GROUPS, first);
-            }
+            None => self.set_first_group(group.node, group.next),
         }
     }
 }
@@ -167,7 +163,7 @@ impl Broker {
         {
             return 0;
         }
-        let qos = self.delivered_qos(stored.qos, subscription.options.qos);
+        let qos = self.delivered_qos(stored.qos(), subscription.options.qos);
         let len = super::route::queued_len(stored.len());
         let has_room = self.has_room(session, qos, len);
         match (session.connection.is_some(), qos, has_room) {
@@ -184,8 +180,8 @@ impl Broker {
         let stored = self.messages.get(message);
         let delivery = Delivery::new(
             message,
-            self.delivered_qos(stored.qos, subscription.options.qos),
-            stored.retain && subscription.options.retain_as_published,
+            self.delivered_qos(stored.qos(), subscription.options.qos),
+            stored.retain() && subscription.options.retain_as_published,
             subscription.identifier,
         );
         self.deliver(session, delivery);

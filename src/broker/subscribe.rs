@@ -337,7 +337,7 @@ impl Broker {
         let Some(subscription) = self.find_subscription(session_id, &filter, share) else {
             return ReasonCode::NO_SUBSCRIPTION_EXISTED;
         };
-        let placed = self.subscriptions.get(subscription).placed;
+        let placed = self.subscriptions.placed(subscription);
         let session = self.sessions.get_mut(session_id);
         self.subscriptions
             .remove(subscription, &mut session.subscriptions);
@@ -358,7 +358,7 @@ impl Broker {
             None => None,
             Some(share) => Some(self.subscriptions.find_group(node, share)?),
         };
-        let first = self.sessions.get(session_id).subscriptions;
+        let first = self.sessions.get(session_id).subscriptions.get();
         self.subscriptions.find(node, group, session_id, first)
     }
 
@@ -375,10 +375,10 @@ impl Broker {
     /// Takes out one subscription of a session that ends; whether it had one.
     pub(super) fn remove_a_subscription(&mut self, session_id: SessionId) -> bool {
         let session = self.sessions.get_mut(session_id);
-        let Some(id) = session.subscriptions else {
+        let Some(id) = session.subscriptions.get() else {
             return false;
         };
-        self.journal.bury(self.subscriptions.get(id).placed);
+        self.journal.bury(self.subscriptions.placed(id));
         self.subscriptions.remove(id, &mut session.subscriptions);
         true
     }

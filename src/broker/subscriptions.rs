@@ -1,8 +1,10 @@
 //! Subscriptions: who has which filter, linked per filter and per session.
 //!
-//! A node of the topic table carries two numbers: the first of its subscriptions and the first of
-//! its share groups. A subscription is in two lists, its filter's (or its group's members) and its
-//! session's, so that ending a session takes each out at once. Bounds: 56 bytes a subscription.
+//! A node of the topic table carries the number of the first of its subscriptions. The few that
+//! have share groups, too, carry that of a [`Head`], which has both. A subscription is in two lists,
+//! its filter's (or its group's members) and its session's, so that ending a session takes each out
+//! at once. Where its record lies in the journal stands beside, for those that have one. Bounds: 40
+//! bytes a subscription, 16 more up to the last that is recorded.
 
 use super::session::SessionId;
 use super::share::Group;
@@ -16,9 +18,14 @@ use slab::Slab;
 /// A subscription, by its slot.
 pub(super) type SubscriptionId = u32;
 
-/// The values of a node in the table.
-const SUBSCRIPTIONS: usize = 0;
-pub(super) const GROUPS: usize = 1;
+/// The number of a node from here on (but for [`NONE`]) is that of its head.
+const HEADS: u32 = 1 << 31;
+
+/// What a filter with share groups has.
+pub(super) struct Head {
+    subscription: Link,
+    group: Link,
+}
 
 /// A share group, with a name of ordinary length and a few members.
 const GROUP_BYTES: usize = 256;
@@ -57,14 +64,17 @@ pub(super) struct Subscription {
     /// The list of the session.
     pub(super) next_of_session: Link,
     previous_of_session: Link,
-    /// Its record in the journal.
-    pub(super) placed: Placed,
 }
+
+const _: () = assert!(size_of::<Subscription>() == 40);
 
 /// All subscriptions.
 pub(super) struct Subscriptions {
     pub(super) table: Table,
     pub(super) slab: Slab<Subscription>,
+    /// The records of subscriptions in the journal, as far as there are some.
+    placed: Vec<Placed>,
+    heads: Slab<Head>,
     pub(super) groups: Slab<Group>,
     pub(super) groups_by_name: Index,
     pub(super) hasher: FixedState,
@@ -81,6 +91,8 @@ impl Subscriptions {
         Subscriptions {
             table: Table::new(seed),
             slab: Slab::new(),
+            placed: Vec::new(),
+            heads: Slab::new(),
             groups: Slab::new(),
             groups_by_name: Index::default(),
             hasher: FixedState::with_seed(seed.rotate_left(32)),
@@ -91,7 +103,8 @@ impl Subscriptions {
     /// Bytes of memory they take, filters included.
     pub(super) fn memory(&self) -> usize {
         self.table.memory()
-            + self.slab.len() * (size_of::<Subscription>() + size_of::<usize>())
+            + self.slab.len() * size_of::<Subscription>()
+            + self.placed.len() * size_of::<Placed>()
             + self.groups.len() * GROUP_BYTES
     }
 
@@ -103,20 +116,69 @@ impl Subscriptions {
     /// The first subscription of a filter.
     #[inline]
     pub(super) fn first_of(&self, node: NodeId) -> Option<SubscriptionId> {
-        some(self.table.value(node, SUBSCRIPTIONS))
+        self.of(node).0
     }
 
-    /// The first subscription of a filter, and whether it has share groups.
+    /// The first subscription and the first share group of a filter.
     #[inline]
-    pub(super) fn of(&self, node: NodeId) -> (Option<SubscriptionId>, bool) {
-        let values = self.table.values(node);
-        (some(values[SUBSCRIPTIONS]), values[GROUPS] != NONE)
+    pub(super) fn of(&self, node: NodeId) -> (Option<SubscriptionId>, Option<u32>) {
+        let value = self.table.value(node);
+        if value < HEADS {
+            return (Some(value), None);
+        }
+        match value {
+            NONE => (None, None),
+            _ => {
+                let head = &self.heads[(value - HEADS) as usize];
+                (head.subscription.get(), head.group.get())
+            }
+        }
     }
 
     /// The first share group of a filter.
     #[inline]
     pub(super) fn first_group_of(&self, node: NodeId) -> Option<u32> {
-        some(self.table.value(node, GROUPS))
+        self.of(node).1
+    }
+
+    /// Sets both for a filter.
+    fn set(&mut self, node: NodeId, subscription: Option<SubscriptionId>, group: Option<u32>) {
+        let old = Some(self.table.value(node)).filter(|&value| value >= HEADS && value != NONE);
+        let value = match group {
+            None => subscription.unwrap_or(NONE),
+            Some(_) => {
+                let head = Head {
+                    subscription: subscription.into(),
+                    group: group.into(),
+                };
+                HEADS + self.heads.insert(head) as u32
+            }
+        };
+        self.table.set_value(node, value);
+        if let Some(old) = old {
+            self.heads.remove((old - HEADS) as usize);
+        }
+    }
+
+    /// Sets the first share group of a filter.
+    pub(super) fn set_first_group(&mut self, node: NodeId, group: Option<u32>) {
+        self.set(node, self.first_of(node), group);
+    }
+
+    fn set_first(&mut self, node: NodeId, subscription: Option<SubscriptionId>) {
+        self.set(node, subscription, self.first_group_of(node));
+    }
+
+    /// Where a subscription lies in the journal.
+    pub(super) fn placed(&self, id: SubscriptionId) -> Placed {
+        self.placed.get(id as usize).copied().unwrap_or_default()
+    }
+
+    /// Notes where a subscription lies in the journal.
+    pub(super) fn set_placed(&mut self, id: SubscriptionId, placed: Placed) {
+        let len = self.placed.len().max(id as usize + 1);
+        self.placed.resize(len, Placed::default());
+        self.placed[id as usize] = placed;
     }
 
     /// The subscription of a session to a filter, in a group or in none.
@@ -157,7 +219,7 @@ impl Subscriptions {
     pub(super) fn insert(
         &mut self,
         mut subscription: Subscription,
-        first: &mut Option<SubscriptionId>,
+        first: &mut Link,
     ) -> SubscriptionId {
         let (node, group) = (subscription.node, subscription.group.get());
         let next = match group {
@@ -165,9 +227,9 @@ impl Subscriptions {
             None => self.first_of(node),
         };
         subscription.next = next.into();
-        subscription.next_of_session = (*first).into();
+        subscription.next_of_session = *first;
         let id = self.slab.insert(subscription) as u32;
-        if let Some(next) = first.replace(id) {
+        if let Some(next) = std::mem::replace(first, Link(id)).get() {
             self.slab[next as usize].previous_of_session = Some(id).into();
         }
         match group {
@@ -179,17 +241,20 @@ impl Subscriptions {
                 if let Some(next) = next {
                     self.slab[next as usize].previous = Some(id).into();
                 }
-                self.table.set_value(node, SUBSCRIPTIONS, id);
+                self.set_first(node, Some(id));
             }
         }
         id
     }
 
     /// Takes a subscription out of both lists, and frees its filter if it was the last one.
-    pub(super) fn remove(&mut self, id: SubscriptionId, first: &mut Option<SubscriptionId>) {
+    pub(super) fn remove(&mut self, id: SubscriptionId, first: &mut Link) {
         let s = self.slab.remove(id as usize);
+        if let Some(placed) = self.placed.get_mut(id as usize) {
+            *placed = Placed::default();
+        }
         match s.previous_of_session.get() {
-            None => *first = s.next_of_session.get(),
+            None => *first = s.next_of_session,
             Some(previous) => {
                 self.slab[previous as usize].next_of_session = s.next_of_session;
             }
@@ -201,10 +266,7 @@ impl Subscriptions {
             Some(group) => self.leave_group(group, id),
             None => {
                 match s.previous.get() {
-                    None => {
-                        let first = s.next.get().unwrap_or(NONE);
-                        self.table.set_value(s.node, SUBSCRIPTIONS, first);
-                    }
+                    None => self.set_first(s.node, s.next.get()),
                     Some(previous) => self.slab[previous as usize].next = s.next,
                 }
                 if let Some(next) = s.next.get() {
@@ -234,7 +296,6 @@ impl Subscriptions {
             previous: None.into(),
             next_of_session: None.into(),
             previous_of_session: None.into(),
-            placed: Placed::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::load::{Load, WINDOWS};
 use super::publish::Publisher;
-use super::timer::Timer;
+use super::timer::{At, Timer};
 use super::{Broker, Now};
 use crate::wire::{Publish, QoS};
 use std::collections::HashMap;
@@ -67,7 +67,7 @@ impl Stats {
 pub(super) struct Sys {
     started_ms: u64,
     updated_ms: u64,
-    due_at: Option<u64>,
+    due_at: At,
     /// What was published last.
     values: HashMap<&'static str, String>,
     loads: [Load; LOADS.len()],
@@ -81,7 +81,7 @@ impl Sys {
         Sys {
             started_ms: now.mono_ms,
             updated_ms: now.mono_ms,
-            due_at: None,
+            due_at: At::NEVER,
             values: HashMap::new(),
             loads: [Load::default(); LOADS.len()],
             load_texts: HashMap::new(),
@@ -231,7 +231,7 @@ impl Broker {
     }
 
     pub(super) fn update_sys(&mut self) {
-        self.sys.due_at = None;
+        self.sys.due_at = At::NEVER;
         self.publish_gauges();
         self.publish_loads();
         self.arm_sys();

@@ -7,6 +7,32 @@
 use super::session::SessionId;
 use std::collections::BTreeSet;
 
+/// A moment in monotonic milliseconds or none, in eight bytes: there are several in all that is
+/// held for a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct At(u64);
+
+impl At {
+    /// No moment.
+    pub(super) const NEVER: At = At(u64::MAX);
+
+    #[inline]
+    pub(super) fn get(self) -> Option<u64> {
+        (self != At::NEVER).then_some(self.0)
+    }
+
+    /// Whether the moment has come.
+    pub(super) fn has_come(self, now_ms: u64) -> bool {
+        self != At::NEVER && self.0 <= now_ms
+    }
+}
+
+impl From<Option<u64>> for At {
+    fn from(at: Option<u64>) -> At {
+        at.map_or(At::NEVER, At)
+    }
+}
+
 /// Whom a timer concerns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
@@ -28,17 +54,17 @@ pub(super) struct Timers {
 
 impl Timers {
     /// Sets the timer to `at`, or takes it out; `slot` is where its owner remembers the moment.
-    pub(super) fn set(&mut self, timer: Timer, slot: &mut Option<u64>, at: Option<u64>) {
-        if *slot == at {
+    pub(super) fn set(&mut self, timer: Timer, slot: &mut At, at: Option<u64>) {
+        if slot.get() == at {
             return;
         }
-        if let Some(old) = slot.take() {
+        if let Some(old) = slot.get() {
             self.set.remove(&(old, timer));
         }
         if let Some(at) = at {
             self.set.insert((at, timer));
         }
-        *slot = at;
+        *slot = at.into();
     }
 
     /// The next moment.

@@ -40,7 +40,7 @@ pub(super) enum Source {
 /// A packet whose first bytes the socket took.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Partial {
-    taken: usize,
+    taken: u32,
     source: Option<Source>,
     /// The clock it was encoded with.
     mono_ms: u64,
@@ -117,7 +117,7 @@ pub(super) struct Progress {
     pub(super) encoded_replies: usize,
     /// The reply that is next, where it was looked for.
     pub(super) reply: Option<Reply>,
-    pub(super) pings: usize,
+    pub(super) pings: u32,
     pub(super) slots: usize,
     /// QoS 1 and 2 messages that the client has not acknowledged yet.
     pub(super) under_way: usize,
@@ -190,8 +190,8 @@ impl Broker {
             self.fill_window(session);
         }
         let room = out.len();
-        let mut window = Window::new(out, partial.taken);
-        let mut skipped = partial.taken;
+        let mut skipped = partial.taken as usize;
+        let mut window = Window::new(out, skipped);
         self.transit.begun_ms = (skipped > 0).then_some(partial.mono_ms);
         let mut progress = self.begin_progress(session);
         let terms = self.terms(id, session);
@@ -293,17 +293,17 @@ impl Broker {
         self.transit.items = items;
         let Some(conn) = self.conn(id) else { return };
         if let Some(alias) = first_lost {
-            if let Some(aliases) = &mut conn.outbound_aliases {
+            if let Some(aliases) = conn.outbound_aliases() {
                 aliases.take_back_from(alias);
             }
         }
         let taken = match end {
             Some(end) => n - end,
-            None => conn.partial.taken + n,
+            None => conn.partial.taken as usize + n,
         };
         conn.partial = match rest {
             Some((source, mono_ms)) if taken > 0 => Partial {
-                taken,
+                taken: taken as u32,
                 source: Some(source),
                 mono_ms,
             },
@@ -351,10 +351,10 @@ impl Broker {
         if conn.is_some_and(|conn| !self.may_send_messages(&self.connections[conn])) {
             return false;
         }
-        !session.queue_qos0.is_empty()
-            || !session.queue.is_empty() && self.window_has_room(session)
+        !session.flow.queue_qos0.is_empty()
+            || !session.flow.queue.is_empty() && self.window_has_room(session)
             || self
-                .next_slot(session_id, 0, session.window.sent())
+                .next_slot(session_id, 0, session.flow.window.sent())
                 .is_some()
     }
 
@@ -379,13 +379,13 @@ impl Broker {
         under_way: usize,
     ) -> Option<(DeliveryId, usize)> {
         let session = self.sessions.get(session_id);
-        let (id, passed) = session.window.next_unsent(&self.deliveries, at)?;
+        let (id, passed) = session.flow.window.next_unsent(&self.deliveries, at)?;
         let delivery = self.deliveries.get(id);
         let is_publish = delivery.stage == Stage::Publish;
         let gate = match is_publish {
-            true if delivery.qos() == QoS::ExactlyOnce => session.send_gate,
+            true if delivery.qos() == QoS::ExactlyOnce => session.flow.send_gate,
             true => Place::START,
-            false => session.release_gate,
+            false => session.flow.release_gate,
         };
         if !self.journal.is_durable(gate) {
             return None;
@@ -397,23 +397,23 @@ impl Broker {
     /// The slot of the window that is next, whether it may be sent or not.
     fn slot_at(&self, session: Option<SessionId>, progress: &mut Progress) -> Option<DeliveryId> {
         if progress.slot.is_none() {
-            let window = &self.sessions.get(session?).window;
+            let window = &self.sessions.get(session?).flow.window;
             progress.slot = window.next_unsent(&self.deliveries, progress.slots);
         }
         progress.slot.map(|(id, _)| id)
     }
 
     fn begin_progress(&self, session: Option<SessionId>) -> Progress {
-        let session = session.map(|id| self.sessions.get(id));
+        let flow = session.map(|id| &*self.sessions.get(id).flow);
         Progress {
             replies: 0,
             encoded_replies: 0,
             reply: None,
             pings: 0,
             slots: 0,
-            under_way: session.map_or(0, |session| session.window.sent()),
-            sent_count: session.map_or(0, |session| session.sent_count),
-            qos0: session.and_then(|session| session.queue_qos0.front()),
+            under_way: flow.map_or(0, |flow| flow.window.sent()),
+            sent_count: flow.map_or(0, |flow| flow.sent_count),
+            qos0: flow.and_then(|flow| flow.queue_qos0.front()),
             only_qos0: false,
             slot: None,
         }
@@ -495,7 +495,7 @@ impl Broker {
             }
             Source::QoS0 => {
                 let Some(session) = session else { return };
-                let queue = &self.sessions.get(session).queue_qos0;
+                let queue = &self.sessions.get(session).flow.queue_qos0;
                 progress.qos0 = progress
                     .qos0
                     .and_then(|id| queue.after(&self.deliveries, id));
@@ -518,21 +518,17 @@ impl Broker {
             }
             (Source::Ping, _) => {
                 if let Some(conn) = self.conn(id) {
-                    conn.replies.pings -= items.len();
+                    conn.replies.pings -= items.len() as u32;
                 }
             }
-            (Source::Window, Some(session)) => {
-                for item in items {
-                    self.commit_slot(session, item.is_dropped);
-                }
-            }
+            (Source::Window, Some(session)) => self.commit_slots(session, items),
             (Source::QoS0, Some(session)) => self.commit_qos0(session, items),
             (Source::Window | Source::QoS0, None) => {}
         }
     }
 
     fn commit_qos0(&mut self, session: SessionId, items: &[Item]) {
-        let queue = &mut self.sessions.get_mut(session).queue_qos0;
+        let queue = &mut self.sessions.get_mut(session).flow.queue_qos0;
         for item in items {
             let Some(front) = queue.front() else { return };
             let message = self.deliveries.get(front).message;
@@ -544,24 +540,36 @@ impl Broker {
         }
     }
 
-    #[inline]
-    fn commit_slot(&mut self, session_id: SessionId, is_dropped: bool) {
-        let session = self.sessions.get_mut(session_id);
-        let Some(delivery_id) = session.window.advance(&self.deliveries) else {
-            return;
-        };
-        let delivery = self.deliveries.get_mut(delivery_id);
-        let is_first = u16::from(!delivery.was_sent());
-        delivery.set_sent();
-        session.sent_count = session.sent_count.wrapping_add(is_first);
-        if delivery.stage != Stage::Publish {
-            return;
-        }
-        let payload = self.messages.get(delivery.message).payload_len();
-        self.stats.published(is_dropped, payload);
-        if is_dropped {
+    fn commit_slots(&mut self, session: SessionId, items: &[Item]) {
+        let mut items = items.iter();
+        while let Some(dropped) = self.commit_until_dropped(session, &mut items) {
             // As if it had been sent and acknowledged [MQTT-3.1.2-25].
-            self.finish_delivery(session_id, delivery_id);
+            self.finish_delivery(session, dropped);
         }
+    }
+
+    /// Up to one that was taken out without being sent, which is returned.
+    fn commit_until_dropped<'a>(
+        &mut self,
+        session: SessionId,
+        items: &mut impl Iterator<Item = &'a Item>,
+    ) -> Option<DeliveryId> {
+        let flow = &mut *self.sessions.get_mut(session).flow;
+        for item in items {
+            let id = flow.window.advance(&self.deliveries)?;
+            let delivery = self.deliveries.get_mut(id);
+            let is_first = u16::from(!delivery.was_sent());
+            delivery.set_sent();
+            flow.sent_count = flow.sent_count.wrapping_add(is_first);
+            if delivery.stage != Stage::Publish {
+                continue;
+            }
+            let payload = self.messages.get(delivery.message).payload_len();
+            self.stats.published(item.is_dropped, payload);
+            if item.is_dropped {
+                return Some(id);
+            }
+        }
+        None
     }
 }

@@ -3,6 +3,7 @@
 use super::Broker;
 use super::publish::Publisher;
 use super::session::SessionId;
+use super::timer::At;
 use crate::store::journal::record;
 use crate::wire::{Properties, PropertyId, Publish, QoS, Will};
 
@@ -81,7 +82,7 @@ impl Broker {
     /// Publishes the will of a session, once [MQTT-3.1.2-10], if its client may write there.
     pub(super) fn publish_will(&mut self, id: SessionId) {
         let session = self.sessions.get_mut(id);
-        session.will_at = None;
+        session.will_at = At::NEVER;
         let Some(will) = session.will.take() else {
             return;
         };

@@ -168,7 +168,7 @@ impl Link {
     fn hold(
         &mut self,
         rings: &mut Rings,
-        large: Option<Large>,
+        large: Option<Box<Large>>,
         bytes: &[u8],
         consumed: usize,
         old: usize,
@@ -197,7 +197,7 @@ impl Link {
     fn receive_large(
         &mut self,
         conn: ConnId,
-        mut large: Large,
+        mut large: Box<Large>,
         broker: &mut Broker,
         shared: &mut [u8],
         rings: &mut Rings,
@@ -214,7 +214,7 @@ impl Link {
             rings.put_back(&mut self.held, large);
         } else {
             rings.hold(&mut self.held, &large.bytes[consumed..]);
-            rings.finish(large);
+            rings.finish(*large);
         }
         (n, ended)
     }

@@ -10,10 +10,11 @@ mod passed;
 pub use passed::Passed;
 
 use super::tls::{Acceptor, Encrypted};
+use crate::broker::Origin;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, IoSlice};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
@@ -233,16 +234,22 @@ fn open_unix(path: &Path) -> io::Result<Listening> {
 
 impl Listening {
     /// The next connection, and the name of its other end for log lines.
-    pub fn accept(&self) -> io::Result<(Stream, String)> {
+    pub fn accept(&self) -> io::Result<(Stream, Origin)> {
         match self {
             Listening::Tcp(listener) => {
                 let (stream, address) = listener.accept()?;
-                let ip = address.ip().to_canonical();
-                Ok((Stream::Tcp(stream), format!("{ip}:{}", address.port())))
+                let name = match address.ip().to_canonical() {
+                    IpAddr::V4(ip) => Origin::V4(ip.octets(), address.port()),
+                    ip @ IpAddr::V6(_) => format!("{ip}:{}", address.port()).as_str().into(),
+                };
+                Ok((Stream::Tcp(stream), name))
             }
             Listening::Unix(listener, path) | Listening::PassedUnix(listener, path) => {
                 let (stream, _) = listener.accept()?;
-                Ok((Stream::Unix(stream), path.display().to_string()))
+                Ok((
+                    Stream::Unix(stream),
+                    path.display().to_string().as_str().into(),
+                ))
             }
         }
     }

@@ -27,11 +27,8 @@ const LARGE_PART: usize = 4;
 
 const FREE_MAX: usize = 64;
 
-/// A fixed buffer for the beginning of a packet; invariant: `len <= RING_BYTES`.
-pub struct Ring {
-    bytes: Box<[u8; RING_BYTES]>,
-    len: usize,
-}
+/// A fixed buffer for the beginning of a packet.
+type Ring = Box<[u8; RING_BYTES]>;
 
 /// What is too large for a ring; `number` counts them in the order in which they were begun.
 pub struct Large {
@@ -39,16 +36,16 @@ pub struct Large {
     number: u64,
 }
 
-/// What a link holds back.
+/// What a link holds back; small, since most hold nothing.
 #[derive(Default)]
 pub enum Held {
     /// Nothing.
     #[default]
     Nothing,
-    /// Up to [`RING_BYTES`].
-    Ring(Ring),
+    /// So many bytes, up to [`RING_BYTES`].
+    Ring(Ring, u16),
     /// More.
-    Large(Large),
+    Large(Box<Large>),
 }
 
 impl Held {
@@ -56,7 +53,7 @@ impl Held {
     pub fn bytes(&self) -> &[u8] {
         match self {
             Held::Nothing => &[],
-            Held::Ring(ring) => &ring.bytes[..ring.len],
+            Held::Ring(ring, len) => &ring[..usize::from(*len)],
             Held::Large(large) => &large.bytes,
         }
     }
@@ -106,21 +103,18 @@ impl Rings {
         if bytes.len() > RING_BYTES {
             let number = self.begin();
             let bytes = bytes.to_vec();
-            return self.put_back(held, Large { bytes, number });
+            return self.put_back(held, Box::new(Large { bytes, number }));
         }
-        let mut ring = self.free.pop().unwrap_or_else(|| Ring {
-            bytes: Box::new([0; RING_BYTES]),
-            len: 0,
-        });
+        let new_ring = || Box::new([0; RING_BYTES]);
+        let mut ring = self.free.pop().unwrap_or_else(new_ring);
         self.lent += 1;
-        ring.bytes[..bytes.len()].copy_from_slice(bytes);
-        ring.len = bytes.len();
-        *held = Held::Ring(ring);
+        ring[..bytes.len()].copy_from_slice(bytes);
+        *held = Held::Ring(ring, bytes.len() as u16);
     }
 
     /// Takes a large one out, to read more into it; to be followed by [`Rings::put_back`] or
     /// [`Rings::finish`].
-    pub fn take_large(&mut self, held: &mut Held) -> Option<Large> {
+    pub fn take_large(&mut self, held: &mut Held) -> Option<Box<Large>> {
         if !matches!(held, Held::Large(_)) {
             return None;
         }
@@ -132,13 +126,13 @@ impl Rings {
     }
 
     /// Holds a large one back again; nothing else may be held.
-    pub fn put_back(&mut self, held: &mut Held, large: Large) {
+    pub fn put_back(&mut self, held: &mut Held, large: Box<Large>) {
         self.large_bytes += large.bytes.capacity();
         *held = Held::Large(large);
     }
 
     /// Holds `bytes` back in place of a large one that was taken out and is used up.
-    pub fn hold_next(&mut self, held: &mut Held, mut large: Large, bytes: &[u8]) {
+    pub fn hold_next(&mut self, held: &mut Held, mut large: Box<Large>, bytes: &[u8]) {
         self.large.remove(&large.number);
         if bytes.len() <= RING_BYTES {
             return self.hold(held, bytes);
@@ -169,7 +163,7 @@ impl Rings {
         }
         match held {
             Held::Large(large) => wanted.min(large.bytes.capacity() - large.bytes.len()),
-            Held::Nothing | Held::Ring(_) => wanted.min(RING_BYTES - held.bytes().len()),
+            Held::Nothing | Held::Ring(..) => wanted.min(RING_BYTES - held.bytes().len()),
         }
     }
 
@@ -197,7 +191,7 @@ impl Rings {
     pub fn release(&mut self, held: &mut Held) {
         match std::mem::take(held) {
             Held::Nothing => {}
-            Held::Ring(ring) => {
+            Held::Ring(ring, _) => {
                 self.lent -= 1;
                 if self.free.len() < FREE_MAX {
                     self.free.push(ring);
@@ -205,7 +199,7 @@ impl Rings {
             }
             Held::Large(large) => {
                 self.large_bytes -= large.bytes.capacity();
-                self.finish(large);
+                self.finish(*large);
             }
         }
     }
@@ -265,7 +259,7 @@ mod tests {
         assert_eq!(rings.room(&second, 1000), 1000);
         assert!(rings.is_first(&second));
         let large = rings.take_large(&mut second).expect("it is large");
-        rings.finish(large);
+        rings.finish(*large);
         assert_eq!((rings.large_bytes, rings.first()), (0, None));
     }
 }

@@ -15,6 +15,7 @@
 
 use super::capture::{Capture, Flow, MQTT_PORT, Segment, Target, flags};
 use super::listen::Stream;
+use crate::broker::Origin;
 use crate::wire::{Connect, FixedHeader, Version, View, blank_secrets};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,7 +56,7 @@ impl Taps {
     }
 
     /// The tap for a new connection, if anybody looks.
-    pub(super) fn tap(&mut self, stream: &mut Stream, listener: u16, name: &str) -> Option<Tap> {
+    pub(super) fn tap(&mut self, stream: &mut Stream, listener: u16, name: &Origin) -> Option<Tap> {
         let is_captured = lock(&self.capture).is_on();
         if !is_captured && !self.lines {
             return None;

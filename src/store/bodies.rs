@@ -4,15 +4,16 @@
 //! that the next message of that size finds slot and memory in one step. Bounds: each size keeps at
 //! most 256 KiB of free memory; bodies of more than 64 KiB keep none.
 
-use super::journal::Place;
-use super::message::{Message, NEVER};
-use crate::wire::QoS;
+use super::message::Message;
 
-/// Sizes: 32-byte steps up to 256, then two for each power of two up to 64 KiB.
-const CLASSES: usize = 8 + 16;
+/// Sizes: with the eight bytes that an allocation takes besides, 16-byte steps from 32 to 256, then
+/// two for each power of two up to 64 KiB.
+const CLASSES: usize = 15 + 16;
+/// What an allocation takes besides.
+const BESIDES: usize = 8;
 /// The class of slots without memory, and of bodies that are larger than any class.
 const BARE: usize = CLASSES;
-const POOLED_MAX: usize = 64 * 1024;
+const POOLED_MAX: usize = 64 * 1024 - BESIDES;
 const KEPT_BYTES_MAX: usize = 256 * 1024;
 /// With nothing in use, so many free slots are the memory of a burst.
 const SLOTS_KEPT: usize = 4096;
@@ -44,24 +45,26 @@ impl Default for Bodies {
 /// The size class that holds `len` bytes.
 #[inline]
 fn class_of(len: usize) -> usize {
+    let len = len + BESIDES;
     if len <= 256 {
-        return len.saturating_sub(1) / 32;
+        return len.saturating_sub(17) / 16;
     }
-    if len > POOLED_MAX {
+    if len > POOLED_MAX + BESIDES {
         return BARE;
     }
     let power = usize::BITS - (len - 1).leading_zeros(); // 2^(power-1) < len <= 2^power, power >= 9
     let is_upper = len > (1 << power) / 4 * 3;
-    8 + (power as usize - 9) * 2 + usize::from(is_upper)
+    15 + (power as usize - 9) * 2 + usize::from(is_upper)
 }
 
 /// How many bytes a body of this class has room for.
 fn size_of_class(class: usize) -> usize {
-    if class < 8 {
-        return (class + 1) * 32;
+    if class < 15 {
+        return (class + 2) * 16 - BESIDES;
     }
-    let size = 1 << ((class - 8) / 2 + 9);
-    if class % 2 == 0 { size / 4 * 3 } else { size }
+    let size = 1 << ((class - 15) / 2 + 9);
+    let size = if class % 2 == 1 { size / 4 * 3 } else { size };
+    size - BESIDES
 }
 
 impl Bodies {
@@ -86,11 +89,7 @@ impl Bodies {
             BARE => len,
             _ => size_of_class(class),
         };
-        let message = Message {
-            bytes: vec![0; size].into_boxed_slice(),
-            class: class as u8,
-            ..Message::nothing()
-        };
+        let message = Message::nothing(vec![0; size].into_boxed_slice(), class as u8);
         let slot = self.free[BARE];
         if slot == NONE {
             self.entries.push(message);
@@ -152,24 +151,6 @@ impl Bodies {
     }
 }
 
-impl Message {
-    /// A message without anything.
-    fn nothing() -> Message {
-        Message {
-            bytes: Box::default(),
-            len: 0,
-            properties_len: 0,
-            topic_len: 0,
-            is_wanted: false,
-            class: BARE as u8,
-            place: Place::START,
-            qos: QoS::AtMostOnce,
-            retain: false,
-            expires_ms: NEVER,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,7 +182,7 @@ mod tests {
                 let len = [40, 300, 5000, 70_000][rng.usize(..4).min(rng.usize(..4))];
                 let (slot, message) = bodies.take(rng.usize(1..len));
                 assert!(message.bytes.len() <= len + len / 2 + 32);
-                message.expires_ms = u64::from(round);
+                message.len = round;
                 assert_eq!(model.insert(slot, round), None, "a slot was given twice");
             } else if let Some(&slot) = model.keys().next() {
                 model.remove(&slot);
@@ -210,7 +191,7 @@ mod tests {
             assert_eq!(bodies.len(), model.len());
         }
         for (&slot, &round) in &model {
-            assert_eq!(bodies.get(slot).expires_ms, u64::from(round));
+            assert_eq!(bodies.get(slot).len, round);
         }
         for kept in 0..CLASSES {
             let bytes = bodies.kept[kept] as usize * size_of_class(kept);

@@ -7,7 +7,7 @@
 
 use super::entry::Entry;
 use super::journal::{Place, Placed};
-use super::message::{Known, MessageId, Messages, NEVER};
+use super::message::{Known, MessageId, Messages, NEVER, Rare};
 use crate::wire::QoS;
 
 /// Candidates that may be stale.
@@ -124,9 +124,9 @@ impl Messages {
         self.recorded_bytes -= u64::from(entry.record_len());
         self.cold_bytes -= entry.len() as usize;
         self.apart.remove(&id.0);
-        let expires_ms = self.expiries.remove(&id.0).unwrap_or(NEVER);
+        self.expiries.remove(&id.0);
         let (body, message) = self.bodies.take_nothing();
-        message.describe(0, (0, 0), (entry.qos(), entry.retain()), expires_ms);
+        message.describe((0, 0), (entry.qos(), entry.retain()), Rare::NOTHING);
         let entry = self.slots.get_mut(id.0);
         entry.set_hot(body);
         entry.set_unrecorded();
@@ -145,16 +145,20 @@ impl Messages {
             return;
         }
         let place = entry.place();
-        let expires_ms = self.expiries.remove(&id.0).unwrap_or(NEVER);
-        let (body, message) = self.bodies.take(len);
+        let rare = Rare {
+            expires_ms: self.expiries.remove(&id.0).unwrap_or(NEVER),
+            properties_len: properties.len(),
+        };
+        let (body, message) = self.bodies.take(len + rare.tail());
         let (into, rest) = message.bytes.split_at_mut(topic.len());
         into.copy_from_slice(topic);
         let (into, rest) = rest.split_at_mut(properties.len());
         into.copy_from_slice(properties);
         rest[..payload.len()].copy_from_slice(payload);
-        let lens = (topic.len(), properties.len());
-        message.describe(len, lens, (entry.qos(), entry.retain()), expires_ms);
-        (message.is_wanted, message.place) = (true, place);
+        let flags = (entry.qos(), entry.retain());
+        message.describe((len, topic.len()), flags, rare);
+        message.want();
+        message.place = place;
         self.slots.get_mut(id.0).set_hot(body);
         self.cold_bytes -= len;
         self.evictable += len;
@@ -188,7 +192,7 @@ impl Messages {
                 continue;
             }
             let body = self.bodies.get_mut(entry.body());
-            if std::mem::take(&mut body.is_wanted) || place >= written {
+            if body.take_wanted() || place >= written {
                 self.warm.push_back((id, place));
             } else {
                 self.evict_one(id, place);
@@ -206,8 +210,8 @@ impl Messages {
         let body = self.bodies.get(slot);
         self.evictable -= body.len();
         self.cold_bytes += body.len();
-        if body.expires_ms != NEVER {
-            self.expiries.insert(id.0, body.expires_ms);
+        if body.expires_ms() != NEVER {
+            self.expiries.insert(id.0, body.expires_ms());
         }
         self.bodies.free(slot);
     }

@@ -210,6 +210,16 @@ pub struct Queue {
 }
 
 impl Queue {
+    /// An empty queue.
+    pub const fn new() -> Queue {
+        Queue {
+            head: 0,
+            tail: 0,
+            count: 0,
+            bytes: 0,
+        }
+    }
+
     /// Appends a delivery whose message has `len` bytes.
     #[inline]
     pub fn push(&mut self, deliveries: &mut Deliveries, delivery: Delivery, len: usize) {

@@ -29,30 +29,89 @@ impl MessageId {
 /// The instant that never comes, for messages without an expiry.
 pub const NEVER: u64 = u64::MAX;
 
-/// The body of an Application Message.
+/// The body of an Application Message: 32 bytes, besides the bytes themselves.
 ///
-/// Invariant: `topic_len + properties_len <= len <= bytes.len()`.
+/// What most do not have, expiry and properties, is told behind the body, in its [`TAIL`] bytes.
+///
+/// Invariants: topic and properties have no more bytes than `len`; `len`, with the tail if there
+/// is one, is at most `bytes.len()`.
 pub struct Message {
     pub(super) bytes: Box<[u8]>,
-    pub(super) len: u32,
-    pub(super) properties_len: u32,
-    pub(super) topic_len: u16,
-    /// Whether somebody looked at it since it was last considered for leaving memory.
-    pub(super) is_wanted: bool,
-    /// Which size of memory `bytes` is.
-    pub(super) class: u8,
     /// Where the journal has it.
     pub(super) place: Place,
-    /// The QoS it was published with.
-    pub qos: QoS,
-    /// Whether it was published with RETAIN.
-    pub retain: bool,
-    /// When it expires, in monotonic milliseconds; [`NEVER`] without an expiry.
-    pub expires_ms: u64,
+    pub(super) len: u32,
+    pub(super) topic_len: u16,
+    /// Which size of memory `bytes` is.
+    pub(super) class: u8,
+    /// QoS (2 bits), RETAIN, and the flags below.
+    flags: u8,
+}
+
+const _: () = assert!(size_of::<Message>() == 32);
+
+const QOS: u8 = 3;
+const RETAIN: u8 = 1 << 2;
+/// Somebody looked at it since it was last considered for leaving memory.
+const WANTED: u8 = 1 << 3;
+/// It has a tail.
+const TAILED: u8 = 1 << 4;
+
+/// Bytes of a tail: when the message expires (8), how long its properties are (4).
+const TAIL: usize = 12;
+
+/// What a tail tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rare {
+    pub(super) expires_ms: u64,
+    pub(super) properties_len: usize,
+}
+
+impl Rare {
+    /// Neither expiry nor properties.
+    pub(super) const NOTHING: Rare = Rare {
+        expires_ms: NEVER,
+        properties_len: 0,
+    };
+
+    /// Bytes that it takes behind the body.
+    pub(super) fn tail(self) -> usize {
+        if self == Rare::NOTHING { 0 } else { TAIL }
+    }
 }
 
 impl Message {
+    /// A message without anything, in this memory.
+    pub(super) fn nothing(bytes: Box<[u8]>, class: u8) -> Message {
+        Message {
+            bytes,
+            place: Place::START,
+            len: 0,
+            topic_len: 0,
+            class,
+            flags: 0,
+        }
+    }
+
+    #[inline]
+    fn rare(&self) -> Rare {
+        match self.flags & TAILED {
+            0 => Rare::NOTHING,
+            _ => self.tail(),
+        }
+    }
+
+    fn tail(&self) -> Rare {
+        let tail = self.bytes.get(self.len as usize..).unwrap_or_default();
+        let (expires_ms, rest) = tail.split_first_chunk().unwrap_or((&[0xff; 8], &[]));
+        let (properties_len, _) = rest.split_first_chunk().unwrap_or((&[0; 4], &[]));
+        Rare {
+            expires_ms: u64::from_ne_bytes(*expires_ms),
+            properties_len: u32::from_ne_bytes(*properties_len) as usize,
+        }
+    }
+
     /// Topic Name.
+    #[inline]
     pub fn topic(&self) -> &[u8] {
         &self.bytes[..usize::from(self.topic_len)]
     }
@@ -60,43 +119,78 @@ impl Message {
     /// The properties that are forwarded.
     pub fn properties(&self) -> Properties<'_> {
         let start = usize::from(self.topic_len);
-        Properties::from_encoded(&self.bytes[start..start + self.properties_len as usize])
+        Properties::from_encoded(&self.bytes[start..start + self.rare().properties_len])
     }
 
     /// The payload.
+    #[inline]
     pub fn payload(&self) -> &[u8] {
-        let start = usize::from(self.topic_len) + self.properties_len as usize;
+        let start = usize::from(self.topic_len) + self.rare().properties_len;
         &self.bytes[start..self.len as usize]
     }
 
     /// Bytes of the payload.
     #[inline]
     pub fn payload_len(&self) -> usize {
-        (self.len - self.properties_len) as usize - usize::from(self.topic_len)
+        self.len as usize - usize::from(self.topic_len) - self.rare().properties_len
     }
 
-    /// Topic and payload in one, where there are no properties between them.
+    /// Topic and payload in one, of a message that has neither properties nor an expiry.
     #[inline]
     pub fn text(&self) -> Option<(&[u8], u16)> {
         let text = &self.bytes[..self.len as usize];
-        (self.properties_len == 0).then_some((text, self.topic_len))
+        (self.flags & TAILED == 0).then_some((text, self.topic_len))
     }
 
-    /// Sets everything but the bytes, for a message that the journal does not have.
+    /// The QoS it was published with.
+    #[inline]
+    pub fn qos(&self) -> QoS {
+        QoS::from_bits(self.flags & QOS).unwrap_or_default()
+    }
+
+    /// Whether it was published with RETAIN.
+    #[inline]
+    pub fn retain(&self) -> bool {
+        self.flags & RETAIN != 0
+    }
+
+    /// When it expires, in monotonic milliseconds; [`NEVER`] without an expiry.
+    #[inline]
+    pub fn expires_ms(&self) -> u64 {
+        self.rare().expires_ms
+    }
+
+    /// Somebody looks at it.
+    #[inline]
+    pub(super) fn want(&mut self) {
+        self.flags |= WANTED;
+    }
+
+    /// Whether somebody looked at it since this was asked last.
+    pub(super) fn take_wanted(&mut self) -> bool {
+        let was = self.flags & WANTED != 0;
+        self.flags &= !WANTED;
+        was
+    }
+
+    /// Sets everything but the bytes of the body, for a message that the journal does not have.
     #[inline]
     pub(super) fn describe(
         &mut self,
-        len: usize,
-        (topic_len, properties_len): (usize, usize),
+        (len, topic_len): (usize, usize),
         (qos, retain): (QoS, bool),
-        expires_ms: u64,
+        rare: Rare,
     ) {
         self.len = len as u32;
         self.topic_len = topic_len as u16;
-        self.properties_len = properties_len as u32;
-        (self.is_wanted, self.place) = (false, Place::START);
-        (self.qos, self.retain) = (qos, retain);
-        self.expires_ms = expires_ms;
+        self.place = Place::START;
+        self.flags = qos as u8 | if retain { RETAIN } else { 0 };
+        if rare != Rare::NOTHING {
+            self.flags |= TAILED;
+            let tail = &mut self.bytes[len..len + TAIL];
+            tail[..8].copy_from_slice(&rare.expires_ms.to_ne_bytes());
+            tail[8..].copy_from_slice(&(rare.properties_len as u32).to_ne_bytes());
+        }
     }
 
     /// Bytes of topic, properties and payload together.
@@ -173,7 +267,11 @@ impl Messages {
             false => publish.forwarded().map(<[u8]>::len).sum(),
         };
         let len = topic_len + properties_len + publish.payload.len();
-        let (body, message) = self.bodies.take(len);
+        let rare = Rare {
+            expires_ms,
+            properties_len,
+        };
+        let (body, message) = self.bodies.take(len + rare.tail());
         let mut rest = &mut message.bytes[..len];
         let mut put = |part: &[u8]| {
             let (into, left) = std::mem::take(&mut rest).split_at_mut(part.len());
@@ -189,7 +287,7 @@ impl Messages {
         }
         put(publish.payload);
         let flags = (publish.qos, publish.retain);
-        message.describe(len, (topic_len, properties_len), flags, expires_ms);
+        message.describe((len, topic_len), flags, rare);
         self.bytes += len;
         let entry = Entry::new(body, len as u32, publish.qos, publish.retain);
         MessageId(self.slots.insert(entry))
@@ -208,7 +306,7 @@ impl Messages {
             front.copy_from_slice(topic);
             rest[..payload.len()].copy_from_slice(payload);
         }
-        message.describe(len, (topic.len(), 0), (plain.qos, false), NEVER);
+        message.describe((len, topic.len()), (plain.qos, false), Rare::NOTHING);
         self.bytes += len;
         let entry = Entry::new(body, len as u32, plain.qos, false);
         MessageId(self.slots.insert(entry))
@@ -221,7 +319,8 @@ impl Messages {
         let bytes = original.bytes[..original.len()].to_vec();
         let (topic, rest) = bytes.split_at(topic);
         let (properties, payload) = rest.split_at(properties);
-        let (qos, retain, expires_ms) = (original.qos, original.retain, original.expires_ms);
+        let (qos, retain) = (original.qos(), original.retain());
+        let expires_ms = original.expires_ms();
         let publish = Publish {
             qos,
             retain,
@@ -253,7 +352,7 @@ impl Messages {
             return None;
         }
         let body = self.bodies.get_mut(entry.body());
-        body.is_wanted = true;
+        body.want();
         Some(body)
     }
 
@@ -278,7 +377,7 @@ impl Messages {
     pub fn expires_ms(&self, id: MessageId) -> u64 {
         let entry = self.slots.get(id.0);
         match entry.is_hot() {
-            true => self.bodies.get(entry.body()).expires_ms,
+            true => self.bodies.get(entry.body()).expires_ms(),
             false => self.expiries.get(&id.0).copied().unwrap_or(NEVER),
         }
     }

@@ -32,6 +32,16 @@ pub fn distance(first: u16, packet_id: u16) -> u16 {
 }
 
 impl Window {
+    /// A window with nothing in it.
+    pub const fn new() -> Window {
+        Window {
+            slots: VecDeque::new(),
+            unsent: 0,
+            in_flight: 0,
+            sent: 0,
+        }
+    }
+
     /// How many deliveries are not done.
     pub fn in_flight(&self) -> usize {
         self.in_flight

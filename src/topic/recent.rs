@@ -1,8 +1,10 @@
 //! What the last topic names matched: most publishers use few names over and over.
 //!
-//! One slot for each hash value, so that a name is found or not with one look, and a name that
+//! Two slots for each hash value, so that a name is found or not with two looks, and a name that
 //! comes only once costs little more than its hash. An answer holds as long as its table has not
 //! changed. Bounds: 256 slots of 80 bytes; longer names and longer answers are not remembered.
+//! (With one slot for each value, every third of a hundred names pushed another out, again and
+//! again; with two it is every twentieth.)
 
 use super::table::NodeId;
 
@@ -14,6 +16,9 @@ const FOUND_MAX: usize = 4;
 struct Slot {
     /// Which state of the table it is true for; no table has ever changed 0 times.
     changes: u64,
+    /// Other bits of the name's hash than those that say which slot: most names are told apart by
+    /// them.
+    tag: u32,
     len: u8,
     count: u8,
     name: [u8; NAME_MAX],
@@ -29,11 +34,16 @@ impl Slot {
 
 const EMPTY: Slot = Slot {
     changes: 0,
+    tag: 0,
     len: 0,
     count: 0,
     name: [0; NAME_MAX],
     found: [NodeId(0); FOUND_MAX],
 };
+
+fn tag_of(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
 
 /// The answers.
 #[derive(Default)]
@@ -41,6 +51,8 @@ pub(super) struct Recent {
     slots: Vec<Slot>,
     /// The slot of the name that was asked for last, if it has one.
     last: usize,
+    /// Which of two slots makes room next: 0 or 1.
+    turn: usize,
 }
 
 impl Recent {
@@ -55,12 +67,14 @@ impl Recent {
     #[inline]
     pub(super) fn get(&mut self, hash: u64, changes: u64, name: &[u8]) -> Option<&[NodeId]> {
         self.last = SLOTS;
-        let at = hash as usize % SLOTS;
-        let slot = self
-            .slots
-            .get(at)
-            .filter(|slot| slot.is_of(changes, name))?;
+        let first = hash as usize % SLOTS;
+        let is_it = |&at: &usize| {
+            let slot = self.slots.get(at);
+            slot.is_some_and(|slot| slot.tag == tag_of(hash) && slot.is_of(changes, name))
+        };
+        let at = [first, first ^ 1].into_iter().find(is_it)?;
         self.last = at;
+        let slot = &self.slots[at];
         Some(&slot.found[..usize::from(slot.count).min(FOUND_MAX)])
     }
 
@@ -72,9 +86,15 @@ impl Recent {
         if self.slots.is_empty() {
             self.slots.resize(SLOTS, EMPTY);
         }
-        self.last = hash as usize % SLOTS;
+        // One that holds nothing true any more, or either in turn.
+        let first = hash as usize % SLOTS;
+        let is_stale = |&at: &usize| self.slots[at].changes != changes;
+        let stale = [first, first ^ 1].into_iter().find(is_stale);
+        self.turn ^= 1;
+        self.last = stale.unwrap_or(first ^ self.turn);
         let slot = &mut self.slots[self.last];
         slot.changes = changes;
+        slot.tag = tag_of(hash);
         slot.len = name.len() as u8;
         slot.count = found.len() as u8;
         slot.name[..name.len()].copy_from_slice(name);

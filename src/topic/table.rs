@@ -1,11 +1,14 @@
 //! The trie of topic levels in flat arrays.
 //!
-//! Nodes lie in one `Vec` and name each other by number; the edges for literal levels lie in one
-//! open-addressing table keyed by (parent, level), the two wildcard edges in the node itself.
-//! Children of a node are also linked to each other, for enumerating. A node carries two numbers
-//! of the caller; the table never looks at them. Against heap nodes this takes a quarter of the
-//! memory at a million filters; against one hash probe per wildcard shape it is a little slower,
-//! but no client can make it slow by subscribing to many shapes.
+//! Nodes lie in one `Vec` and name each other by number. The children of a node are linked to each
+//! other: first `#`, then `+`, then literal levels. So a match sees the wildcards by looking at the
+//! first of them, and an only child (every chain of levels consists of these) needs nothing more to
+//! be found. Where there are several literal children they are also in one open-addressing table
+//! keyed by (parent, level). A node carries a number of the caller's; the table never looks at it.
+//!
+//! Against heap nodes this takes a quarter of the memory at a million filters; against one hash
+//! probe per wildcard shape it is a little slower, but no client can make it slow by subscribing to
+//! many shapes. Bounds: 24 bytes a node, about 8 an edge.
 
 use super::index::Index;
 use super::levels::{LevelId, Levels};
@@ -28,39 +31,46 @@ pub(super) const HASH: LevelId = NONE - 2;
 
 pub(super) const ROOT: u32 = 0;
 
-/// Invariants: `parent` is alive while the node is; a node without values, children and pins is
-/// freed at once; a free node's `next` leads to the next free one.
+/// Invariants: `parent` is alive while the node is; a node without value, children and pins is
+/// freed at once; a free node's `next` leads to the next free one. Of several literal children each
+/// is an edge; an only one may be.
 pub(super) struct Node {
     pub(super) parent: u32,
     pub(super) level: LevelId,
-    pub(super) plus: u32,
-    pub(super) hash: u32,
     pub(super) first_child: u32,
     pub(super) next: u32,
     pub(super) previous: u32,
-    pub(super) values: [u32; 2],
+    pub(super) value: u32,
 }
+
+const _: () = assert!(size_of::<Node>() == 24);
 
 impl Node {
     fn new(parent: u32, level: LevelId) -> Node {
         Node {
             parent,
             level,
-            plus: NONE,
-            hash: NONE,
             first_child: NONE,
             next: NONE,
             previous: NONE,
-            values: [NONE; 2],
+            value: NONE,
         }
     }
 
     fn is_unused(&self) -> bool {
-        self.values == [NONE; 2] && (self.plus, self.hash, self.first_child) == (NONE, NONE, NONE)
+        (self.value, self.first_child) == (NONE, NONE)
     }
 }
 
-/// Topic names or filters, each with two numbers of the caller's.
+/// What lies below a node.
+pub(super) struct Children {
+    pub(super) plus: u32,
+    pub(super) hash: u32,
+    /// The first of those that are no wildcards; the others follow it.
+    pub(super) literal: u32,
+}
+
+/// Topic names or filters, each with a number of the caller's.
 pub struct Table {
     pub(super) nodes: Vec<Node>,
     edges: Index,
@@ -84,6 +94,13 @@ pub struct Matches {
     pub found: Vec<NodeId>,
 }
 
+/// A topic name whose matches are not remembered.
+#[derive(Clone, Copy)]
+pub struct Unknown<'a> {
+    topic: &'a [u8],
+    hash: u64,
+}
+
 impl Table {
     /// An empty table; `seed` keys its hashes.
     pub fn new(seed: u64) -> Table {
@@ -100,18 +117,11 @@ impl Table {
 
     /// The node of a name or filter, made now if need be.
     ///
-    /// A node without values is the caller's to set or to [`Table::release`].
+    /// A node without value is the caller's to set or to [`Table::release`].
     pub fn insert(&mut self, filter: &[u8]) -> NodeId {
         let mut node = ROOT;
         for level in filter.split(|&b| b == b'/') {
-            let child = match level {
-                b"+" => self.nodes[node as usize].plus,
-                b"#" => self.nodes[node as usize].hash,
-                _ => self
-                    .levels
-                    .lookup(level)
-                    .map_or(NONE, |level| self.child(node, level)),
-            };
+            let child = self.find_child(node, level);
             node = if child == NONE {
                 self.add_child(node, level)
             } else {
@@ -125,11 +135,7 @@ impl Table {
     pub fn find(&self, filter: &[u8]) -> Option<NodeId> {
         let mut node = ROOT;
         for level in filter.split(|&b| b == b'/') {
-            node = match level {
-                b"+" => self.nodes[node as usize].plus,
-                b"#" => self.nodes[node as usize].hash,
-                _ => self.child(node, self.levels.lookup(level)?),
-            };
+            node = self.find_child(node, level);
             if node == NONE {
                 return None;
             }
@@ -142,22 +148,16 @@ impl Table {
         self.nodes.len() * size_of::<Node>() + self.edges.memory() + self.levels.memory()
     }
 
-    /// One of the two numbers of a node; [`NONE`] if it was not set.
+    /// The number of a node; [`NONE`] if it was not set.
     #[inline]
-    pub fn value(&self, node: NodeId, which: usize) -> u32 {
-        self.nodes[node.0 as usize].values[which]
+    pub fn value(&self, node: NodeId) -> u32 {
+        self.nodes[node.0 as usize].value
     }
 
-    /// Both numbers of a node.
-    #[inline]
-    pub fn values(&self, node: NodeId) -> [u32; 2] {
-        self.nodes[node.0 as usize].values
-    }
-
-    /// Sets one of the two numbers of a node.
-    pub fn set_value(&mut self, node: NodeId, which: usize, value: u32) {
+    /// Sets the number of a node.
+    pub fn set_value(&mut self, node: NodeId, value: u32) {
         self.changes += 1;
-        self.nodes[node.0 as usize].values[which] = value;
+        self.nodes[node.0 as usize].value = value;
     }
 
     /// Frees the node, and its parents, as far as nothing needs them.
@@ -173,35 +173,38 @@ impl Table {
 
     /// Collects the nodes of all filters that match a topic name into `matches.found`.
     pub fn matches(&self, topic: &[u8], matches: &mut Matches) {
-        if matches.recent.is_last(self.changes, topic) {
-            return;
-        }
-        let hash = self.hasher.hash_one(topic);
-        if !self.recall_other(hash, topic, matches) {
-            self.search(topic, matches);
-            (matches.recent).put(hash, self.changes, topic, &matches.found);
+        if let Err(unknown) = self.recall(topic, matches) {
+            self.search(unknown, matches);
         }
     }
 
-    /// The same where it is remembered from one of the last times; else it finds nothing and
-    /// returns `false`.
+    /// The same where it is remembered from one of the last times; else it finds nothing, and
+    /// [`Table::search`] does.
     #[inline]
-    pub fn recall(&self, topic: &[u8], matches: &mut Matches) -> bool {
+    pub fn recall<'a>(&self, topic: &'a [u8], matches: &mut Matches) -> Result<(), Unknown<'a>> {
         // Many messages in a row have the same topic: what they match is still there.
-        matches.recent.is_last(self.changes, topic)
-            || self.recall_other(self.hasher.hash_one(topic), topic, matches)
-    }
-
-    #[inline]
-    fn recall_other(&self, hash: u64, topic: &[u8], matches: &mut Matches) -> bool {
+        if matches.recent.is_last(self.changes, topic) {
+            return Ok(());
+        }
         matches.found.clear();
-        let found = matches.recent.get(hash, self.changes, topic);
-        let Some(found) = found else { return false };
-        matches.found.extend_from_slice(found);
-        true
+        let hash = self.hasher.hash_one(topic);
+        match matches.recent.get(hash, self.changes, topic) {
+            Some(found) => {
+                matches.found.extend_from_slice(found);
+                Ok(())
+            }
+            None => Err(Unknown { topic, hash }),
+        }
     }
 
-    fn search(&self, topic: &[u8], matches: &mut Matches) {
+    /// Collects what matches a topic name that was not remembered, and remembers it.
+    pub fn search(&self, unknown: Unknown<'_>, matches: &mut Matches) {
+        let Unknown { topic, hash } = unknown;
+        self.walk_down(topic, matches);
+        (matches.recent).put(hash, self.changes, topic, &matches.found);
+    }
+
+    fn walk_down(&self, topic: &[u8], matches: &mut Matches) {
         let Matches {
             levels,
             stack,
@@ -216,20 +219,18 @@ impl Table {
         stack.push((ROOT, 0));
         while let Some((mut node, mut depth)) = stack.pop() {
             loop {
-                let Node {
+                let Children {
                     plus,
                     hash,
-                    first_child,
-                    values,
-                    ..
-                } = self.nodes[node as usize];
+                    literal,
+                } = self.children(node);
                 // [MQTT-4.7.2-1]
                 let wildcards = !(is_dollar && depth == 0);
                 if hash != NONE && wildcards {
                     found.push(NodeId(hash));
                 }
                 let Some(&level) = levels.get(depth as usize) else {
-                    if values != [NONE; 2] {
+                    if self.nodes[node as usize].value != NONE {
                         found.push(NodeId(node));
                     }
                     break;
@@ -238,10 +239,7 @@ impl Table {
                 if plus != NONE && wildcards {
                     stack.push((plus, depth));
                 }
-                if level == NONE || first_child == NONE {
-                    break;
-                }
-                node = self.child(node, level);
+                node = self.literal_child(node, literal, level);
                 if node == NONE {
                     break;
                 }
@@ -266,7 +264,7 @@ impl Table {
         levels.join(&b'/')
     }
 
-    /// Keeps a node alive although it may have neither values nor children.
+    /// Keeps a node alive although it may have neither value nor children.
     pub fn pin(&mut self, node: NodeId) {
         *self.pins.entry(node.0).or_default() += 1;
     }
@@ -288,8 +286,54 @@ impl Table {
             .hash_one(u64::from(parent) << 32 | u64::from(level))
     }
 
+    /// The children of a node that stand for wildcards, and the first of the others.
+    #[inline]
+    pub(super) fn children(&self, node: u32) -> Children {
+        let mut children = Children {
+            plus: NONE,
+            hash: NONE,
+            literal: self.nodes[node as usize].first_child,
+        };
+        let nodes = &self.nodes;
+        let mut take = |wildcard| {
+            let first = children.literal;
+            let node = nodes.get(first as usize).filter(|n| n.level == wildcard);
+            node.map_or(NONE, |node| {
+                children.literal = node.next;
+                first
+            })
+        };
+        (children.hash, children.plus) = (take(HASH), take(PLUS));
+        children
+    }
+
+    /// The child of a node with these bytes, a wildcard or not.
+    fn find_child(&self, node: u32, level: &[u8]) -> u32 {
+        match level {
+            b"+" => self.children(node).plus,
+            b"#" => self.children(node).hash,
+            _ => (self.levels.lookup(level)).map_or(NONE, |level| self.child(node, level)),
+        }
+    }
+
+    /// The child of a node with a level, no wildcard.
     #[inline]
     pub(super) fn child(&self, parent: u32, level: LevelId) -> u32 {
+        self.literal_child(parent, self.children(parent).literal, level)
+    }
+
+    /// The same where the first of the literal children is known.
+    #[inline]
+    fn literal_child(&self, parent: u32, first: u32, level: LevelId) -> u32 {
+        match self.nodes.get(first as usize) {
+            None => NONE,
+            Some(node) if node.level == level => first,
+            Some(node) if node.next == NONE => NONE,
+            Some(_) => self.find_edge(parent, level),
+        }
+    }
+
+    fn find_edge(&self, parent: u32, level: LevelId) -> u32 {
         let is_edge = |&node: &u32| {
             let node = &self.nodes[node as usize];
             node.parent == parent && node.level == level
@@ -306,30 +350,61 @@ impl Table {
             _ => self.levels.intern(level),
         };
         self.changes += 1;
+        let Children {
+            plus,
+            hash,
+            literal,
+        } = self.children(parent);
         let id = self.allocate(Node::new(parent, level_id));
-        match level_id {
-            PLUS => self.nodes[parent as usize].plus = id,
-            HASH => self.nodes[parent as usize].hash = id,
-            _ => {
-                let first = std::mem::replace(&mut self.nodes[parent as usize].first_child, id);
-                self.nodes[id as usize].next = first;
-                if first != NONE {
-                    self.nodes[first as usize].previous = id;
-                }
-                let hash = self.edge_hash(parent, level_id);
-                let Table {
-                    edges,
-                    nodes,
-                    hasher,
-                    ..
-                } = self;
-                edges.insert(hash, id, |node| {
-                    let Node { parent, level, .. } = nodes[node as usize];
-                    hasher.hash_one(u64::from(parent) << 32 | u64::from(level))
-                });
+        let (previous, next) = match level_id {
+            HASH => (NONE, if plus == NONE { literal } else { plus }),
+            PLUS => (hash, literal),
+            _ => (if plus == NONE { hash } else { plus }, literal),
+        };
+        self.link(id, previous, next);
+        if !matches!(level_id, PLUS | HASH) && literal != NONE {
+            if self.nodes[literal as usize].next == NONE {
+                // It was alone until now; it may have been one of several before.
+                self.remove_edge(literal);
+                self.insert_edge(literal);
             }
+            self.insert_edge(id);
         }
         id
+    }
+
+    /// Puts a node between two of its siblings.
+    fn link(&mut self, id: u32, previous: u32, next: u32) {
+        let node = &mut self.nodes[id as usize];
+        (node.previous, node.next) = (previous, next);
+        let parent = node.parent;
+        match previous {
+            NONE => self.nodes[parent as usize].first_child = id,
+            _ => self.nodes[previous as usize].next = id,
+        }
+        if next != NONE {
+            self.nodes[next as usize].previous = id;
+        }
+    }
+
+    fn insert_edge(&mut self, id: u32) {
+        let Table {
+            edges,
+            nodes,
+            hasher,
+            ..
+        } = self;
+        let hash_of = |node: u32| {
+            let Node { parent, level, .. } = nodes[node as usize];
+            hasher.hash_one(u64::from(parent) << 32 | u64::from(level))
+        };
+        edges.insert(hash_of(id), id, hash_of);
+    }
+
+    /// Takes a node out of the edges, if it is one.
+    fn remove_edge(&mut self, id: u32) {
+        let Node { parent, level, .. } = self.nodes[id as usize];
+        self.edges.remove(self.edge_hash(parent, level), id);
     }
 
     fn allocate(&mut self, node: Node) -> u32 {
@@ -352,21 +427,16 @@ impl Table {
             previous,
             ..
         } = self.nodes[id as usize];
-        match level {
-            PLUS => self.nodes[parent as usize].plus = NONE,
-            HASH => self.nodes[parent as usize].hash = NONE,
-            _ => {
-                match previous {
-                    NONE => self.nodes[parent as usize].first_child = next,
-                    _ => self.nodes[previous as usize].next = next,
-                }
-                if next != NONE {
-                    self.nodes[next as usize].previous = previous;
-                }
-                let hash = self.edge_hash(parent, level);
-                self.edges.remove(hash, id);
-                self.levels.release(level);
-            }
+        match previous {
+            NONE => self.nodes[parent as usize].first_child = next,
+            _ => self.nodes[previous as usize].next = next,
+        }
+        if next != NONE {
+            self.nodes[next as usize].previous = previous;
+        }
+        if !matches!(level, PLUS | HASH) {
+            self.remove_edge(id);
+            self.levels.release(level);
         }
         self.changes += 1;
         self.nodes[id as usize] = Node::new(NONE, NONE);

@@ -35,13 +35,13 @@ fn the_table_finds_what_the_slow_match_finds() {
             let filter = random_topic(&mut rng, true);
             if rng.u8(..4) == 0 {
                 if let Some(node) = table.find(filter.as_bytes()) {
-                    table.set_value(node, 0, NONE);
+                    table.set_value(node, NONE);
                     table.release(node);
                 }
                 model.remove(&filter);
             } else {
                 let node = table.insert(filter.as_bytes());
-                table.set_value(node, 0, round);
+                table.set_value(node, round);
                 assert_eq!(table.text(node), filter.as_bytes());
                 model.insert(filter, round);
             }
@@ -50,7 +50,7 @@ fn the_table_finds_what_the_slow_match_finds() {
             let [found, again] = [(); 2].map(|()| {
                 table.matches(topic.as_bytes(), &mut matches_found);
                 let nodes = matches_found.found.iter();
-                let mut found: Vec<u32> = nodes.map(|&node| table.value(node, 0)).collect();
+                let mut found: Vec<u32> = nodes.map(|&node| table.value(node)).collect();
                 found.sort_unstable();
                 found
             });
@@ -67,7 +67,7 @@ fn the_table_finds_what_the_slow_match_finds() {
         }
         for filter in model.keys() {
             let node = table.find(filter.as_bytes()).expect("it was inserted");
-            table.set_value(node, 0, NONE);
+            table.set_value(node, NONE);
             table.release(node);
         }
         assert!(table.levels.is_empty(), "seed {seed}: levels stay behind");
@@ -81,7 +81,7 @@ fn what_is_remembered_of_one_name_is_never_the_answer_for_another() {
     let mut table = Table::new(7);
     for filter in ["#", "+/b", "a/#", "a/b", "long/#", "c/+/d"] {
         let node = table.insert(filter.as_bytes());
-        table.set_value(node, 0, 1);
+        table.set_value(node, 1);
     }
     let mut names: Vec<String> = (0..2000).map(|i| format!("a/{i}")).collect();
     names.extend((0..2000).map(|i| format!("long/{i}/{}", "x".repeat(60))));
@@ -109,7 +109,7 @@ fn a_walk_in_slices_meets_each_stored_name_once_while_others_come_and_go() {
         for _ in 0..rng.usize(1..40) {
             let topic = random_topic(&mut rng, false);
             let node = table.insert(topic.as_bytes());
-            table.set_value(node, 0, 1);
+            table.set_value(node, 1);
             stored.insert(topic, node);
         }
         let filter = random_topic(&mut rng, true);
@@ -128,7 +128,7 @@ fn a_walk_in_slices_meets_each_stored_name_once_while_others_come_and_go() {
                     .expect("some")
                     .clone();
                 let node = stored.remove(&topic).expect("it is there");
-                table.set_value(node, 0, NONE);
+                table.set_value(node, NONE);
                 table.release(node);
                 gone.push(node);
             }

@@ -36,7 +36,7 @@ impl Table {
         }
     }
 
-    /// Visits up to `steps` nodes and puts those that match `filter` and have a first value into
+    /// Visits up to `steps` nodes and puts those that match `filter` and have a value into
     /// `found`, until it holds `found_max`; `true` when the walk has ended.
     pub fn walk(
         &mut self,
@@ -58,7 +58,7 @@ impl Table {
             self.step(cursor, &levels);
             let node = &self.nodes[cursor.node.0 as usize];
             let matched = cursor.state == State::Descend && is_match(&levels, cursor.depth);
-            if matched && cursor.node.0 != ROOT && node.values[0] != NONE {
+            if matched && cursor.node.0 != ROOT && node.value != NONE {
                 found.push(cursor.node);
             }
         }
@@ -96,7 +96,7 @@ impl Table {
         if cursor.state == State::Descend {
             let first = match pattern_at(levels, cursor.depth) {
                 None => NONE,
-                Some(PLUS | HASH) => self.nodes[id as usize].first_child,
+                Some(PLUS | HASH) => self.children(id).literal,
                 Some(level) => self.child(id, level),
             };
             match self.skip_dollar(cursor.depth, levels, first) {

@@ -281,7 +281,7 @@ fn subscribing_again_and_unsubscribing_end_the_replays_that_wait() {
     }
     world.send(client, &unsubscribe(V5, "t/8"));
     let id = world.broker.sessions.find("c").expect("it is connected");
-    let waiting = world.broker.sessions.get(id).replays.len();
+    let waiting = world.broker.sessions.get(id).flow.replays.len();
     assert!(waiting <= 8, "{waiting} replays for four subscriptions");
     let topics = take_all(&mut world, client);
     let times = |topic: &str| topics.iter().filter(|t| *t == topic).count();

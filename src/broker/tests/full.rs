@@ -62,7 +62,7 @@ fn a_disk_that_has_room_refuses_nothing_while_spare_files_are_made() {
             assert_eq!(answer, TAKEN);
         }
         let id = world.broker.sessions.find("sub").expect("it is away");
-        assert_eq!(world.broker.sessions.get(id).queue.len(), 300);
+        assert_eq!(world.broker.sessions.get(id).flow.queue.len(), 300);
     }
 }
 
@@ -81,7 +81,7 @@ fn the_oldest_are_dropped_as_far_as_room_is_needed_and_no_further() {
             assert!(world.packets(p).iter().all(|answer| answer == TAKEN[0]));
         }
         let id = world.broker.sessions.find("sub").expect("it is away");
-        let bytes = world.broker.sessions.get(id).queue.bytes();
+        let bytes = world.broker.sessions.get(id).flow.queue.bytes();
         assert!(n < 500 || bytes > 4 << 20, "{bytes} are left after {n}");
     }
     let sub = lasting(&mut world, "sub");

@@ -247,12 +247,12 @@ fn storm(seed: u64) {
             world.packets(client);
             assert!(world.links[client].inbox.is_empty(), "half a packet");
             let conn = world.links[client].conn;
-            let is_put_off = (world.broker.conn(conn))
-                .is_some_and(|conn| matches!(conn.state, State::Waiting(_)));
+            let is_put_off =
+                (world.broker.conn(conn)).is_some_and(|conn| matches!(conn.state, State::Waiting));
             assert!(world.broker.takes_input(conn) || is_put_off, "paused");
             let session = world.broker.conn(conn).and_then(|conn| conn.session());
             if let Some(session) = session {
-                let waiting = world.broker.sessions.get(session).queue_qos0.len();
+                let waiting = world.broker.sessions.get(session).flow.queue_qos0.len();
                 assert_eq!(waiting, 0, "QoS 0 messages wait");
             }
             world.cut(client);
@@ -285,12 +285,18 @@ fn finish(world: &mut World, rng: &mut Rng) {
         while answer(world, client, 5, rng) {}
         let id = world.broker.sessions.find(client_id).expect("it is here");
         let session = world.broker.sessions.get(id);
-        assert!(session.queue.is_empty() && session.queue_qos0.is_empty());
+        assert!(session.flow.queue.is_empty() && session.flow.queue_qos0.is_empty());
         assert_eq!(
-            (session.window.in_flight(), session.window.iter().count()),
+            (
+                session.flow.window.in_flight(),
+                session.flow.window.iter().count()
+            ),
             (0, 0)
         );
-        assert_eq!((session.window_bytes, session.replays.len()), (0, 0));
+        assert_eq!(
+            (session.flow.window_bytes, session.flow.replays.len()),
+            (0, 0)
+        );
         world.cut(client);
     }
 }

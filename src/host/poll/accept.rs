@@ -199,7 +199,7 @@ impl Loop {
             match socket.accept() {
                 Ok((stream, address)) => {
                     let peer = Peer {
-                        address: address.into(),
+                        address,
                         listener: *listener,
                     };
                     if let Err(error) = self.open(stream, peer, now) {

@@ -87,7 +87,7 @@ fn match_among(filters: usize, operations: usize) -> Result<(), String> {
     let mut table = Table::new(SEED);
     for i in 0..filters {
         let node = table.insert(format!("bench/+/{i:07}/value").as_bytes());
-        table.set_value(node, 0, i as u32);
+        table.set_value(node, i as u32);
     }
     let topics: Vec<String> = (0..filters)
         .map(|i| format!("bench/one/{i:07}/value"))

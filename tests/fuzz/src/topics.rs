@@ -20,7 +20,7 @@ pub fn run(data: &[u8]) {
         if let Some(filter) = line.strip_prefix('+') {
             if let Some(filter) = parse(filter) {
                 let node = table.insert(filter.as_bytes());
-                table.set_value(node, 0, n as u32);
+                table.set_value(node, n as u32);
                 assert_eq!(table.text(node), filter.as_bytes());
                 stored.insert(filter, node);
             }
@@ -28,7 +28,7 @@ pub fn run(data: &[u8]) {
             let found = table.find(filter.as_bytes());
             if let Some(node) = stored.remove(filter) {
                 assert_eq!(found, Some(node), "{filter:?}");
-                table.set_value(node, 0, NONE);
+                table.set_value(node, NONE);
                 table.release(node);
             }
         } else {
@@ -38,7 +38,7 @@ pub fn run(data: &[u8]) {
     }
     for (filter, &node) in &stored {
         assert_eq!(table.find(filter.as_bytes()), Some(node));
-        table.set_value(node, 0, NONE);
+        table.set_value(node, NONE);
         table.release(node);
     }
     for filter in stored.keys() {
@@ -79,14 +79,14 @@ fn look_up(table: &Table, stored: &BTreeMap<&str, NodeId>, topic: &str, found: &
     }
     let mut expected: Vec<u32> = (stored.iter())
         .filter(|(filter, _)| matches(filter.as_bytes(), topic.as_bytes()))
-        .map(|(_, &node)| table.value(node, 0))
+        .map(|(_, &node)| table.value(node))
         .collect();
     expected.sort_unstable();
     for _ in 0..2 {
         // The second answer is a remembered one.
         table.matches(topic.as_bytes(), found);
         let nodes = found.found.iter();
-        let mut got: Vec<u32> = nodes.map(|&node| table.value(node, 0)).collect();
+        let mut got: Vec<u32> = nodes.map(|&node| table.value(node)).collect();
         got.sort_unstable();
         assert_eq!(got, expected, "{topic:?} in {:?}", stored.keys());
     }

@@ -1,0 +1,142 @@
+//! What goes to and comes from the client of a session: queues, window, and their numbers.
+//!
+//! Many clients of a gateway subscribe and never get a message, and most that wait for commands are
+//! silent for hours after they came. So a session has no flow before its first message; until then
+//! it reads as an empty one. (Measured, bytes per idle connection with a subscription: see the
+//! limits of `tests/bench`; a flow takes 240.)
+
+use super::publish::Held;
+use super::replay::Replay;
+use crate::store::journal::{Place, packet_id_of};
+use crate::store::window::distance;
+use crate::store::{DeliveryId, Queue, Window};
+use std::collections::VecDeque;
+use std::ops::{Deref, DerefMut};
+
+/// What waits for a client, is under way to it, or comes from it in several steps.
+pub(super) struct Flow {
+    /// QoS 0 deliveries; their number is how many others were queued before them (modulo 65,536).
+    pub(super) queue_qos0: Queue,
+    /// QoS 1 and 2 deliveries that are not in the window yet.
+    pub(super) queue: Queue,
+    /// The number that the next QoS 1 or 2 delivery gets; packet identifiers follow from these.
+    pub(super) next_ordinal: u64,
+    /// Deliveries with smaller numbers are done.
+    pub(super) base: u64,
+    /// Deliveries with smaller numbers are in the window, or done.
+    pub(super) windowed: u64,
+    /// Deliveries with smaller numbers were sent, as far as the journal knows.
+    pub(super) sent_before: u64,
+    /// QoS 2 deliveries are not sent for the first time before this is durable.
+    pub(super) send_gate: Place,
+    /// PUBREL is not sent again before this is durable.
+    pub(super) release_gate: Place,
+    /// How many QoS 1 and 2 deliveries were ever queued, and sent for the first time.
+    pub(super) queued_count: u16,
+    pub(super) sent_count: u16,
+    /// Set while messages for it are dropped, so that the log tells once.
+    pub(super) is_dropping: bool,
+    pub(super) window: Window,
+    /// Bytes of the messages in the window.
+    pub(super) window_bytes: u64,
+    /// QoS 2 messages of the client's that wait for PUBREL.
+    pub(super) held: VecDeque<Held>,
+    /// No packet identifier of theirs is larger.
+    held_max: u16,
+    /// Retained messages that are still to be queued for new subscriptions.
+    pub(super) replays: VecDeque<Replay>,
+}
+
+impl Flow {
+    const EMPTY: Flow = Flow {
+        queue_qos0: Queue::new(),
+        queue: Queue::new(),
+        next_ordinal: 1,
+        base: 1,
+        windowed: 1,
+        sent_before: 1,
+        send_gate: Place::START,
+        release_gate: Place::START,
+        queued_count: 0,
+        sent_count: 0,
+        is_dropping: false,
+        window: Window::new(),
+        window_bytes: 0,
+        held: VecDeque::new(),
+        held_max: 0,
+        replays: VecDeque::new(),
+    };
+
+    /// The number of the delivery in the window that has this packet identifier.
+    #[inline]
+    pub(super) fn ordinal_of(&self, packet_id: u16) -> u64 {
+        self.base + u64::from(distance(packet_id_of(self.base), packet_id))
+    }
+
+    /// The number of the delivery at the front of the queue.
+    #[inline]
+    pub(super) fn ordinal_of_queued(&self, packet_id: u16) -> u64 {
+        self.windowed + u64::from(distance(packet_id_of(self.windowed), packet_id))
+    }
+
+    /// Keeps a QoS 2 message until PUBREL.
+    #[inline]
+    pub(super) fn hold(&mut self, held: Held) {
+        if self.held.is_empty() {
+            self.held_max = 0;
+        }
+        self.held_max = self.held_max.max(held.packet_id);
+        self.held.push_back(held);
+    }
+
+    /// Whether a message with this packet identifier is held. Most clients count theirs up, so that
+    /// a new one is larger than all.
+    #[inline]
+    pub(super) fn holds(&self, packet_id: u16) -> bool {
+        packet_id <= self.held_max && self.held.iter().any(|held| held.packet_id == packet_id)
+    }
+
+    /// Takes a delivery into the window, behind all others.
+    #[inline]
+    pub(super) fn push_to_window(&mut self, id: DeliveryId, ordinal: u64, len: usize) {
+        if self.window.in_flight() == 0 {
+            self.base = ordinal;
+        }
+        self.window.push(id);
+        self.windowed = ordinal + 1;
+        self.window_bytes += len as u64;
+    }
+}
+
+/// A flow that takes memory from its first change on.
+#[derive(Default)]
+pub(super) struct LazyFlow(Option<Box<Flow>>);
+
+impl LazyFlow {
+    /// The flow, if it was ever changed.
+    pub(super) fn existing(&mut self) -> Option<&mut Flow> {
+        self.0.as_deref_mut()
+    }
+}
+
+impl Deref for LazyFlow {
+    type Target = Flow;
+
+    #[inline(always)]
+    fn deref(&self) -> &Flow {
+        static EMPTY: Flow = Flow::EMPTY;
+        self.0.as_deref().unwrap_or(&EMPTY)
+    }
+}
+
+impl DerefMut for LazyFlow {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Flow {
+        self.0.get_or_insert_with(new_flow)
+    }
+}
+
+#[cold]
+fn new_flow() -> Box<Flow> {
+    Box::new(Flow::EMPTY)
+}

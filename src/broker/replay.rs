@@ -1,0 +1,262 @@
+//! Retained messages on their way to new subscriptions.
+//!
+//! A new subscription does not get them all at once: a [`Replay`] walks the table in slices and
+//! queues as much as the client has room for, so that a subscription to `#` neither overflows a
+//! queue nor holds up anybody. Bounds: a slice is 512 steps through the table; what it has found is
+//! at most 64 messages.
+
+use super::Broker;
+use super::retain::{Retained, publisher_of};
+use super::session::SessionId;
+use super::subscriptions::{SubscriptionId, Subscriptions};
+use crate::auth::Access;
+use crate::store::{Delivery, MessageId};
+use crate::topic::{Cursor, NodeId};
+use crate::wire::{QoS, SubscriptionOptions};
+use std::collections::VecDeque;
+
+/// Retained messages on their way to a new subscription.
+///
+/// It holds as long as its subscription names it: subscribing again or unsubscribing ends it
+/// without looking for it; it is taken out when its turn comes.
+pub(super) struct Replay {
+    subscription: SubscriptionId,
+    number: u32,
+    filter: Box<str>,
+    options: SubscriptionOptions,
+    identifier: u32,
+    /// What came after this was delivered as it came.
+    sequence_max: u64,
+    cursor: Option<Cursor>,
+    /// Found already: entry and its sequence number.
+    pending: VecDeque<(u32, u64)>,
+}
+
+/// Bounds of one slice of a replay.
+const STEPS: usize = 512;
+const FOUND_MAX: usize = 64;
+
+impl Replay {
+    fn goes_on(&self, subscriptions: &Subscriptions) -> bool {
+        let subscription = subscriptions.slab.get(self.subscription as usize);
+        subscription.is_some_and(|subscription| subscription.replay == self.number)
+    }
+}
+
+impl Retained {
+    pub(super) fn end_replay(&mut self, replay: &mut Replay) {
+        if let Some(cursor) = &mut replay.cursor {
+            self.table.end_walk(cursor);
+        }
+    }
+}
+
+impl Broker {
+    /// Starts sending the retained messages that match a new subscription.
+    pub(super) fn begin_replay(
+        &mut self,
+        session_id: SessionId,
+        subscription: SubscriptionId,
+        filter: &str,
+        options: SubscriptionOptions,
+        identifier: u32,
+    ) {
+        self.subscriptions.slab[subscription as usize].replay = 0;
+        if self.retained.count() == 0 {
+            return;
+        }
+        self.retained.replays = self.retained.replays.checked_add(1).unwrap_or(1);
+        let mut replay = Replay {
+            subscription,
+            number: self.retained.replays,
+            filter: filter.into(),
+            options,
+            identifier,
+            sequence_max: self.retained.sequence,
+            cursor: None,
+            pending: VecDeque::new(),
+        };
+        if memchr::memchr2(b'+', b'#', filter.as_bytes()).is_some() {
+            replay.cursor = Some(self.retained.table.begin_walk());
+        } else if let Some(node) = self.retained.table.find(filter.as_bytes()) {
+            let key = self.retained.table.value(node);
+            if let Some(entry) = self.retained.entries.get(key as usize) {
+                replay.pending.push_back((key, entry.sequence));
+            }
+        }
+        if replay.cursor.is_none() && replay.pending.is_empty() {
+            return;
+        }
+        self.subscriptions.slab[subscription as usize].replay = replay.number;
+        let session = self.sessions.get_mut(session_id);
+        let replays = &mut session.flow.replays;
+        replays.push_back(replay);
+        if replays.len() > 2 * session.subscription_count as usize {
+            self.sweep_replays(session_id);
+        }
+    }
+
+    /// Takes out the replays that were ended: there are never more than two for a subscription.
+    fn sweep_replays(&mut self, session_id: SessionId) {
+        let subscriptions = &self.subscriptions;
+        let replays = &mut self.sessions.get_mut(session_id).flow.replays;
+        replays.retain_mut(|replay| {
+            let goes_on = replay.goes_on(subscriptions);
+            if !goes_on {
+                self.retained.end_replay(replay);
+            }
+            goes_on
+        });
+    }
+
+    /// Queues more of the retained messages that a session is to get, as far as it has room.
+    ///
+    /// If the slice ends before the work does, the connection stays listed as writable.
+    #[inline]
+    pub(super) fn pump_replays(&mut self, session_id: SessionId) {
+        if !self.sessions.get(session_id).flow.replays.is_empty() {
+            self.pump_some(session_id);
+        }
+    }
+
+    fn pump_some(&mut self, session_id: SessionId) {
+        let Some(conn) = self.sessions.get(session_id).connection else {
+            return;
+        };
+        let mut steps = STEPS;
+        while let Some(mut replay) = self.next_replay(session_id) {
+            if !replay.goes_on(&self.subscriptions) {
+                self.retained.end_replay(&mut replay);
+                continue;
+            }
+            let is_done = self.pump(session_id, &mut replay, &mut steps);
+            if !is_done {
+                self.sessions
+                    .get_mut(session_id)
+                    .flow
+                    .replays
+                    .push_front(replay);
+                if steps == 0 {
+                    self.mark_writable(conn);
+                }
+                return;
+            }
+        }
+    }
+
+    fn next_replay(&mut self, session_id: SessionId) -> Option<Replay> {
+        let flow = self.sessions.get_mut(session_id).flow.existing()?;
+        flow.replays.pop_front()
+    }
+
+    /// One slice; whether the replay is done. `steps` at 0 says that only time ran out.
+    fn pump(&mut self, session_id: SessionId, replay: &mut Replay, steps: &mut usize) -> bool {
+        loop {
+            while let Some(&(key, sequence)) = replay.pending.front() {
+                if !self.replay_one(session_id, replay, key, sequence) {
+                    return false;
+                }
+                replay.pending.pop_front();
+            }
+            let Some(cursor) = &mut replay.cursor else {
+                return true;
+            };
+            if *steps == 0 {
+                return false;
+            }
+            let slice = (*steps).min(256);
+            *steps -= slice;
+            let Retained {
+                table,
+                found,
+                entries,
+                ..
+            } = &mut self.retained;
+            found.clear();
+            let is_done = table.walk(cursor, replay.filter.as_bytes(), slice, FOUND_MAX, found);
+            for node in found.drain(..) {
+                let key = table.value(node);
+                let Some(entry) = entries.get(key as usize) else {
+                    continue;
+                };
+                if entry.sequence <= replay.sequence_max {
+                    replay.pending.push_back((key, entry.sequence));
+                }
+            }
+            if is_done {
+                replay.cursor = None;
+            }
+        }
+    }
+
+    /// Queues one retained message; `false` if there is no room for it now.
+    fn replay_one(
+        &mut self,
+        session_id: SessionId,
+        replay: &Replay,
+        key: u32,
+        sequence: u64,
+    ) -> bool {
+        let entry = self.retained.entries.get(key as usize);
+        let Some(entry) = entry.filter(|entry| entry.sequence == sequence) else {
+            return true;
+        };
+        let (id, node) = (entry.message, entry.node);
+        let session = self.sessions.get(session_id);
+        let is_own =
+            replay.options.no_local && entry.publisher == publisher_of(session.client_hash());
+        if is_own || !self.source_may_write(entry) {
+            return true;
+        }
+        let is_lost = self.messages.is_hot(id) && self.messages.get(id).is_empty();
+        if self.messages.expires_ms(id) < self.now.mono_ms || is_lost {
+            self.drop_retained(node);
+            return true;
+        }
+        let topic_is_denied = !self.messages.is_hot(id) && !self.may_read_node(session_id, node);
+        if topic_is_denied {
+            return true;
+        }
+        let qos = self.delivered_qos(self.messages.qos_of(id), replay.options.qos);
+        let len = super::route::queued_len(self.messages.len_of(id));
+        let session = self.sessions.get(session_id);
+        if !self.has_room(session, qos, len) {
+            return false;
+        }
+        let is_copied = self.is_copied(session_id, qos);
+        if let Some(conn) = (session.connection).filter(|_| is_copied && !self.messages.is_hot(id))
+        {
+            self.fetch(id, conn);
+            return false;
+        }
+        // [MQTT-3.3.1-8]
+        self.deliver_retained(session_id, id, qos, replay.identifier);
+        true
+    }
+
+    /// Whether a retained message becomes a message of its own for a session that is kept.
+    fn is_copied(&self, session: SessionId, qos: QoS) -> bool {
+        let is_recorded = self.journal.is_on() && self.sessions.get(session).is_recorded();
+        is_recorded && qos != QoS::AtMostOnce
+    }
+
+    /// Queues a retained message. For a session that is kept it is a message of its own, so that
+    /// every message has one record with all who get it.
+    fn deliver_retained(&mut self, session: SessionId, id: MessageId, qos: QoS, identifier: u32) {
+        if !self.is_copied(session, qos) {
+            return self.deliver(session, Delivery::new(id, qos, true, identifier));
+        }
+        let copy = self.messages.copy(id);
+        self.begin_message();
+        self.deliver(session, Delivery::new(copy, qos, true, identifier));
+        if !self.journal.recipients.is_empty() {
+            self.describe_message(copy, None, None);
+        }
+        self.messages.release(copy);
+    }
+
+    fn may_read_node(&self, session: SessionId, node: NodeId) -> bool {
+        self.sessions.get(session).rules.is_none()
+            || self.may(session, Access::Read, &self.retained.table.text(node))
+    }
+}
