@@ -3,7 +3,7 @@
 #
 #   cross/build.sh [--no-tls] [--symbols] [TARGET...]
 #
-# --no-tls     without TLS, as midge-TARGET-no-tls
+# --no-tls     without TLS, as midge-TARGET-no-tls; as small as can be, at the cost of speed
 # --symbols    beside it with its symbols, as midge-TARGET.symbols: for cross/size.sh
 #
 # The tool chain is made first where it is missing (cross/sdk.sh).
@@ -18,7 +18,7 @@ symbols=
 no_tls=
 while [ $# -gt 0 ]; do
     case $1 in
-        --no-tls) name=-no-tls features=(--no-default-features) debug=none no_tls=1 ;;
+        --no-tls) name=-no-tls features=(--no-default-features) debug=none opt=z no_tls=1 ;;
         --symbols) symbols=.symbols ;;
         -*) fail "no such flag: $1" ;;
         *) break ;;

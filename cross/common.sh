@@ -33,15 +33,16 @@ fixed='-Crelocation-model=static -Clink-arg=-Wl,-z,norelro'
 
 # Runs cargo for the loaded target with the SDK's compilers; what follows are cargo's arguments.
 #
-# Nothing unwinds, so nobody needs tables for it. A panic says its file and line, not the column, and
-# no folder of this machine. What a user reads of us is written without {:?}, which debug=none leaves
-# out; what rustls says is not. The flags with -Z are unstable ones, and RUSTC_BOOTSTRAP is what a
-# stable compiler wants for them; no crate may use unstable features all the same.
+# Nothing unwinds, so nobody needs tables for it. A panic says its file and line, not the column,
+# and no folder of this machine. What a user reads of us is written without {:?}, which debug=none
+# leaves out; what rustls says is not. The flags with -Z are unstable ones, and RUSTC_BOOTSTRAP is
+# what a stable compiler wants for them; no crate may use unstable features all the same.
 debug=full
+opt=s
 cargo_for() {
-    local crates=${CARGO_HOME:-$HOME/.cargo}/registry/src opt=${CROSS_OPT:-z}
+    local crates=${CARGO_HOME:-$HOME/.cargo}/registry/src
     env RUSTC="$SDK/bin/rustc" RUSTC_BOOTSTRAP=1 \
-        "CARGO_PROFILE_RELEASE_OPT_LEVEL=$opt" \
+        "CARGO_PROFILE_RELEASE_OPT_LEVEL=${CROSS_OPT:-$opt}" \
         "CARGO_TARGET_${env_name}_LINKER=$SDK/bin/$gnu-cc" \
         "CARGO_TARGET_${env_name}_RUSTFLAGS=-Cforce-unwind-tables=no $rustflags \
             -Zallow-features= -Zfmt-debug=$debug -Zlocation-detail=file,line \
@@ -50,5 +51,5 @@ cargo_for() {
         "CC_$triple=$SDK/bin/$gnu-cc" "AR_$triple=$SDK/bin/$gnu-ar" \
         "CFLAGS_$triple=-fno-asynchronous-unwind-tables -fno-unwind-tables" \
         "${CARGO:-cargo}" build --release --locked --target "$triple" \
-        --config "profile.release.package.'*'.opt-level='$opt'" "$@"
+        --config "profile.release.package.'*'.opt-level='${CROSS_OPT:-$opt}'" "$@"
 }

@@ -3,8 +3,8 @@
 //! The standard library reads and prints floats as fast as can be, with 30 KB of code and tables
 //! for it. A client reads one of its command line and prints one of a payload now and then.
 
-/// A number such as `12.5`, in units of its digit number `digits` behind the point; what lies behind
-/// that digit is cut. `None` for anything else, and for what 64 bits do not hold.
+/// A number such as `12.5`, in units of its digit number `digits` behind the point; what lies
+/// behind that digit is cut. `None` for anything else, and for what 64 bits do not hold.
 pub(super) fn read(text: &str, digits: usize) -> Option<u64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

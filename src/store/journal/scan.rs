@@ -45,8 +45,8 @@ fn mix(mut bits: u64) -> u64 {
     bits ^ (bits >> 32)
 }
 
-/// The CRC-32 of two pieces, one behind the other. Everybody asks here: with one place that does it,
-/// the compiler leaves out the tables for processors that the build is not for.
+/// The CRC-32 of two pieces, one behind the other. Everybody asks here: with one place that does
+/// it, the compiler leaves out the tables for processors that the build is not for.
 pub(crate) fn crc32(pieces: [&[u8]; 2]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     for piece in pieces {
