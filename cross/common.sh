@@ -36,7 +36,8 @@ fixed='-Crelocation-model=static -Clink-arg=-Wl,-z,norelro'
 # Nothing unwinds, so nobody needs tables for it. A panic says its file and line, not the column,
 # and no folder of this machine. What a user reads of us is written without {:?}, which debug=none
 # leaves out; what rustls says is not. The flags with -Z are unstable ones, and RUSTC_BOOTSTRAP is
-# what a stable compiler wants for them; no crate may use unstable features all the same.
+# what a stable compiler wants for them; no crate may use unstable features all the same. Crates
+# that Cargo.toml does not name are z; opt is ours.
 debug=full
 opt=s
 cargo_for() {
@@ -51,5 +52,5 @@ cargo_for() {
         "CC_$triple=$SDK/bin/$gnu-cc" "AR_$triple=$SDK/bin/$gnu-ar" \
         "CFLAGS_$triple=-fno-asynchronous-unwind-tables -fno-unwind-tables" \
         "${CARGO:-cargo}" build --release --locked --target "$triple" \
-        --config "profile.release.package.'*'.opt-level='${CROSS_OPT:-$opt}'" "$@"
+        --config "profile.release.package.'*'.opt-level='z'" "$@"
 }
