@@ -5,7 +5,7 @@
 //! than half of the log is garbage, which keeps what is written below twice what must be.
 
 use super::Broker;
-use super::fill::IDS_IN_USE_MAX;
+use super::flow::IDS_IN_USE_MAX;
 use super::session::{Session, SessionId};
 use crate::store::MessageId;
 use crate::store::Stage;

@@ -1,15 +1,9 @@
 //! From the queue into the window: what is sent next, as far as the client takes it.
 
 use super::Broker;
-use super::flow::Flow;
+use super::flow::WindowLimits;
 use super::session::{Session, SessionId};
 use crate::store::Stage;
-
-/// How far the deliveries in a window may lie apart, so that their identifiers tell them apart.
-pub(super) const IDS_IN_USE_MAX: u64 = 65_534;
-
-/// How far packet identifiers may spread beyond a window whose first one is not acknowledged.
-const SPAN_PER_WINDOW: usize = 4;
 
 impl Broker {
     /// Moves QoS 1 and 2 deliveries from the queue into the window, as far as there is room.
@@ -43,26 +37,17 @@ impl Broker {
 
     #[inline(always)]
     pub(super) fn window_has_room(&self, session: &Session) -> bool {
-        let limit = self.window_limit(session);
-        let max_bytes = self.settings.max_inflight_bytes;
-        let flow = &*session.flow;
-        let has_bytes =
-            max_bytes == 0 || flow.window_bytes < max_bytes || flow.window.in_flight() == 0;
-        let span_max = (limit * SPAN_PER_WINDOW).clamp(64, usize::from(u16::MAX) - 1);
-        flow.window.in_flight() < limit
-            && has_bytes
-            && flow.windowed - flow.base < span_max as u64
-            && self.has_free_id(flow)
+        let limits = self.window_limits(session);
+        session.flow.has_room(limits, &self.deliveries)
     }
 
-    /// Whether the next message in the queue does not have the packet identifier of one in the
-    /// window: very many may have been dropped between them.
-    fn has_free_id(&self, flow: &Flow) -> bool {
-        if flow.window.in_flight() == 0 || flow.next_ordinal - flow.base < IDS_IN_USE_MAX {
-            return true;
+    /// How much may be in the window of a session.
+    #[inline(always)]
+    pub(super) fn window_limits(&self, session: &Session) -> WindowLimits {
+        WindowLimits {
+            messages: self.window_limit(session),
+            bytes: self.settings.max_inflight_bytes,
         }
-        let front = flow.queue.front().map(|id| self.deliveries.get(id));
-        front.is_none_or(|front| flow.ordinal_of_queued(front.number) - flow.base < IDS_IN_USE_MAX)
     }
 
     /// How many QoS 1 and 2 messages may be under way to a client; while it is away, how many may

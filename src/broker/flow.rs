@@ -9,9 +9,23 @@ use super::publish::Held;
 use super::replay::Replay;
 use crate::store::journal::{Place, packet_id_of};
 use crate::store::window::distance;
-use crate::store::{DeliveryId, Queue, Window};
+use crate::store::{Deliveries, Delivery, DeliveryId, Queue, Window};
+use crate::wire::QoS;
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
+
+/// How far the deliveries in a window may lie apart, so that their identifiers tell them apart.
+pub(super) const IDS_IN_USE_MAX: u64 = 65_534;
+
+/// How far packet identifiers may spread beyond a window whose first one is not acknowledged.
+const SPAN_PER_WINDOW: usize = 4;
+
+/// How much may be in a window: messages, and their bytes (0 for any number).
+#[derive(Clone, Copy)]
+pub(super) struct WindowLimits {
+    pub(super) messages: usize,
+    pub(super) bytes: u64,
+}
 
 /// What waits for a client, is under way to it, or comes from it in several steps.
 pub(super) struct Flow {
@@ -94,6 +108,58 @@ impl Flow {
     #[inline]
     pub(super) fn holds(&self, packet_id: u16) -> bool {
         packet_id <= self.held_max && self.held.iter().any(|held| held.packet_id == packet_id)
+    }
+
+    /// Whether the window takes one more message.
+    #[inline(always)]
+    pub(super) fn has_room(&self, limits: WindowLimits, deliveries: &Deliveries) -> bool {
+        let in_flight = self.window.in_flight();
+        let has_bytes = limits.bytes == 0 || self.window_bytes < limits.bytes || in_flight == 0;
+        let span_max = (limits.messages * SPAN_PER_WINDOW).clamp(64, usize::from(u16::MAX) - 1);
+        in_flight < limits.messages
+            && has_bytes
+            && self.windowed - self.base < span_max as u64
+            && self.has_free_id(deliveries)
+    }
+
+    /// Whether the next message in the queue does not have the packet identifier of one in the
+    /// window: very many may have been dropped between them.
+    fn has_free_id(&self, deliveries: &Deliveries) -> bool {
+        if self.window.in_flight() == 0 || self.next_ordinal - self.base < IDS_IN_USE_MAX {
+            return true;
+        }
+        let front = self.queue.front().map(|id| deliveries.get(id));
+        front.is_none_or(|front| self.ordinal_of_queued(front.number) - self.base < IDS_IN_USE_MAX)
+    }
+
+    /// Queues a delivery behind all others; with `is_next` one of QoS 1 or 2 goes to the window at
+    /// once. Returns the number that it got then.
+    #[inline(always)]
+    pub(super) fn enqueue(
+        &mut self,
+        deliveries: &mut Deliveries,
+        mut delivery: Delivery,
+        is_next: bool,
+        len: usize,
+    ) -> Option<u64> {
+        // What was dropped is told anew when the queue was empty in between.
+        self.is_dropping &= !(self.queue.is_empty() && self.queue_qos0.is_empty());
+        if delivery.qos() == QoS::AtMostOnce {
+            delivery.number = self.queued_count;
+            self.queue_qos0.push(deliveries, delivery, len);
+            return None;
+        }
+        self.queued_count = self.queued_count.wrapping_add(1);
+        let ordinal = self.next_ordinal;
+        self.next_ordinal += 1;
+        delivery.number = packet_id_of(ordinal);
+        if is_next {
+            let id = deliveries.insert(delivery);
+            self.push_to_window(id, ordinal, len);
+        } else {
+            self.queue.push(deliveries, delivery, len);
+        }
+        Some(ordinal)
     }
 
     /// Takes a delivery into the window, behind all others.

@@ -13,6 +13,7 @@
 //! of the specification has a file; all of them are `impl Broker`.
 
 mod alias;
+mod burst;
 mod clean;
 mod close;
 mod connack;
@@ -112,6 +113,7 @@ pub struct Broker {
     restoring: restore::Restoring,
     matches: Matches,
     /// Scratch of `route`.
+    burst: burst::Burst,
     best_qos: route::BestQoS,
     stats: sys::Stats,
     sys: sys::Sys,
@@ -154,6 +156,7 @@ impl Broker {
             journal: journal::Journal::default(),
             restoring: restore::Restoring::default(),
             matches: Matches::default(),
+            burst: burst::Burst::default(),
             best_qos: route::BestQoS::default(),
             stats: sys::Stats::default(),
             sys: sys::Sys::new(now),

@@ -242,7 +242,18 @@ impl Broker {
         // but rights may have changed since PUBLISH.
         let body = self.messages.get(message);
         let is_there = !body.is_empty();
+        let is_plain = self.burst.is_open && !body.retain();
         if is_there && self.may_write(session_id, body.topic()) {
+            if is_plain {
+                self.take_released(session_id, message);
+                return self.acknowledge(
+                    id,
+                    PacketType::PubComp,
+                    ack.packet_id,
+                    ReasonCode::SUCCESS,
+                );
+            }
+            self.end_burst(session_id);
             let key = self.sessions.get(session_id).key;
             let held_for = Some((key, ack.packet_id));
             self.take_on(Publisher::Session(session_id), message, held_for);

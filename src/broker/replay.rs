@@ -35,6 +35,8 @@ pub(super) struct Replay {
 /// Bounds of one slice of a replay.
 const STEPS: usize = 512;
 const FOUND_MAX: usize = 64;
+/// Steps through the table that a new subscription takes before it is answered.
+const FIRST_STEPS: usize = 8;
 
 impl Replay {
     fn goes_on(&self, subscriptions: &Subscriptions) -> bool {
@@ -47,6 +49,33 @@ impl Retained {
     pub(super) fn end_replay(&mut self, replay: &mut Replay) {
         if let Some(cursor) = &mut replay.cursor {
             self.table.end_walk(cursor);
+        }
+    }
+
+    /// Goes on through the table for a replay, so many steps.
+    fn walk_on(&mut self, replay: &mut Replay, steps: usize) {
+        let Retained {
+            table,
+            found,
+            entries,
+            ..
+        } = self;
+        let Some(cursor) = &mut replay.cursor else {
+            return;
+        };
+        found.clear();
+        let is_done = table.walk(cursor, replay.filter.as_bytes(), steps, FOUND_MAX, found);
+        for node in found.drain(..) {
+            let key = table.value(node);
+            let Some(entry) = entries.get(key as usize) else {
+                continue;
+            };
+            if entry.sequence <= replay.sequence_max {
+                replay.pending.push_back((key, entry.sequence));
+            }
+        }
+        if is_done {
+            replay.cursor = None;
         }
     }
 }
@@ -78,6 +107,8 @@ impl Broker {
         };
         if memchr::memchr2(b'+', b'#', filter.as_bytes()).is_some() {
             replay.cursor = Some(self.retained.table.begin_walk());
+            // Most filters that lead to nothing show that at once, and need not wait.
+            self.retained.walk_on(&mut replay, FIRST_STEPS);
         } else if let Some(node) = self.retained.table.find(filter.as_bytes()) {
             let key = self.retained.table.value(node);
             if let Some(entry) = self.retained.entries.get(key as usize) {
@@ -142,6 +173,10 @@ impl Broker {
                 return;
             }
         }
+        // Thousands may have waited, and no more will come for long.
+        if let Some(flow) = self.sessions.get_mut(session_id).flow.existing() {
+            flow.replays = VecDeque::new();
+        }
     }
 
     fn next_replay(&mut self, session_id: SessionId) -> Option<Replay> {
@@ -158,34 +193,15 @@ impl Broker {
                 }
                 replay.pending.pop_front();
             }
-            let Some(cursor) = &mut replay.cursor else {
+            if replay.cursor.is_none() {
                 return true;
-            };
+            }
             if *steps == 0 {
                 return false;
             }
             let slice = (*steps).min(256);
             *steps -= slice;
-            let Retained {
-                table,
-                found,
-                entries,
-                ..
-            } = &mut self.retained;
-            found.clear();
-            let is_done = table.walk(cursor, replay.filter.as_bytes(), slice, FOUND_MAX, found);
-            for node in found.drain(..) {
-                let key = table.value(node);
-                let Some(entry) = entries.get(key as usize) else {
-                    continue;
-                };
-                if entry.sequence <= replay.sequence_max {
-                    replay.pending.push_back((key, entry.sequence));
-                }
-            }
-            if is_done {
-                replay.cursor = None;
-            }
+            self.retained.walk_on(replay, slice);
         }
     }
 

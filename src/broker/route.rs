@@ -8,7 +8,6 @@ use super::publish::Publisher;
 use super::session::{Session, SessionId};
 use super::subscriptions::SubscriptionId;
 use crate::auth::Access;
-use crate::store::journal::packet_id_of;
 use crate::store::{Delivery, MessageId};
 use crate::topic::{Matches, NodeId};
 use crate::wire::{QoS, Version};
@@ -199,40 +198,54 @@ impl Broker {
 
     /// Queues a delivery; what is the next to be sent goes to the window at once.
     #[inline]
-    fn enqueue(
-        &mut self,
-        session_id: SessionId,
-        mut delivery: Delivery,
-        is_next: bool,
-        len: usize,
-    ) {
+    fn enqueue(&mut self, session_id: SessionId, delivery: Delivery, is_next: bool, len: usize) {
         self.messages.retain(delivery.message);
         let session = self.sessions.get_mut(session_id);
-        // What was dropped is told anew when the queue was empty in between.
         let conn = session.connection;
-        let flow = &mut *session.flow;
-        flow.is_dropping &= !(flow.queue.is_empty() && flow.queue_qos0.is_empty());
-        if delivery.qos() == QoS::AtMostOnce {
-            delivery.number = flow.queued_count;
-            flow.queue_qos0.push(&mut self.deliveries, delivery, len);
-        } else {
-            flow.queued_count = flow.queued_count.wrapping_add(1);
-            let ordinal = flow.next_ordinal;
-            flow.next_ordinal += 1;
-            delivery.number = packet_id_of(ordinal);
-            if is_next {
-                let id = self.deliveries.insert(delivery);
-                flow.push_to_window(id, ordinal, len);
-            } else {
-                flow.queue.push(&mut self.deliveries, delivery, len);
-            }
-            if self.journal.is_on() {
-                self.note_recipient(session_id, &delivery, ordinal);
-            }
+        let ordinal = (session.flow).enqueue(&mut self.deliveries, delivery, is_next, len);
+        if let Some(ordinal) = ordinal.filter(|_| self.journal.is_on()) {
+            self.note_recipient(session_id, &delivery, ordinal);
         }
         if let Some(conn) = conn {
             self.mark_writable(conn);
         }
+    }
+
+    /// Queues as many of some deliveries as go to a client who is here without a closer look;
+    /// returns how many. There is no journal.
+    pub(super) fn queue_run(
+        &mut self,
+        session_id: SessionId,
+        deliveries: impl Iterator<Item = Delivery>,
+    ) -> usize {
+        let session = self.sessions.get(session_id);
+        let Some(conn) = session.connection else {
+            return 0;
+        };
+        if session.has_ended || session.rules.is_some() || self.is_over_memory() {
+            return 0;
+        }
+        let limits = self.window_limits(session);
+        let max_output_bytes = self.settings.max_output_bytes as u64;
+        let flow = &mut *self.sessions.get_mut(session_id).flow;
+        let mut taken = 0;
+        for delivery in deliveries {
+            let len = queued_len(self.messages.len_of(delivery.message));
+            let has_room = if delivery.qos() == QoS::AtMostOnce {
+                let queue = &flow.queue_qos0;
+                queue.is_empty() || queue.bytes() + len as u64 <= max_output_bytes
+            } else {
+                flow.queue.is_empty() && flow.has_room(limits, &self.deliveries)
+            };
+            if !has_room {
+                break;
+            }
+            self.messages.retain(delivery.message);
+            flow.enqueue(&mut self.deliveries, delivery, true, len);
+            taken += 1;
+        }
+        self.mark_writable(conn);
+        taken
     }
 
     /// Room for one more message: of QoS 0 on a connection by bytes, else by the limits of the

@@ -36,8 +36,9 @@ impl Broker {
         bytes: &[u8],
     ) -> usize {
         let takes_messages = self.takes_plain_messages(session);
+        self.burst.is_open = !self.journal.is_on();
         let (mut at, mut count) = (0, 0);
-        // The topic whose matches are at hand.
+        // The topic whose matches are at hand; messages to it may wait for more of them.
         let mut known: &[u8] = b"";
         while !self.is_slice_over() {
             let rest = &bytes[at..];
@@ -70,6 +71,8 @@ impl Broker {
                 break;
             }
         }
+        self.end_burst(session);
+        self.burst.is_open = false;
         self.stats.messages_received += count;
         if count > 0 {
             let now_ms = self.now.mono_ms;
@@ -111,8 +114,11 @@ impl Broker {
         if is_recorded && !is_qos0 && !self.surely_has_room(plain.total) {
             return Next::LongWay;
         }
-        if plain.topic() != known && !self.find_plain(plain) {
-            return Next::LongWay;
+        if plain.topic() != known {
+            self.end_burst(session);
+            if !self.find_plain(plain) {
+                return Next::LongWay;
+            }
         }
         self.stats.publish_received += 1;
         self.stats.publish_bytes_received += plain.payload().len() as u64;
@@ -124,15 +130,16 @@ impl Broker {
             return self.next(id);
         }
         let message = self.messages.insert_plain(plain);
-        let publisher = Publisher::Session(session);
+        let found = !self.matches.found.is_empty();
         if is_recorded {
+            let publisher = Publisher::Session(session);
             self.begin_message();
-        }
-        let found = self.route_found(publisher, message, plain.qos, false);
-        if is_recorded {
+            self.route_found(publisher, message, plain.qos, false);
             self.record_message(publisher, message, None);
+            self.messages.release(message);
+        } else {
+            self.take_plain(session, message, plain.qos);
         }
-        self.messages.release(message);
         if is_qos0 {
             return Next::Packet;
         }

@@ -1,10 +1,10 @@
 //! Subscriptions: who has which filter, linked per filter and per session.
 //!
 //! A node of the topic table carries the number of the first of its subscriptions. The few that
-//! have share groups, too, carry that of a [`Head`], which has both. A subscription is in two lists,
-//! its filter's (or its group's members) and its session's, so that ending a session takes each out
-//! at once. Where its record lies in the journal stands beside, for those that have one. Bounds: 40
-//! bytes a subscription, 16 more up to the last that is recorded.
+//! have share groups, too, carry that of a [`Head`], which has both. A subscription is in two
+//! lists, its filter's (or its group's members) and its session's, so that ending a session takes
+//! each out at once. Where its record lies in the journal stands beside, for those that have one.
+//! Bounds: 40 bytes a subscription, 16 more up to the last that is recorded.
 
 use super::session::SessionId;
 use super::share::Group;

@@ -3,6 +3,7 @@
 //! [`World`] is a broker with clients that are nothing but bytes: what a client may still take from
 //! the network is a number, so a packet can be cut anywhere.
 
+mod bursts;
 mod cleaning;
 mod delivery;
 mod disk;

@@ -178,6 +178,12 @@ impl Table {
         }
     }
 
+    /// Whether `matches` has what the last call found for this topic name, and would find again.
+    #[inline]
+    pub fn is_last(&self, topic: &[u8], matches: &Matches) -> bool {
+        matches.recent.is_last(self.changes, topic)
+    }
+
     /// The same where it is remembered from one of the last times; else it finds nothing, and
     /// [`Table::search`] does.
     #[inline]
