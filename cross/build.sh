@@ -3,7 +3,7 @@
 #
 #   cross/build.sh [--no-tls] [--symbols] [TARGET...]
 #
-# --no-tls     without TLS, as midge-TARGET-no-tls
+# --no-tls     without TLS, as midge-TARGET-no-tls; as small as can be, at the cost of speed
 # --symbols    beside it with its symbols, as midge-TARGET.symbols: for cross/size.sh
 #
 # The tool chain is made first where it is missing (cross/sdk.sh).
@@ -15,9 +15,10 @@ name=
 features=()
 folder=$PWD/target/cross/build
 symbols=
+no_tls=
 while [ $# -gt 0 ]; do
     case $1 in
-        --no-tls) name=-no-tls features=(--no-default-features) ;;
+        --no-tls) name=-no-tls features=(--no-default-features) debug=none opt=z no_tls=1 ;;
         --symbols) symbols=.symbols ;;
         -*) fail "no such flag: $1" ;;
         *) break ;;
@@ -30,6 +31,7 @@ mkdir -p "$DIST"
 for target in "$@"; do
     cross/sdk.sh "$target"
     load "$target"
+    [ -z "$no_tls" ] || rustflags="$rustflags $small"
     say "building midge$name for $triple"
     # Symbols are kept by the build and stripped from the copy, so that both come of one build.
     CARGO_PROFILE_RELEASE_STRIP=false cargo_for --bin midge --target-dir "$folder/$target$name" \
@@ -37,7 +39,7 @@ for target in "$@"; do
     built=$folder/$target$name/$triple/release/midge
     into=$DIST/midge-$target$name
     [ -z "$symbols" ] || cp "$built" "$into.symbols"
-    "$SDK/bin/$gnu-strip" -o "$into" "$built"
+    "$SDK/bin/$gnu-strip" -R .comment -o "$into" "$built"
     if LC_ALL=C "$SDK/bin/$gnu-readelf" -lW "$into" | grep -q INTERP; then
         fail "$into is not static"
     fi

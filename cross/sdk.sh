@@ -9,8 +9,9 @@
 #    cross/versions.sh: Rust, its std's sources, GCC and binutils for the target, musl.
 # 2. They are unpacked; small scripts in bin/ run them with the libraries unpacked beside them.
 # 3. std is built from source, once for each target, for size (its sorting alone takes 60 KB less):
-#    without backtraces, which nobody can read in a stripped binary, and without the tables to
-#    unwind, since a panic ends the program.
+#    without backtraces, which nobody can read in a stripped binary, without the tables to unwind,
+#    since a panic ends the program, and without {:?}. A panic inside of std says what, not where;
+#    one that our code is to blame for, such as an index, says where in our code.
 # 4. The start files and libraries that a static binary is linked with are laid beside that std.
 #
 # Each step leaves a stamp, named after the versions it was made of, and is skipped when that is
@@ -160,7 +161,7 @@ compilers() {
 
 # std from source. The one place where a stable compiler is told to accept unstable flags.
 std() {
-    local stamp=$SDK/done/std-$1.$RUST.small at=$SDK/std-$1
+    local stamp=$SDK/done/std-$1.$RUST.smaller at=$SDK/std-$1
     [ ! -e "$stamp" ] || return 0
     say "building std for $triple: a few minutes"
     mkdir -p "$at/src" "$sysroot"
@@ -172,13 +173,14 @@ version = "0.0.0"
 edition = "2021"
 [profile.release]
 panic = "abort"
-opt-level = "s"
+opt-level = "z"
 codegen-units = 1
 [workspace]
 EOF
     rm -rf "$at/target"
     RUSTC_BOOTSTRAP=1 RUSTC=$SDK/bin/rustc \
-        RUSTFLAGS="-Cembed-bitcode=yes -Cforce-unwind-tables=no $rustflags" \
+        RUSTFLAGS="-Cembed-bitcode=yes -Cforce-unwind-tables=no $rustflags \
+            -Zfmt-debug=none -Zlocation-detail=none" \
         "${CARGO:-cargo}" build --release --quiet --target "$triple" \
         --manifest-path "$at/Cargo.toml" --target-dir "$at/target" \
         -Zbuild-std=std,panic_abort -Zbuild-std-features=optimize_for_size >"$at/log" 2>&1 ||
@@ -192,19 +194,31 @@ EOF
 # Where rustc looks for what a static musl binary begins and ends with.
 start_files() {
     local into=$sysroot/self-contained from=$SDK/musl/$debian/usr/lib/$musl
-    local stamp=$SDK/done/start-$1.$MUSL.$GCC
+    local stamp=$SDK/done/start-$1.$MUSL.$GCC.3
     [ ! -e "$stamp" ] || return 0
     rm -rf "$into"
     mkdir -p "$into"
     cp "$from"/{crt1,Scrt1,rcrt1,crti,crtn}.o "$from/libc.a" "$into"
     cp "$gcc_folder"/crtbegin{,S,T}.o "$gcc_folder"/crtend{,S}.o "$into"
-    # GCC's unwinder, under the name that std links; it asks glibc where a table lies, and musl has
-    # no such function. "Nowhere" is an answer: nothing unwinds here.
-    cp "$gcc_folder/libgcc_eh.a" "$into/libunwind.a"
-    echo 'int _dl_find_object(void *p, void *r) { (void)p; (void)r; return -1; }' |
-        "$SDK/bin/$gnu-cc" -O2 -x c -c - -o "$into/nowhere.o"
-    "$SDK/bin/$gnu-ar" r "$into/libunwind.a" "$into/nowhere.o" 2>/dev/null
-    rm "$into/nowhere.o"
+    # std wants an unwinder, under this name. Nothing unwinds here: each of its functions says no.
+    printf 'long _Unwind_%s(void) { return 0; }\n' Backtrace DeleteException \
+        FindEnclosingFunction GetCFA GetDataRelBase GetIP GetIPInfo GetLanguageSpecificData \
+        GetRegionStart GetTextRelBase RaiseException SetGR SetIP |
+        "$SDK/bin/$gnu-cc" -Os -ffunction-sections -fno-asynchronous-unwind-tables \
+            -x c -c - -o "$into/none.o"
+    # musl names a thread by way of printf, which nobody else needs (13 KB). std names the threads
+    # that it starts, and each does that itself: that is a system call.
+    echo '#include <errno.h>
+        #include <pthread.h>
+        #include <sys/prctl.h>
+        int pthread_setname_np(pthread_t thread, const char *name)
+        {
+            if (thread != pthread_self()) return ENOSYS;
+            return prctl(PR_SET_NAME, name, 0, 0, 0) ? errno : 0;
+        }' | "$SDK/bin/$gnu-cc" -D_GNU_SOURCE -Os -fno-asynchronous-unwind-tables \
+            -x c -c - -o "$into/name.o"
+    "$SDK/bin/$gnu-ar" rc "$into/libunwind.a" "$into"/{none,name}.o
+    rm "$into"/{none,name}.o
     touch "$stamp"
 }
 

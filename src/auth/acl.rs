@@ -323,9 +323,8 @@ impl<'a> Parser<'a> {
             let what = format!("the filter {filter} is not UTF-8: no topic can match it");
             self.problems.add(line, what);
         }
-        let contains = |name: &[u8]| memchr::memmem::find(filter, name).is_some();
-        let needs_username = contains(b"%u");
-        let has_names = needs_username || contains(b"%c");
+        let needs_username = contains(filter, *b"%u");
+        let has_names = needs_username || contains(filter, *b"%c");
         if Grant::parse(filter).is_some() {
             self.problems.add(
                 line,
@@ -382,12 +381,10 @@ impl<'a> Parser<'a> {
             list.sort_by_key(|rule| rule.grant != Grant::Deny);
             list.shrink_to_fit();
         }
-        let contains =
-            |rule: &Rule, name: &[u8]| memchr::memmem::find(&rule.filter, name).is_some();
         let acl = Acl {
             file: self.problems.file.to_owned(),
             generation: GENERATION.fetch_add(1, Ordering::Relaxed),
-            uses_client_id: self.patterns.iter().any(|rule| contains(rule, b"%c")),
+            uses_client_id: (self.patterns.iter()).any(|rule| contains(&rule.filter, *b"%c")),
             uses_username: self.patterns.iter().any(|rule| rule.needs_username),
             lists: self.lists,
             named_in: self.named_in,
@@ -399,6 +396,11 @@ impl<'a> Parser<'a> {
 }
 
 /// `[read|write|readwrite|deny] FILTER`, where the filter is the rest of the line.
+/// Whether this stands in a filter.
+fn contains(filter: &[u8], name: [u8; 2]) -> bool {
+    filter.windows(2).any(|pair| pair == name)
+}
+
 fn parse_grant<'t>(keyword: &str, rest: &'t [u8]) -> Result<(Grant, &'t [u8]), String> {
     let expected = "[read|write|readwrite|deny] FILTER";
     if rest.is_empty() {

@@ -126,9 +126,8 @@ impl Passwords {
             (Some(_), Ok(false)) => SignIn::WrongPassword,
             (Some(user), Err(OutOfMemory)) => {
                 log::error!(
-                    "Error: Out of memory for the password hash of line {} ({:?}).",
-                    user.line,
-                    user.secret.kind()
+                    "Error: Out of memory for the password hash of line {}.",
+                    user.line
                 );
                 SignIn::WrongPassword
             }

@@ -15,7 +15,6 @@ use super::connection::{Peer, State};
 use super::session::SessionId;
 use super::{Broker, ConnId};
 use crate::wire::{Connect, FixedHeader};
-use std::collections::BTreeMap;
 
 /// Take-overs at once that are no fight.
 const CALM: u64 = 5;
@@ -35,12 +34,14 @@ const WATCHED_MAX: usize = 256;
 /// Identifiers that were taken over lately, by their hash.
 #[derive(Default)]
 pub(super) struct Fights {
-    by_id: BTreeMap<u64, Fight>,
+    watched: Vec<Fight>,
 }
 
 /// The take-overs of one identifier.
 #[derive(Default)]
 struct Fight {
+    /// The identifier's hash.
+    key: u64,
     /// [`FORGIVEN_MS`] for each, less the time since.
     heat_ms: u64,
     at_ms: u64,
@@ -70,19 +71,18 @@ impl Fights {
     /// How many identifiers are watched.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.by_id.len()
+        self.watched.len()
+    }
+
+    fn get(&self, key: u64) -> Option<&Fight> {
+        self.watched.iter().find(|fight| fight.key == key)
     }
 
     /// One more take-over of this identifier; the fight, if it is one.
     fn note(&mut self, key: u64, now_ms: u64) -> Option<&mut Fight> {
-        if self.by_id.len() >= WATCHED_MAX && !self.by_id.contains_key(&key) {
-            self.by_id.retain(|_, fight| fight.heat_ms(now_ms) > 0);
-            let quiet = self.by_id.iter().min_by_key(|(_, fight)| fight.at_ms);
-            if let Some(&quiet) = quiet.map(|(key, _)| key) {
-                self.by_id.remove(&quiet);
-            }
-        }
-        let fight = self.by_id.entry(key).or_default();
+        let known = self.watched.iter().position(|fight| fight.key == key);
+        let at = known.unwrap_or_else(|| self.add(key, now_ms));
+        let fight = &mut self.watched[at];
         let heat_ms = fight.heat_ms(now_ms) + FORGIVEN_MS;
         fight.heat_ms = heat_ms.min(REMEMBERED_MAX * FORGIVEN_MS);
         fight.at_ms = now_ms;
@@ -90,12 +90,28 @@ impl Fights {
         fight.open_ms = now_ms + fight.delay_ms();
         (fight.delay_ms() > 0).then_some(fight)
     }
+
+    /// Watches one more; where it is.
+    fn add(&mut self, key: u64, now_ms: u64) -> usize {
+        if self.watched.len() >= WATCHED_MAX {
+            self.watched.retain(|fight| fight.heat_ms(now_ms) > 0);
+            let quiet = (0..self.watched.len()).min_by_key(|&at| self.watched[at].at_ms);
+            if let Some(quiet) = quiet {
+                self.watched.swap_remove(quiet);
+            }
+        }
+        self.watched.push(Fight {
+            key,
+            ..Fight::default()
+        });
+        self.watched.len() - 1
+    }
 }
 
 impl Broker {
     /// Puts a CONNECT off whose identifier is fought over; whether it was.
     pub(super) fn puts_off(&mut self, id: ConnId, packet: &[u8], connect: &Connect<'_>) -> bool {
-        if self.fights.by_id.is_empty() {
+        if self.fights.watched.is_empty() {
             return false;
         }
         let Some(conn) = self.connections.get_mut(id.index as usize) else {
@@ -107,7 +123,7 @@ impl Broker {
             false => Some(connect.client_id),
         };
         let key = self.sessions.hash(name.unwrap_or_default());
-        let Some(open_ms) = self.fights.by_id.get(&key).map(|fight| fight.open_ms) else {
+        let Some(open_ms) = self.fights.get(key).map(|fight| fight.open_ms) else {
             return false;
         };
         if open_ms <= self.now.mono_ms {
@@ -170,10 +186,10 @@ impl Broker {
 
     /// Whether an identifier is fought over at present.
     pub(super) fn is_fought_over(&self, client_id: &str) -> bool {
-        if self.fights.by_id.is_empty() {
+        if self.fights.watched.is_empty() {
             return false;
         }
-        let fight = self.fights.by_id.get(&self.sessions.hash(client_id));
+        let fight = self.fights.get(self.sessions.hash(client_id));
         fight.is_some_and(|fight| fight.open_ms > self.now.mono_ms)
     }
 }

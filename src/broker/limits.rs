@@ -36,7 +36,11 @@ impl Told {
 impl Broker {
     /// A client has reached a limit: the directive's name, or what else bounds it.
     pub(super) fn count_limit(&mut self, name: &'static str) {
-        *self.stats.limits.entry(name).or_default() += 1;
+        let limits = &mut self.stats.limits;
+        match limits.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, count)) => *count += 1,
+            None => limits.push((name, 1)),
+        }
     }
 
     /// The same, and the log is told.

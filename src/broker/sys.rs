@@ -5,7 +5,7 @@ use super::publish::Publisher;
 use super::timer::{At, Timer};
 use super::{Broker, Now};
 use crate::wire::{Publish, QoS};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -28,8 +28,9 @@ pub(super) struct Stats {
     pub(super) memory_maximum: u64,
     pub(super) connections: u64,
     pub(super) turns: Turns,
-    /// How often each limit was reached that closes, refuses or delays.
-    pub(super) limits: BTreeMap<&'static str, u64>,
+    /// How often each limit was reached that closes, refuses or delays, the latest to be reached
+    /// for the first time last.
+    pub(super) limits: Vec<(&'static str, u64)>,
 }
 
 /// How long the turns of the caller's loop took.
@@ -71,7 +72,7 @@ pub(super) struct Sys {
     values: HashMap<&'static str, String>,
     loads: [Load; LOADS.len()],
     load_texts: HashMap<(usize, usize), String>,
-    limits: BTreeMap<&'static str, u64>,
+    limits: Vec<(&'static str, u64)>,
     scratch: String,
 }
 
@@ -84,7 +85,7 @@ impl Sys {
             values: HashMap::new(),
             loads: [Load::default(); LOADS.len()],
             load_texts: HashMap::new(),
-            limits: BTreeMap::new(),
+            limits: Vec::new(),
             scratch: String::new(),
         }
     }
@@ -193,8 +194,13 @@ impl Broker {
     }
 
     fn publish_limits(&mut self) {
-        for (name, count) in self.stats.limits.clone() {
-            if self.sys.limits.insert(name, count) != Some(count) {
+        if self.sys.limits == self.stats.limits {
+            return;
+        }
+        let now = self.stats.limits.clone();
+        let before = std::mem::replace(&mut self.sys.limits, now.clone());
+        for (at, limit @ (name, count)) in now.iter().enumerate() {
+            if before.get(at) != Some(limit) {
                 self.publish_sys(&format!("limits/{name}"), &count.to_string());
             }
         }
@@ -265,7 +271,8 @@ impl Broker {
             let value = gauge(self);
             self.sys.loads[which].update(value, elapsed_s);
             for (window, average) in self.sys.loads[which].averages().into_iter().enumerate() {
-                let text = format!("{average:.2}");
+                let hundredths = (average * 100.0 + 0.5) as u64;
+                let text = format!("{}.{:02}", hundredths / 100, hundredths % 100);
                 let known = self.sys.load_texts.entry((which, window)).or_default();
                 if *known == text {
                     continue;

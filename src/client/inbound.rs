@@ -132,7 +132,7 @@ impl Client {
         self.server.learn(&connack);
         self.state = State::Open;
         if !connack.session_present {
-            self.incoming.clear();
+            self.incoming.0.clear();
         }
         let dup = connack.session_present;
         for entry in &mut self.in_flight {
@@ -160,7 +160,7 @@ impl Client {
         if publish.qos == QoS::AtMostOnce {
             return Ok(Some(Event::Message(publish)));
         }
-        match (publish.qos, self.incoming.get(&publish.packet_id)) {
+        match (publish.qos, self.incoming.get(publish.packet_id)) {
             (_, None) => {}
             (QoS::ExactlyOnce, Some(Incoming::AwaitRel)) => {
                 // Sent again: it was delivered, only our PUBREC was lost [MQTT-4.3.3-10].
@@ -170,14 +170,14 @@ impl Client {
             }
             _ => return Err(Malformed::protocol("a packet identifier that is in use").into()),
         }
-        if self.incoming.len() >= self.options.receive_maximum() {
+        if self.incoming.0.len() >= self.options.receive_maximum() {
             return Err(Fault::Packet(Malformed {
                 reason: ReasonCode::RECEIVE_MAXIMUM_EXCEEDED,
                 what: "more messages in flight than this client's Receive Maximum",
             }));
         }
         self.charge_ack(ACK_LEN)?;
-        self.incoming.insert(publish.packet_id, Incoming::Delivered);
+        self.incoming.set(publish.packet_id, Incoming::Delivered);
         Ok(Some(Event::Message(publish)))
     }
 
@@ -263,11 +263,11 @@ impl Client {
             self.name(),
             ack.packet_id
         );
-        if self.incoming.get(&ack.packet_id) == Some(&Incoming::Delivered) {
+        if self.incoming.get(ack.packet_id) == Some(Incoming::Delivered) {
             return Err(Malformed::protocol("PUBREL before PUBREC").into());
         }
         // An identifier that is not known is answered too: it may be from before a restart.
-        self.incoming.remove(&ack.packet_id);
+        self.incoming.remove(ack.packet_id);
         self.charge_ack(ACK_LEN)?;
         self.put_ack(PacketType::PubComp, ack.packet_id, ReasonCode::SUCCESS);
         self.finish_if_idle();

@@ -1,6 +1,6 @@
 //! The life of a connection: opening, ending, time, and the bytes that go out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::outbound::{InFlight, Request};
 use super::{Fault, Options};
@@ -27,7 +27,7 @@ pub struct Client {
     // The session.
     pub(super) last_packet_id: u16,
     pub(super) in_flight: VecDeque<InFlight>,
-    pub(super) incoming: BTreeMap<u16, Incoming>,
+    pub(super) incoming: Handshakes,
 
     // The connection.
     pub(super) requests: Vec<Request>,
@@ -65,6 +65,33 @@ pub(super) enum Incoming {
     AwaitRel,
 }
 
+/// Where each incoming message of QoS 1 or 2 is, in the order of their Packet Identifiers.
+#[derive(Debug, Default)]
+pub(super) struct Handshakes(pub(super) Vec<(u16, Incoming)>);
+
+impl Handshakes {
+    fn find(&self, packet_id: u16) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&packet_id, |&(id, _)| id)
+    }
+
+    pub(super) fn get(&self, packet_id: u16) -> Option<Incoming> {
+        Some(self.0[self.find(packet_id).ok()?].1)
+    }
+
+    pub(super) fn set(&mut self, packet_id: u16, state: Incoming) {
+        match self.find(packet_id) {
+            Ok(at) => self.0[at].1 = state,
+            Err(at) => self.0.insert(at, (packet_id, state)),
+        }
+    }
+
+    pub(super) fn remove(&mut self, packet_id: u16) {
+        if let Ok(at) = self.find(packet_id) {
+            self.0.remove(at);
+        }
+    }
+}
+
 /// What CONNACK said that the server does.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Server {
@@ -88,7 +115,7 @@ impl Client {
             ack_backlog: 0,
             last_packet_id: 0,
             in_flight: VecDeque::new(),
-            incoming: BTreeMap::new(),
+            incoming: Handshakes::default(),
             requests: Vec::new(),
             aliases_in: Vec::new(),
             aliases_out: Vec::new(),
@@ -122,8 +149,7 @@ impl Client {
         self.aliases_out.clear();
         self.ping_since_ms = None;
         // What was not acknowledged comes again, with an identifier of its own.
-        self.incoming
-            .retain(|_, state| *state == Incoming::AwaitRel);
+        (self.incoming.0).retain(|&(_, state)| state == Incoming::AwaitRel);
     }
 
     /// Ends the connection once all handshakes that have begun are done; until then incoming
@@ -252,8 +278,8 @@ impl Client {
         let State::Finishing { reason, properties } = &mut self.state else {
             return;
         };
-        let awaits_rel = |state: &Incoming| *state == Incoming::AwaitRel;
-        if self.in_flight.is_empty() && !self.incoming.values().any(awaits_rel) {
+        let awaits_rel = |&(_, state): &(u16, Incoming)| state == Incoming::AwaitRel;
+        if self.in_flight.is_empty() && !self.incoming.0.iter().any(awaits_rel) {
             let (reason, properties) = (*reason, std::mem::take(properties));
             self.disconnect(reason, &properties);
         }

@@ -143,14 +143,14 @@ impl Client {
     /// The caller has done its work with an incoming message of QoS 1 or 2: PUBACK or PUBREC goes
     /// out. An error as `reason` refuses the message (5.0).
     pub fn acknowledge(&mut self, packet_id: u16, qos: QoS, reason: ReasonCode) {
-        if qos == QoS::AtMostOnce || self.incoming.get(&packet_id) != Some(&Incoming::Delivered) {
+        if qos == QoS::AtMostOnce || self.incoming.get(packet_id) != Some(Incoming::Delivered) {
             return;
         }
         let packet = if qos == QoS::ExactlyOnce && !reason.is_error() {
-            self.incoming.insert(packet_id, Incoming::AwaitRel);
+            self.incoming.set(packet_id, Incoming::AwaitRel);
             PacketType::PubRec
         } else {
-            self.incoming.remove(&packet_id);
+            self.incoming.remove(packet_id);
             match qos {
                 QoS::ExactlyOnce => PacketType::PubRec,
                 _ => PacketType::PubAck,

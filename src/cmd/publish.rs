@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 
 use mio::Waker;
@@ -13,6 +12,7 @@ use super::client::drive::{self, Script, complain};
 use super::client::settings::{Input, Settings};
 use super::client::{Tool, exit, files};
 use crate::client::{Client, Event, RequestError};
+use crate::host::channel::{Got, Receiver, Sender, channel};
 use crate::wire::{Properties, Publish, QoS, REMAINING_LENGTH_MAX, ReasonCode};
 
 /// Lines that are read ahead.
@@ -170,8 +170,8 @@ impl<'a> Publisher<'a> {
             let line = match self.held_line.take() {
                 Some(line) => line,
                 None => match lines.try_recv() {
-                    Ok(Ok(line)) => line,
-                    Ok(Err(error)) => {
+                    Got::Item(Ok(line)) => line,
+                    Got::Item(Err(error)) => {
                         let what = exit::system_words(&error);
                         complain(
                             self.settings,
@@ -179,8 +179,8 @@ impl<'a> Publisher<'a> {
                         );
                         return Err(exit::USAGE);
                     }
-                    Err(TryRecvError::Empty) => return Ok(()),
-                    Err(TryRecvError::Disconnected) => {
+                    Got::Nothing => return Ok(()),
+                    Got::Ended => {
                         let properties = &self.settings.properties.disconnect;
                         client.finish(ReasonCode::SUCCESS, properties);
                         return Ok(());
@@ -286,7 +286,7 @@ pub fn warn_if_failed(
 /// Reads lines of standard input on a thread of its own, a few ahead: the loop cannot wait for a
 /// terminal or a file, and standard input must not be made non-blocking, for others share it.
 fn read_lines(waker: Option<Arc<Waker>>) -> Receiver<io::Result<Vec<u8>>> {
-    let (sender, receiver) = sync_channel(LINES_AHEAD);
+    let (sender, receiver) = channel(LINES_AHEAD);
     thread::spawn(move || {
         send_lines(&sender, waker.as_deref());
         drop(sender);
@@ -295,7 +295,7 @@ fn read_lines(waker: Option<Arc<Waker>>) -> Receiver<io::Result<Vec<u8>>> {
     receiver
 }
 
-fn send_lines(sender: &SyncSender<io::Result<Vec<u8>>>, waker: Option<&Waker>) {
+fn send_lines(sender: &Sender<io::Result<Vec<u8>>>, waker: Option<&Waker>) {
     let mut stdin = io::stdin().lock();
     loop {
         let mut line = Vec::new();

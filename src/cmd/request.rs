@@ -141,8 +141,8 @@ fn report(latency: Duration) {
     let words = match (seconds, nanos) {
         (1.., _) => format!("{seconds}.{nanos:09}"),
         (_, ..1_000) => format!("{nanos}ns"),
-        (_, ..1_000_000) => format!("{:.6}µs", f64::from(nanos) / 1e3),
-        _ => format!("{:.6}ms", f64::from(nanos) / 1e6),
+        (_, ..1_000_000) => format!("{}.{:03}000µs", nanos / 1_000, nanos % 1_000),
+        _ => format!("{}.{:06}ms", nanos / 1_000_000, nanos % 1_000_000),
     };
     let _ = writeln!(io::stdout(), "Latency: {words}");
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::table::{CHAPTERS, Directive, Kind, Reload, Status};
+use super::table::{CHAPTERS, Directive, Kind, Reload, Status, about};
 use super::value::expectation;
 
 /// The drop-in table as Markdown: a heading and a table for each chapter, ending in a line end.
@@ -34,7 +34,7 @@ fn row(out: &mut String, directive: &Directive) {
         values(directive.kind),
         status(directive),
         reload(directive),
-        directive.about,
+        about(directive),
     );
 }
 

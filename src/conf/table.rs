@@ -5,7 +5,8 @@
 //! defaults, reload classes, the README's drop-in table and the tests all come from here, so a new
 //! directive is one entry and, when it is implemented, one field of [`Config`](super::Config).
 //!
-//! The entries stand in one file per chapter, each a constant slice; nothing here allocates.
+//! The entries stand in one file per chapter, each a constant slice; nothing here allocates. What
+//! a directive does is told to the README only: the program has the entries without that sentence.
 
 mod bridge;
 mod general;
@@ -34,8 +35,14 @@ pub struct Directive {
     pub status: Status,
     /// Whether a reload takes a change over.
     pub reload: Reload,
+}
+
+/// A directive as it stands in the table.
+#[derive(Clone, Copy)]
+struct Entry {
+    directive: Directive,
     /// What it does, in one sentence for the README.
-    pub about: &'static str,
+    about: &'static str,
 }
 
 /// What a directive applies to.
@@ -129,45 +136,55 @@ pub struct Chapter {
     pub directives: &'static [Directive],
 }
 
+/// The chapters' titles and entries.
+const TABLE: [(&str, &[Entry]); 9] = [
+    ("General", general::ENTRIES),
+    ("Who may connect, and who may do what", security::ENTRIES),
+    ("Limits", limits::ENTRIES),
+    ("Listeners", listener::ENTRIES),
+    ("Persistence", persistence::ENTRIES),
+    ("Logging", logging::ENTRIES),
+    ("TLS", tls::ENTRIES),
+    ("Plugins", plugin::ENTRIES),
+    ("Bridges", bridge::ENTRIES),
+];
+
 /// The whole table.
 pub const CHAPTERS: &[Chapter] = &[
-    Chapter {
-        title: "General",
-        directives: general::DIRECTIVES,
-    },
-    Chapter {
-        title: "Who may connect, and who may do what",
-        directives: security::DIRECTIVES,
-    },
-    Chapter {
-        title: "Limits",
-        directives: limits::DIRECTIVES,
-    },
-    Chapter {
-        title: "Listeners",
-        directives: listener::DIRECTIVES,
-    },
-    Chapter {
-        title: "Persistence",
-        directives: persistence::DIRECTIVES,
-    },
-    Chapter {
-        title: "Logging",
-        directives: logging::DIRECTIVES,
-    },
-    Chapter {
-        title: "TLS",
-        directives: tls::DIRECTIVES,
-    },
-    Chapter {
-        title: "Plugins",
-        directives: plugin::DIRECTIVES,
-    },
-    Chapter {
-        title: "Bridges",
-        directives: bridge::DIRECTIVES,
-    },
+    chapter(0, &directives_of::<{ TABLE[0].1.len() }>(0)),
+    chapter(1, &directives_of::<{ TABLE[1].1.len() }>(1)),
+    chapter(2, &directives_of::<{ TABLE[2].1.len() }>(2)),
+    chapter(3, &directives_of::<{ TABLE[3].1.len() }>(3)),
+    chapter(4, &directives_of::<{ TABLE[4].1.len() }>(4)),
+    chapter(5, &directives_of::<{ TABLE[5].1.len() }>(5)),
+    chapter(6, &directives_of::<{ TABLE[6].1.len() }>(6)),
+    chapter(7, &directives_of::<{ TABLE[7].1.len() }>(7)),
+    chapter(8, &directives_of::<{ TABLE[8].1.len() }>(8)),
 ];
+
+const fn chapter(number: usize, directives: &'static [Directive]) -> Chapter {
+    let title = TABLE[number].0;
+    Chapter { title, directives }
+}
+
+/// A chapter's directives alone.
+const fn directives_of<const COUNT: usize>(number: usize) -> [Directive; COUNT] {
+    let entries = TABLE[number].1;
+    let mut directives = [entries[0].directive; COUNT];
+    let mut at = 0;
+    while at < COUNT {
+        directives[at] = entries[at].directive;
+        at += 1;
+    }
+    directives
+}
+
+/// What a directive does, in one sentence.
+pub fn about(directive: &Directive) -> &'static str {
+    let entries = TABLE.iter().flat_map(|(_, entries)| *entries);
+    let mut entries = entries.filter(|entry| entry.directive.name == directive.name);
+    entries.next().map_or("", |entry| entry.about)
+}
 
 /// All directives, in the order of the table.
 pub fn directives() -> impl Iterator<Item = &'static Directive> {
@@ -209,7 +226,9 @@ impl Directive {
     pub fn names(&self) -> impl Iterator<Item = &'static str> + use<> {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
+}
 
+impl Entry {
     const fn new(
         scope: Scope,
         name: &'static str,
@@ -217,7 +236,7 @@ impl Directive {
         default: &'static str,
         about: &'static str,
     ) -> Self {
-        Self {
+        let directive = Directive {
             name,
             aliases: &[],
             scope,
@@ -225,22 +244,22 @@ impl Directive {
             default,
             status: Status::Implemented,
             reload: Reload::Live,
-            about,
-        }
+        };
+        Self { directive, about }
     }
 
     const fn alias(mut self, aliases: &'static [&'static str]) -> Self {
-        self.aliases = aliases;
+        self.directive.aliases = aliases;
         self
     }
 
     const fn restart(mut self) -> Self {
-        self.reload = Reload::Restart;
+        self.directive.reload = Reload::Restart;
         self
     }
 
     const fn status(mut self, status: Status) -> Self {
-        self.status = status;
+        self.directive.status = status;
         self
     }
 }
@@ -250,8 +269,8 @@ const fn global(
     kind: Kind,
     default: &'static str,
     about: &'static str,
-) -> Directive {
-    Directive::new(Scope::Global, name, kind, default, about)
+) -> Entry {
+    Entry::new(Scope::Global, name, kind, default, about)
 }
 
 const fn listener(
@@ -259,8 +278,8 @@ const fn listener(
     kind: Kind,
     default: &'static str,
     about: &'static str,
-) -> Directive {
-    Directive::new(Scope::Listener, name, kind, default, about)
+) -> Entry {
+    Entry::new(Scope::Listener, name, kind, default, about)
 }
 
 const fn security(
@@ -268,8 +287,8 @@ const fn security(
     kind: Kind,
     default: &'static str,
     about: &'static str,
-) -> Directive {
-    Directive::new(Scope::Security, name, kind, default, about)
+) -> Entry {
+    Entry::new(Scope::Security, name, kind, default, about)
 }
 
 /// A number with both bounds.

@@ -147,8 +147,9 @@ pub(super) fn text(bytes: &[u8], max: usize) -> Result<(String, Option<String>),
         return Err(format!("{} is not UTF-8: expected UTF-8", quote(bytes)));
     };
     if let Some(letter) = text.chars().find(|&c| c.is_control() && c != '\t') {
+        let letter = quote(letter.to_string().as_bytes());
         return Err(format!(
-            "the value holds the control character {letter:?}: expected a text without it"
+            "the value holds the control character {letter}: expected a text without it"
         ));
     }
     if text.len() > max {

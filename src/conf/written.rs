@@ -3,8 +3,6 @@
 //! A [`Block`] holds the settings of one context: the broker, or one listener. The reader fills
 //! blocks, `resolve` looks values up through a [`View`] of several, and a reload compares them.
 
-use std::collections::BTreeMap;
-
 use super::report::{Error, Place};
 use super::table;
 use super::value::{Endpoint, Value, default};
@@ -31,9 +29,9 @@ pub(super) struct Draft {
     pub(super) security: Block,
 }
 
-/// Directives with their values.
+/// Directives with their values, in alphabetical order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Block(BTreeMap<&'static str, Setting>);
+pub(super) struct Block(Vec<(&'static str, Setting)>);
 
 /// A value and where it was set.
 #[derive(Debug, Clone)]
@@ -53,7 +51,11 @@ impl Eq for Setting {}
 
 impl Block {
     pub(super) fn get(&self, name: &str) -> Option<&Setting> {
-        self.0.get(name)
+        Some(&self.0[self.find(name).ok()?].1)
+    }
+
+    fn find(&self, name: &str) -> Result<usize, usize> {
+        self.0.binary_search_by(|(other, _)| (*other).cmp(name))
     }
 
     /// The settings in alphabetical order.
@@ -63,7 +65,13 @@ impl Block {
 
     /// Sets a value; the earlier setting is returned.
     pub(super) fn set(&mut self, name: &'static str, setting: Setting) -> Option<Setting> {
-        self.0.insert(name, setting)
+        match self.find(name) {
+            Ok(at) => Some(std::mem::replace(&mut self.0[at].1, setting)),
+            Err(at) => {
+                self.0.insert(at, (name, setting));
+                None
+            }
+        }
     }
 
     /// Sets a value that may be set only once.
@@ -73,27 +81,27 @@ impl Block {
         written: &str,
         setting: Setting,
     ) -> Result<(), Error> {
-        if let Some(earlier) = self.0.get(name) {
+        if let Some(earlier) = self.get(name) {
             let what = format!(
                 "Duplicate value: expected only one, and it is set at {}",
                 earlier.at
             );
             return Err(setting.at.error(written, what));
         }
-        self.0.insert(name, setting);
+        self.set(name, setting);
         Ok(())
     }
 
     /// Adds one entry to a list.
     pub(super) fn push(&mut self, name: &'static str, entry: String, at: Place) {
-        let empty = Setting {
-            value: Value::List(Vec::new()),
-            at,
-        };
-        let setting = self.0.entry(name).or_insert(empty);
-        if let Value::List(list) = &mut setting.value {
-            list.push(entry);
+        if let Ok(found) = self.find(name) {
+            if let Value::List(list) = &mut self.0[found].1.value {
+                list.push(entry);
+            }
+            return;
         }
+        let value = Value::List(vec![entry]);
+        self.set(name, Setting { value, at });
     }
 }
 
@@ -124,14 +132,14 @@ impl View<'_> {
     pub(super) fn bool(&self, name: &str) -> bool {
         match self.value(name) {
             Some(Value::Bool(value)) => value,
-            other => panic!("{name}: expected a bool, the table says {other:?}"),
+            _ => panic!("{name} is not a bool in the table"),
         }
     }
 
     pub(super) fn number(&self, name: &str) -> i64 {
         match self.value(name) {
             Some(Value::Int(value)) => value,
-            other => panic!("{name}: expected a number, the table says {other:?}"),
+            _ => panic!("{name} is not a number in the table"),
         }
     }
 
@@ -152,7 +160,7 @@ impl View<'_> {
         match self.value(name) {
             Some(Value::Text(value)) => Some(value),
             None => None,
-            other => panic!("{name}: expected a text, the table says {other:?}"),
+            _ => panic!("{name} is not a text in the table"),
         }
     }
 
@@ -160,7 +168,7 @@ impl View<'_> {
         match self.value(name) {
             Some(Value::List(value)) => value,
             None => Vec::new(),
-            other => panic!("{name}: expected a list, the table says {other:?}"),
+            _ => panic!("{name} is not a list in the table"),
         }
     }
 }

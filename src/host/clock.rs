@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::time::{ClockId, clock_gettime};
 
+use crate::store::journal::scan::crc32;
+
 /// Returns milliseconds since boot (never going back, suspend included) and since 1970 in UTC.
 ///
 /// A calendar before 1970 counts as 0. A kernel that has no boot clock gives its monotonic clock.
@@ -28,8 +30,8 @@ pub fn wall_s() -> i64 {
 pub fn boot() -> u64 {
     let id = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let halves = [
-        crc32fast::hash(&id),
-        crc32fast::hash(id.get(9..).unwrap_or_default()),
+        crc32([&id, &[]]),
+        crc32([id.get(9..).unwrap_or_default(), &[]]),
     ];
     u64::from(halves[0]) << 32 | u64::from(halves[1])
 }

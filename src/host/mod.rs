@@ -4,6 +4,7 @@
 //! - [`link`], [`listen`] and [`ring`] are its sockets and buffers;
 //! - [`access`] reads password and ACL files;
 //! - [`journal`] keeps what must survive in files, on a thread of its own;
+//! - [`channel`] is a queue between two threads;
 //! - `memory` asks how much of it the process uses;
 //! - [`worker`] hashes passwords beside the loop;
 //! - [`sandbox`] keeps the running broker from writing and starting what it need not;
@@ -12,6 +13,7 @@
 pub mod access;
 pub mod calendar;
 pub mod capture;
+pub mod channel;
 pub mod clock;
 pub mod daemon;
 pub mod journal;

@@ -8,11 +8,12 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use mio::Waker;
+
+use super::channel::{Got, Receiver, Sender, channel};
 
 /// A worker thread that turns jobs `J` into results `R`.
 ///
@@ -38,8 +39,8 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
         waker: Arc<Waker>,
         work: impl FnMut(J) -> R + Send + 'static,
     ) -> Self {
-        let (jobs, todo) = mpsc::channel();
-        let (done, results) = mpsc::channel();
+        let (jobs, todo) = channel(capacity);
+        let (done, results) = channel(capacity);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let name = name.to_owned();
@@ -86,7 +87,7 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
         if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
             return Err(job);
         }
-        jobs.send(job).map_err(|refused| refused.0)?;
+        jobs.send(job)?;
         self.outstanding += 1;
         Ok(())
     }
@@ -94,7 +95,9 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
     /// Takes the next result, if one is ready. Call it until it gives `None`: one wake-up may stand
     /// for several results.
     pub fn try_recv(&mut self) -> Option<R> {
-        let result = self.results.try_recv().ok()?;
+        let Got::Item(result) = self.results.try_recv() else {
+            return None;
+        };
         self.outstanding -= 1;
         Some(result)
     }
@@ -124,7 +127,7 @@ fn run<J, R>(
     waker: &Waker,
     work: &mut impl FnMut(J) -> R,
 ) {
-    while let Ok(job) = todo.recv() {
+    while let Some(job) = todo.recv() {
         if stop.load(Ordering::Relaxed) || done.send(work(job)).is_err() {
             return;
         }
@@ -181,7 +184,7 @@ mod tests {
     #[test]
     fn a_full_worker_gives_the_job_back_until_a_result_is_collected() {
         let (mut poll, waker) = poll_and_waker();
-        let (open, gate) = mpsc::channel::<()>();
+        let (open, gate) = channel::<()>(10);
         let mut worker = Worker::new("test", 2, waker, move |text: String| {
             gate.recv().expect("the test opens the gate");
             text
@@ -211,9 +214,9 @@ mod tests {
     #[test]
     fn drop_waits_for_the_job_at_hand_and_forgets_the_rest() {
         let (_poll, waker) = poll_and_waker();
-        let (started, has_started) = mpsc::channel();
-        let (open, gate) = mpsc::channel::<()>();
-        let (finished, has_finished) = mpsc::channel();
+        let (started, has_started) = channel(10);
+        let (open, gate) = channel::<()>(10);
+        let (finished, has_finished) = channel(10);
         let mut worker = Worker::new("test", 10, waker, move |n: u32| {
             started.send(n).expect("the test listens");
             gate.recv().expect("the test opens the gate");
@@ -223,7 +226,7 @@ mod tests {
         for n in 0..10 {
             worker.try_submit(n).expect("there is room for ten");
         }
-        assert_eq!(has_started.recv(), Ok(0));
+        assert_eq!(has_started.recv(), Some(0));
         let stop = Arc::clone(&worker.stop);
         // The gate opens only once the drop has begun, so the first job is still at hand then.
         let opener = thread::spawn(move || {
@@ -235,8 +238,11 @@ mod tests {
         });
         drop(worker);
         drop(opener.join().expect("the opener does not panic"));
-        assert_eq!(has_finished.iter().collect::<Vec<_>>(), [0]);
-        assert_eq!(has_started.iter().count(), 0);
+        assert_eq!(
+            std::iter::from_fn(|| has_finished.recv()).collect::<Vec<_>>(),
+            [0]
+        );
+        assert_eq!(has_started.recv(), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A format is text with three kinds of escapes: `%` fields of the message, `@` parts of the time
 //! it arrived, and `\` characters. A bad format is an error at start, never a surprise later.
 
-use super::{clock, json};
+use super::{clock, decimal, json};
 use crate::host::calendar::Moment;
 use crate::wire::{PropertyId, Publish, Value};
 
@@ -271,12 +271,7 @@ impl Field {
             f64::from_ne_bytes(payload.try_into().map_err(|_| Unprintable::Number)?)
         };
         let precision = self.precision.unwrap_or(6);
-        let digits = if value.is_nan() {
-            "nan".to_owned()
-        } else {
-            format!("{value:.precision$}")
-        };
-        self.number(&digits, out);
+        self.number(&decimal::print(value, precision), out);
         Ok(())
     }
 

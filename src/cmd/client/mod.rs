@@ -6,6 +6,7 @@
 //! prints messages; [`exit`] turns every end into Mosquitto's exit code and words.
 
 pub mod clock;
+mod decimal;
 pub mod drive;
 pub mod exit;
 pub mod files;

@@ -92,11 +92,12 @@ impl<'a> Printer<'a> {
 
     /// `--random-filter`
     fn is_chosen(&self) -> io::Result<bool> {
-        if self.settings.random_filter >= 100.0 {
+        let ppm = self.settings.random_filter_ppm;
+        if ppm >= 1_000_000 {
             return Ok(true);
         }
         let random = getrandom::u32().map_err(|error| io::Error::other(error.to_string()))?;
-        Ok(f64::from(random) / f64::from(u32::MAX) * 100.0 < self.settings.random_filter)
+        Ok(u64::from(random) * 1_000_000 < ppm << 32)
     }
 
     fn move_to_line(&mut self, topic: &[u8]) {

@@ -4,10 +4,9 @@
 
 use std::time::Duration;
 
-use super::Tool;
 use super::settings::{Input, Settings};
-use super::topics;
 use super::url::BrokerUrl;
+use super::{Tool, decimal, topics};
 use crate::wire::{QoS, RetainHandling, Version};
 
 pub(super) fn number<T: TryFrom<i64>>(text: &str, min: i64, max: i64) -> Result<T, String> {
@@ -138,20 +137,16 @@ pub(super) fn set_retain_handling(settings: &mut Settings, text: &str) -> Result
 }
 
 pub(super) fn set_repeat_delay(settings: &mut Settings, text: &str) -> Result<(), String> {
-    let seconds = text.parse::<f64>().ok().filter(|s| *s >= 0.0);
-    settings.repeat_delay = seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+    settings.repeat_delay = decimal::read(text, 9)
+        .map(Duration::from_nanos)
         .ok_or_else(|| format!("{{flag}}: '{text}' is not a number of seconds."))?;
     Ok(())
 }
 
 pub(super) fn set_random_filter(settings: &mut Settings, text: &str) -> Result<(), String> {
-    let percent = text
-        .parse::<f64>()
-        .ok()
-        .filter(|p| (0.1..=100.0).contains(p));
-    settings.random_filter =
-        percent.ok_or_else(|| format!("{{flag}}: '{text}' is not between 0.1 and 100."))?;
+    settings.random_filter_ppm = decimal::read(text, 4)
+        .filter(|ppm| (1_000..=1_000_000).contains(ppm))
+        .ok_or_else(|| format!("{{flag}}: '{text}' is not between 0.1 and 100."))?;
     Ok(())
 }
 

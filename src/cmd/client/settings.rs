@@ -72,8 +72,8 @@ pub struct Settings {
     pub retain: bool,
     /// `-R`.
     pub skip_retained: bool,
-    /// `--random-filter`: the share of messages that is printed, in percent.
-    pub random_filter: f64,
+    /// `--random-filter`: how many of a million messages are printed.
+    pub random_filter_ppm: u64,
     /// `--remove-retained`.
     pub remove_retained: bool,
     /// `--repeat`.
@@ -203,7 +203,7 @@ impl Settings {
             quiet: false,
             retain: false,
             skip_retained: false,
-            random_filter: 100.0,
+            random_filter_ppm: 1_000_000,
             remove_retained: false,
             repeat: 1,
             repeat_delay: Duration::ZERO,

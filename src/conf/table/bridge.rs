@@ -7,8 +7,8 @@ const fn bridge(
     kind: Kind,
     default: &'static str,
     about: &'static str,
-) -> Directive {
-    Directive::new(Scope::Bridge, name, kind, default, about)
+) -> Entry {
+    Entry::new(Scope::Bridge, name, kind, default, about)
         .restart()
         .status(Status::Refused(
             "bridges come later, and without this one messages would silently stay away: \
@@ -16,7 +16,7 @@ const fn bridge(
         ))
 }
 
-pub(super) const DIRECTIVES: &[Directive] = &[
+pub(super) const ENTRIES: &[Entry] = &[
     bridge(
         "connection",
         TEXT,

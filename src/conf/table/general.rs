@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(super) const DIRECTIVES: &[Directive] = &[
+pub(super) const ENTRIES: &[Entry] = &[
     global(
         "allow_duplicate_messages",
         Kind::Bool,

@@ -5,7 +5,7 @@ use super::*;
 /// A limit that old files also turn off by -1; Mosquitto takes that for 0.
 const OR_LESS: Kind = int(-1, i64::MAX);
 
-pub(super) const DIRECTIVES: &[Directive] = &[
+pub(super) const ENTRIES: &[Entry] = &[
     global(
         "connect_timeout",
         int(1, 3_600),

@@ -7,7 +7,7 @@ const NO_WEBSOCKETS: &str =
 const NO_PROXY: &str =
     "the PROXY protocol comes later: remove it, and let clients connect without the proxy";
 
-pub(super) const DIRECTIVES: &[Directive] = &[
+pub(super) const ENTRIES: &[Entry] = &[
     listener(
         "accept_protocol_versions",
         Kind::Versions,

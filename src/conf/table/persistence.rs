@@ -5,7 +5,7 @@ use super::*;
 const NOTHING_TO_SAVE: &str =
     "every change is stored at once; persistence_sync says what a power cut may cost";
 
-pub(super) const DIRECTIVES: &[Directive] = &[
+pub(super) const ENTRIES: &[Entry] = &[
     global(
         "autosave_interval",
         int(-1, i64::MAX),

@@ -2,12 +2,12 @@
 
 use super::*;
 
-const fn plugin(name: &'static str, kind: Kind, about: &'static str) -> Directive {
-    Directive::new(Scope::Plugin, name, kind, "", about).restart()
+const fn plugin(name: &'static str, kind: Kind, about: &'static str) -> Entry {
+    Entry::new(Scope::Plugin, name, kind, "", about).restart()
 }
 
-pub(super) const DIRECTIVES: &[Directive] = &[
-    Directive::new(
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry::new(
         Scope::Plugin,
         "auth_plugin_deny_special_chars",
         Kind::Bool,

@@ -21,15 +21,15 @@ const CIPHERS: Status = with_tls(Status::Harmless(
     "this build has no TLS, so it has no effect",
 ));
 
-const fn refused(name: &'static str, kind: Kind, about: &'static str) -> Directive {
+const fn refused(name: &'static str, kind: Kind, about: &'static str) -> Entry {
     listener(name, kind, "", about).status(with_tls(Status::Refused(NO_TLS)))
 }
 
-const fn unless_false(name: &'static str, about: &'static str) -> Directive {
+const fn unless_false(name: &'static str, about: &'static str) -> Entry {
     listener(name, Kind::Bool, "false", about).status(with_tls(Status::DefaultOnly(NO_TLS)))
 }
 
-pub(super) const DIRECTIVES: &[Directive] = &[
+pub(super) const ENTRIES: &[Entry] = &[
     refused(
         "cafile",
         Kind::Path,

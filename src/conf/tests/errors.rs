@@ -59,7 +59,7 @@ fn strange_bytes_are_named_and_escaped() {
     );
     assert_eq!(
         bad("password_file a\0b"),
-        "m.conf:1: password_file: the value holds the control character '\\0': \
+        "m.conf:1: password_file: the value holds the control character '\\u{0}': \
          expected a text without it"
     );
     assert_eq!(

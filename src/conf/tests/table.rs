@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::conf::drop_in_table;
-use crate::conf::table::{CHAPTERS, Directive, Kind, Scope, Status, directives, find};
+use crate::conf::table::{CHAPTERS, Directive, Kind, Scope, Status, about, directives, find};
 use crate::conf::value::{Value, default};
 use crate::conf::written::Block;
 
@@ -113,7 +113,7 @@ fn names_are_unique_and_orderly() {
             assert_eq!(found.name, directive.name, "{name} is found");
         }
         assert!(
-            directive.about.ends_with('.'),
+            about(directive).ends_with('.'),
             "{}: a sentence",
             directive.name
         );

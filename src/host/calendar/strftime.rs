@@ -149,7 +149,7 @@ fn convert(moment: &Moment, civil: &Civil, field: &Field) -> String {
         }
     };
     if field.is_upper {
-        text.to_uppercase()
+        text.to_ascii_uppercase()
     } else {
         text
     }
@@ -169,7 +169,7 @@ fn words(moment: &Moment, civil: &Civil, letter: u8) -> String {
         b'D' | b'x' => moment.text("%m/%d/%y"),
         b'F' => moment.text("%Y-%m-%d"),
         b'n' => "\n".to_owned(),
-        b'p' => half.to_uppercase(),
+        b'p' => half.to_ascii_uppercase(),
         b'P' => half.to_owned(),
         b'r' => moment.text("%I:%M:%S %p"),
         b'R' => moment.text("%H:%M"),

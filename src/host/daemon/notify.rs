@@ -41,7 +41,10 @@ impl Notifier {
     pub fn new(socket: Option<OsString>, watchdog: Option<&str>) -> Self {
         let ear = socket.and_then(|name| {
             open(&name)
-                .inspect_err(|error| log::warn!("Unable to use NOTIFY_SOCKET {name:?}: {error}."))
+                .inspect_err(|error| {
+                    let name = name.to_string_lossy();
+                    log::warn!("Unable to use NOTIFY_SOCKET '{name}': {error}.");
+                })
                 .ok()
         });
         let watchdog_us = watchdog

@@ -15,7 +15,7 @@ use crate::conf::Sync;
 use crate::store::journal::segment::{HEADER_LEN, Header};
 use crate::store::journal::writer::SEGMENT_BYTES;
 use crate::store::journal::{Batch, Place, Read, Report, State, Step};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -47,8 +47,47 @@ struct Dirty<F> {
     is_reported: bool,
 }
 
-/// All files, by segment and by where in the segment they begin.
-pub(super) type Parts<F> = BTreeMap<(u32, u32), Part<F>>;
+/// All files, in the order of their segments and of where in the segment they begin.
+pub(super) struct Parts<F>(Vec<((u32, u32), Part<F>)>);
+
+impl<F> Parts<F> {
+    pub(super) fn new() -> Parts<F> {
+        Parts(Vec::new())
+    }
+
+    fn find(&self, key: (u32, u32)) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&key, |&(key, _)| key)
+    }
+
+    /// Takes a file in, in place of one that was there.
+    pub(super) fn insert(&mut self, key: (u32, u32), part: Part<F>) {
+        match self.find(key) {
+            Ok(at) => self.0[at].1 = part,
+            Err(at) => self.0.insert(at, (key, part)),
+        }
+    }
+
+    fn remove(&mut self, key: (u32, u32)) {
+        if let Ok(at) = self.find(key) {
+            self.0.remove(at);
+        }
+    }
+
+    /// The number of the file that a place lies in.
+    fn at(&self, place: Place) -> Option<usize> {
+        let (segment, offset) = (place.segment(), place.offset());
+        let behind = (self.0).partition_point(|&(key, _)| key <= (segment, offset));
+        let at = behind.checked_sub(1)?;
+        (self.0[at].0.0 == segment).then_some(at)
+    }
+
+    /// Takes all files of a segment out.
+    fn remove_segment(&mut self, segment: u32) -> impl Iterator<Item = Part<F>> {
+        let begin = (self.0).partition_point(|(key, _)| key.0 < segment);
+        let end = (self.0).partition_point(|(key, _)| key.0 <= segment);
+        self.0.drain(begin..end).map(|(_, part)| part)
+    }
+}
 
 /// The files that may be read, for whoever does.
 pub struct Shelf<F> {
@@ -124,16 +163,15 @@ impl<F: Send + std::marker::Sync + 'static> Shelf<F> {
 
     /// Reads back; `None` if there is no such file any more, or it gives errors.
     pub fn read<D: Disk<File = F>>(&self, read: Read) -> Option<Vec<u8>> {
-        let (segment, offset) = (read.place.segment(), read.place.offset());
+        let offset = read.place.offset();
         let (file, at, len) = {
             let parts = self.parts();
-            let (&(_, start), part) = parts.range((segment, 0)..=(segment, offset)).next_back()?;
-            let next = parts.range((segment, offset.saturating_add(1))..).next();
-            let end = next
-                .filter(|(key, _)| key.0 == segment)
-                .map(|(key, _)| key.1);
+            let at = parts.at(read.place)?;
+            let ((segment, start), part) = &parts.0[at];
+            let next = (parts.0.get(at + 1)).filter(|(key, _)| key.0 == *segment);
+            let end = next.map(|(key, _)| key.1);
             let len = end.map_or(read.len, |end| read.len.min(end - offset));
-            let at = offset_in_file(start, offset);
+            let at = offset_in_file(*start, offset);
             let left = part.bytes.saturating_sub(at);
             (Arc::clone(&part.file), at, u64::from(len).min(left))
         };
@@ -294,7 +332,7 @@ impl<D: Disk> Files<D> {
     }
 
     fn open_segment(&mut self, segment: u32, capacity: u32, sync: Sync) -> io::Result<()> {
-        if self.shelf.parts().contains_key(&(segment, 0)) {
+        if self.shelf.parts().find((segment, 0)).is_ok() {
             return Ok(());
         }
         if sync != Sync::Never {
@@ -352,8 +390,9 @@ impl<D: Disk> Files<D> {
 
     /// Never writes to a file again.
     fn give_up(&mut self, key: (u32, u32)) {
-        if let Some(part) = self.shelf.parts().get_mut(&key) {
-            part.is_given_up = true;
+        let mut parts = self.shelf.parts();
+        if let Ok(at) = parts.find(key) {
+            parts.0[at].1.is_given_up = true;
         }
     }
 
@@ -379,18 +418,16 @@ impl<D: Disk> Files<D> {
     /// The file to write to at a place, unless it was given up.
     #[allow(clippy::type_complexity)] // a key and its file
     fn writable(&self, place: Place) -> Option<((u32, u32), Arc<D::File>)> {
-        let (segment, offset) = (place.segment(), place.offset());
         let parts = self.shelf.parts();
-        let last = parts.range((segment, 0)..=(segment, offset)).next_back();
-        last.filter(|(_, part)| !part.is_given_up)
-            .map(|(&key, part)| (key, Arc::clone(&part.file)))
+        let (key, part) = &parts.0[parts.at(place)?];
+        (!part.is_given_up).then(|| (*key, Arc::clone(&part.file)))
     }
 
     /// Makes a file for the rest of a segment whose file was given up.
     fn continue_segment(&mut self, place: Place, len: u32, sync: Sync) -> io::Result<()> {
         let key = (place.segment(), place.offset());
         // An earlier attempt at the same has nothing that the batch at hand has not.
-        self.shelf.parts().remove(&key);
+        self.shelf.parts().remove(key);
         self.dirty.retain(|dirty| dirty.key != key);
         let capacity = self.segment_bytes.max(key.1 + len);
         let name = name_of(key.0, key.1);
@@ -401,10 +438,8 @@ impl<D: Disk> Files<D> {
     /// Nothing in a segment is needed: its files are to be removed.
     fn doom(&mut self, segment: u32) {
         let mut parts = self.shelf.parts();
-        let keys = parts.range((segment, 0)..=(segment, u32::MAX));
-        let keys: Vec<_> = keys.map(|(&key, _)| key).collect();
-        let names = keys.iter().filter_map(|key| parts.remove(key));
-        self.doomed.extend(names.map(|part| part.name));
+        let names = parts.remove_segment(segment).map(|part| part.name);
+        self.doomed.extend(names);
         drop(parts);
         self.dirty.retain(|dirty| dirty.key.0 != segment);
     }

@@ -9,7 +9,6 @@ use super::{Loop, Now, Owner};
 use crate::broker::Broker;
 use crate::host::calendar::{Moment, Zone};
 use crate::host::tls::Acceptor;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// How often the files are looked at, when a turn comes anyway, and at least.
@@ -28,7 +27,7 @@ pub(super) struct Certificates {
     names: Vec<String>,
     /// When the files are to be looked at; never where nobody encrypts.
     looked_ms: Option<u64>,
-    told: BTreeMap<String, Told>,
+    told: Vec<(String, Told)>,
 }
 
 /// What was told of a listener's certificate.
@@ -79,7 +78,7 @@ impl Certificates {
     pub(super) fn change(&mut self, names: Vec<String>, acceptors: &[Option<Arc<Acceptor>>]) {
         self.names = names;
         self.looked_ms = (acceptors.iter().flatten().next()).map(|_| 0);
-        for told in self.told.values_mut() {
+        for (_, told) in &mut self.told {
             // Whatever the broker knew of it may be gone.
             told.days = -1;
         }
@@ -93,16 +92,18 @@ impl Certificates {
     fn tell(&mut self, acceptors: &[Option<Arc<Acceptor>>], broker: &mut Broker, now: Now) {
         let now_s = i64::try_from(now.wall_ms / 1000).unwrap_or(i64::MAX);
         // Of several listeners on one port, whose certificate ends first.
-        let mut ends: BTreeMap<&String, u64> = BTreeMap::new();
+        let mut ends: Vec<(&String, u64)> = Vec::new();
         for (name, acceptor) in self.names.iter().zip(acceptors) {
             if let Some(expires_s) = acceptor.as_ref().and_then(|a| a.expires_s()) {
-                let end = ends.entry(name).or_insert(expires_s);
-                *end = expires_s.min(*end);
+                match ends.iter_mut().find(|(other, _)| *other == name) {
+                    Some((_, end)) => *end = expires_s.min(*end),
+                    None => ends.push((name, expires_s)),
+                }
             }
         }
         let topic = |name: &str, what: &str| format!("listeners/{name}/certificate/{what}");
-        self.told.retain(|name, _| {
-            let is_there = ends.contains_key(name);
+        self.told.retain(|(name, _)| {
+            let is_there = ends.iter().any(|(other, _)| *other == name);
             if !is_there {
                 broker.publish_state(&topic(name, "expires"), "", now);
                 broker.publish_state(&topic(name, "days"), "", now);
@@ -111,7 +112,8 @@ impl Certificates {
         });
         for (name, expires_s) in ends {
             let is = Told::new(expires_s, now_s);
-            let was = self.told.get(name);
+            let known = self.told.iter().position(|(other, _)| other == name);
+            let was = known.map(|at| &self.told[at].1);
             if was == Some(&is) {
                 continue;
             }
@@ -121,7 +123,10 @@ impl Certificates {
             }
             broker.publish_state(&topic(name, "expires"), &is.date(), now);
             broker.publish_state(&topic(name, "days"), &is.days.to_string(), now);
-            self.told.insert(name.clone(), is);
+            match known {
+                Some(at) => self.told[at].1 = is,
+                None => self.told.push((name.clone(), is)),
+            }
         }
     }
 }

@@ -12,12 +12,12 @@
 //!
 //! Bounds: one entry for each listener and each address of one.
 
+use crate::host::channel::{Got, Receiver, Sender, channel};
 use crate::host::listen::{Address, Listening, Passed, interface_number, is_present, is_refusal};
 use mio::Waker;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -93,14 +93,9 @@ type Came = (u64, Vec<Listening>, Vec<Awaited>);
 #[derive(Default)]
 pub(super) struct Late {
     awaited: Vec<(u64, Awaited)>,
-    watch: Option<Watch>,
+    /// What the thread finds; it ends when this is dropped.
+    came: Option<Receiver<Came>>,
     next_id: u64,
-}
-
-/// The thread, from outside: it ends when this is dropped.
-struct Watch {
-    _stop: Sender<()>,
-    came: Receiver<Came>,
 }
 
 impl Late {
@@ -122,11 +117,10 @@ impl Late {
 
     /// What has come since the last call, until there is no more.
     pub(super) fn poll(&mut self, waker: &Arc<Waker>) -> Option<Found> {
-        let came = self.watch.as_ref()?.came.try_recv();
-        let (id, sockets, next) = match came {
-            Ok(came) => came,
-            Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => {
+        let (id, sockets, next) = match self.came.as_ref()?.try_recv() {
+            Got::Item(came) => came,
+            Got::Nothing => return None,
+            Got::Ended => {
                 // It waits for what follows on what has come.
                 if let Err(error) = self.start(waker) {
                     log::error!("Error: listeners that are missing are not looked for: {error}");
@@ -162,26 +156,26 @@ impl Late {
     }
 
     fn start(&mut self, waker: &Arc<Waker>) -> io::Result<()> {
-        self.watch = None;
+        self.came = None;
         if self.awaited.is_empty() {
             return Ok(());
         }
         let (awaited, waker) = (self.awaited.clone(), Arc::clone(waker));
-        let (stop, stopped) = channel();
-        let (tell, came) = channel();
+        // Room for each entry: the thread never waits.
+        let (tell, came) = channel(awaited.len());
         thread::Builder::new()
             .name("listeners".to_owned())
-            .spawn(move || watch(&awaited, &stopped, tell, &waker))?;
-        self.watch = Some(Watch { _stop: stop, came });
+            .spawn(move || watch(&awaited, tell, &waker))?;
+        self.came = Some(came);
         Ok(())
     }
 }
 
 /// Looks once a second until something has come or nobody wants to know.
-fn watch(awaited: &[(u64, Awaited)], stopped: &Receiver<()>, tell: Sender<Came>, waker: &Waker) {
+fn watch(awaited: &[(u64, Awaited)], tell: Sender<Came>, waker: &Waker) {
     let mut is_told = false;
     let mut has_come = false;
-    while !has_come && stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+    while !has_come && !tell.is_closed_within(INTERVAL) {
         for (id, one) in awaited {
             match one.wanted.look() {
                 Ok(None) => {}

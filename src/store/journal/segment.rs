@@ -3,6 +3,8 @@
 //! It stands there twice, each copy with a CRC of its own, since the salt in it is needed to
 //! believe any record behind it.
 
+use super::scan::crc32;
+
 /// Bytes of both copies: records begin here.
 pub const HEADER_LEN: u32 = 128;
 const COPY_LEN: usize = 64;
@@ -44,7 +46,7 @@ impl Header {
         copy[16..20].copy_from_slice(&self.start.to_le_bytes());
         copy[20..24].copy_from_slice(&self.capacity.to_le_bytes());
         copy[24..32].copy_from_slice(&self.salt.to_le_bytes());
-        let crc = crc32fast::hash(&copy[..COPY_LEN - 4]);
+        let crc = crc32([&copy[..COPY_LEN - 4], &[]]);
         copy[COPY_LEN - 4..].copy_from_slice(&crc.to_le_bytes());
         let mut both = [0; HEADER_LEN as usize];
         both[..COPY_LEN].copy_from_slice(&copy);
@@ -74,7 +76,7 @@ fn read_copy(copy: &[u8]) -> Option<Result<Header, u16>> {
             .map(u32::from_le_bytes)
     };
     let crc = number(COPY_LEN - 4)?;
-    if copy[..8] != MAGIC || crc32fast::hash(&copy[..COPY_LEN - 4]) != crc {
+    if copy[..8] != MAGIC || crc32([&copy[..COPY_LEN - 4], &[]]) != crc {
         return None;
     }
     let version = u16::from_le_bytes([copy[8], copy[9]]);
