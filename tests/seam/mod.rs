@@ -1,5 +1,5 @@
-//! A broker with its clock, sockets and disk, for tests that talk to it in bytes: `tests/spec` tells
-//! stories with it, `tests/fuzz` feeds it what strangers send.
+//! A broker with its clock, sockets and disk, for tests that talk to it in bytes: `tests/spec`
+//! tells stories with it, `tests/fuzz` feeds it what strangers send.
 //!
 //! It plays the host's part as plainly as possible: all outputs are drained after each input, what
 //! the broker did not consume is presented again, and a closed connection is reported gone.
