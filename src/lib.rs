@@ -110,6 +110,9 @@
 //!   pays one look at an empty pointer for each read and write.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+extern crate self as midge; // for the modules of tests/seam, which unit tests share
+
 pub mod auth;
 pub mod broker;
 pub mod client;

@@ -18,11 +18,13 @@ mod slices;
 mod storm;
 
 use super::{Broker, ConnId, Now, Peer, Settings};
+use crate::store::journal::Read;
 use crate::wire::{
     Ack, Connect, FixedHeader, Packet, PacketType, Properties, PropertyId, Publish, QoS,
     ReasonCode, RetainHandling, Subscribe, SubscribeFilter, SubscriptionOptions, Unsubscribe,
     Value, Version, Will,
 };
+use std::collections::VecDeque;
 
 /// A client, by its place in the world.
 type Client = usize;
@@ -46,6 +48,8 @@ struct World {
     settings: Settings,
     /// Where it keeps what must survive; it does nothing by itself.
     disk: disk::Disk,
+    /// What is to be read back, in order.
+    reads: VecDeque<Read>,
 }
 
 /// How often outputs may be asked for before something came to rest.
@@ -67,6 +71,7 @@ impl World {
             links: Vec::new(),
             settings,
             disk: disk::Disk::default(),
+            reads: VecDeque::new(),
         }
     }
 

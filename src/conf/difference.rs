@@ -4,8 +4,9 @@
 //! file says in other words (a default written out, another order) is no difference.
 
 use super::config::{Config, Listener};
-use super::table::{self, Reload};
-use super::written::{Block, View};
+use super::table::{self, Directive, Reload};
+use super::value::default;
+use super::written::Block;
 
 /// A directive whose meaning differs between two configurations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,12 +28,11 @@ impl Config {
         let pairs = pairs(&self.listeners, &new.listeners, moved);
         table::directives()
             .filter(|directive| {
-                let name = directive.name;
-                (name == "listener" && moved)
-                    || differs(&self.written, &new.written, name)
+                (directive.name == "listener" && moved)
+                    || differs(&self.written, &new.written, directive)
                     || pairs
                         .iter()
-                        .any(|(old, new)| differs(&old.written, &new.written, name))
+                        .any(|(old, new)| differs(&old.written, &new.written, directive))
             })
             .map(|directive| Difference {
                 directive: directive.name,
@@ -56,6 +56,10 @@ fn pairs<'a>(
         .collect()
 }
 
-fn differs(old: &Block, new: &Block, name: &str) -> bool {
-    View(vec![old]).value(name) != View(vec![new]).value(name)
+fn differs(old: &Block, new: &Block, directive: &Directive) -> bool {
+    match (old.get(directive.name), new.get(directive.name)) {
+        (None, None) => false,
+        (Some(old), Some(new)) => old != new,
+        (Some(one), None) | (None, Some(one)) => Some(&one.value) != default(directive).as_ref(),
+    }
 }

@@ -208,6 +208,13 @@ impl Reader<'_> {
                 quote(entry.rest)
             )));
         }
+        if entry.rest.contains(&b'\t') {
+            // In no topic name; a message below it could not be told to others.
+            let prefix = quote(entry.rest);
+            return Err(entry.error(format!(
+                "{prefix} holds a TAB: expected the beginning of a topic"
+            )));
+        }
         self.set(entry, context.listener)
     }
 

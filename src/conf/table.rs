@@ -193,7 +193,10 @@ pub fn directives() -> impl Iterator<Item = &'static Directive> {
 
 /// The directive that is written `name`, under its own name or an alias.
 pub fn find(name: &str) -> Option<&'static Directive> {
-    directives().find(|directive| directive.names().any(|known| matches(known, name)))
+    directives().find(|directive| {
+        let mut aliases = directive.aliases.iter();
+        matches(directive.name, name) || aliases.any(|known| matches(known, name))
+    })
 }
 
 /// The known name that `name` was probably meant to be, for an error's suggestion.
@@ -210,6 +213,8 @@ pub fn near_miss(name: &str) -> Option<&'static str> {
     directives()
         .flat_map(Directive::names)
         .filter(|known| !known.ends_with('*'))
+        // So many letters are missing or superfluous at least.
+        .filter(|known| known.len().abs_diff(lower.len()) <= slack)
         .map(|known| (distance(lower.as_bytes(), known.as_bytes()), known))
         .filter(|&(far, _)| far <= slack)
         .min_by_key(|&(far, _)| far)
@@ -301,6 +306,10 @@ const COUNT: Kind = int(0, i64::MAX);
 const U16: Kind = int(0, 65_535);
 
 fn matches(known: &str, name: &str) -> bool {
+    // Most differ there, and every line of a file is looked up.
+    if known.as_bytes().first() != name.as_bytes().first() {
+        return false;
+    }
     let Some(start) = known.strip_suffix('*') else {
         return known == name;
     };

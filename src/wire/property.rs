@@ -203,6 +203,16 @@ impl<'a> Properties<'a> {
                 what: "more than 256 KiB of properties",
             });
         }
+        Properties::check(raw, packet)?;
+        Ok(Properties { raw })
+    }
+
+    /// Whether these bytes are properties of a PUBLISH, as they stand behind the Property Length.
+    pub fn are_of_publish(raw: &[u8]) -> bool {
+        Properties::check(raw, PacketType::Publish.bit()).is_ok()
+    }
+
+    fn check(raw: &[u8], packet: u16) -> Result<(), Malformed> {
         let mut rest = Reader::new(raw);
         let mut seen = 0_u64;
         while !rest.is_empty() {
@@ -226,7 +236,7 @@ impl<'a> Properties<'a> {
         if seen & (1 << PropertyId::AuthenticationData as u8) != 0 && seen & method == 0 {
             return Err(Malformed::protocol("authentication data without a method"));
         }
-        Ok(Properties { raw })
+        Ok(())
     }
 
     /// Properties that this program encoded itself.

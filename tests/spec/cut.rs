@@ -6,7 +6,7 @@
 
 use std::process::Command;
 
-use crate::disk::JOURNAL;
+use crate::seam::JOURNAL;
 use crate::world::{PIECE, ROOM};
 
 fn all_stories(variables: &[(&str, &str)]) {

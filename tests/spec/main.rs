@@ -31,7 +31,6 @@ mod connect;
 mod coverage;
 mod cut;
 mod disconnect;
-mod disk;
 mod flow_control;
 mod kept;
 mod limits;

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use crate::client::{Client, Dial};
 use crate::common::decode::{self, From};
 use crate::common::packet::*;
-use crate::seam::{Seam, Settings};
+use crate::seam::{self, Disk, Seam, Settings};
 use crate::watch::Watch;
 
 /// A handle on the world; clones are the same world.
@@ -43,10 +43,14 @@ impl World {
 
     /// A broker with other settings than the default ones.
     pub fn with(change: impl FnOnce(&mut Settings)) -> World {
-        let mut settings = crate::seam::story_settings();
+        let mut settings = seam::story_settings();
         change(&mut settings);
+        World::begin(settings, None)
+    }
+
+    fn begin(settings: Settings, disk: Option<Disk>) -> World {
         let inner = Inner {
-            seam: Seam::new(settings),
+            seam: seam::begin(settings, disk),
             links: Vec::new(),
         };
         World {
@@ -102,9 +106,7 @@ impl World {
 
     /// A broker with a disk, where what it keeps survives [`World::crash`].
     pub fn kept() -> World {
-        let world = World::new();
-        world.seam(Seam::keep);
-        world
+        World::begin(seam::story_settings(), Some(Disk::default()))
     }
 
     /// The power goes, and is back after a second.
@@ -115,7 +117,7 @@ impl World {
     /// Lets time pass; timers fire on the way, each at its own moment.
     pub fn advance_ms(&self, ms: u64) {
         let mut inner = self.inner.borrow_mut();
-        inner.seam.advance(ms);
+        inner.seam.advance(ms, usize::MAX);
         inner.collect();
     }
 

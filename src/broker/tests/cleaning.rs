@@ -53,7 +53,7 @@ fn a_body_that_moved_before_its_release_is_found_again() {
             world.restart(Some(cleaned));
             world.rest();
         }
-        assert_eq!(world.disk.segments(), [3, 4]);
+        assert_eq!(world.disk.numbers(), [3, 4]);
         world.restart(None);
         world.rest();
         let sub = lasting(&mut world, "sub");
@@ -86,7 +86,7 @@ fn there_is_always_a_record_of_the_clocks() {
         });
         assert!(clocks > 0, "after {n} messages");
     }
-    assert!(world.disk.segments()[0] > 1, "nothing was cleaned");
+    assert!(world.disk.numbers()[0] > 1, "nothing was cleaned");
 }
 
 #[test]

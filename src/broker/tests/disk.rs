@@ -1,88 +1,15 @@
-//! A disk that does things when it is told to, not before: what happens between a record's making
-//! and its being on the disk is where faults hide.
+//! A world whose disk does things when it is told to, not before: what happens between a record's
+//! making and its being on the disk is where faults hide.
+//!
+//! The disk is that of the tests outside. The rest of [`World`] is not: it goes turn by turn as the
+//! host's loop does, where `tests/seam` takes one output after the other.
+
+#[path = "../../../tests/seam/disk.rs"]
+mod shared;
 
 use super::*;
 use crate::store::journal::record::Record;
-use crate::store::journal::segment::HEADER_LEN;
-use crate::store::journal::writer::Segment;
-use crate::store::journal::{Batch, Opened, Place, Read, Report, Step, Writer, scan};
-use std::collections::{BTreeMap, VecDeque};
-
-pub const SALT: u64 = 5;
-
-pub struct Disk {
-    segments: BTreeMap<u32, Vec<u8>>,
-    batch: Batch,
-    pub reads: VecDeque<Read>,
-    /// What the next reports say, but for how far it is.
-    pub report: Report,
-}
-
-impl Default for Disk {
-    fn default() -> Disk {
-        Disk {
-            segments: BTreeMap::new(),
-            batch: Batch::default(),
-            reads: VecDeque::new(),
-            report: Report {
-                spares: 2,
-                free_bytes: 1 << 40,
-                ..Report::default()
-            },
-        }
-    }
-}
-
-impl Disk {
-    fn perform(&mut self) {
-        for (step, bytes) in self.batch.parts() {
-            match step {
-                Step::Open { segment, capacity } => {
-                    self.segments.insert(segment, vec![0; capacity as usize]);
-                }
-                Step::Write {
-                    segment, offset, ..
-                } => {
-                    let file = self.segments.get_mut(&segment).expect("it was opened");
-                    file[offset as usize..][..bytes.len()].copy_from_slice(bytes);
-                }
-                Step::Unlink { segment } => {
-                    self.segments.remove(&segment).expect("it was opened");
-                }
-            }
-        }
-        (self.report.durable, self.report.written) = (self.batch.end, self.batch.end);
-    }
-
-    pub fn read(&self, read: Read) -> Option<&[u8]> {
-        let file = self.segments.get(&read.place.segment())?;
-        let from = read.place.offset() as usize;
-        file.get(from..file.len().min(from + read.len as usize))
-    }
-
-    /// Tells all records, and what segments there are.
-    pub fn tell(&self, mut each: impl FnMut(crate::store::journal::Placed, Record<'_>)) -> Opened {
-        let mut opened = Opened {
-            salt: SALT,
-            ..Opened::default()
-        };
-        for (&number, bytes) in &self.segments {
-            let start = Place::new(number, HEADER_LEN);
-            let scanned = scan(SALT, start, &bytes[HEADER_LEN as usize..], None, &mut each);
-            opened.segments.push_back(Segment {
-                number,
-                bytes: bytes.len() as u32,
-                used: HEADER_LEN + scanned.end as u32,
-            });
-        }
-        opened
-    }
-
-    /// The numbers of the segments.
-    pub fn segments(&self) -> Vec<u32> {
-        self.segments.keys().copied().collect()
-    }
-}
+pub use shared::Disk;
 
 impl World {
     /// A broker that keeps what must survive, but no body in memory that the disk has.
@@ -105,7 +32,7 @@ impl World {
         }
         self.now.mono_ms += 1000;
         self.now.wall_ms += 1000;
-        self.disk.reads.clear();
+        self.reads.clear();
         self.disk.report = Disk::default().report;
         self.broker = Broker::new(self.settings.clone(), 1, self.now);
         self.begin(cleaned);
@@ -123,20 +50,14 @@ impl World {
 
     /// Puts records on the disk as if a broker had.
     pub fn write_records(&mut self, records: &[Record<'_>]) {
-        let mut writer = Writer::new(SALT, VecDeque::new());
-        for record in records {
-            writer.append(record);
-        }
         self.disk = Disk::default();
-        writer.take(&mut self.disk.batch);
-        self.disk.perform();
+        self.disk.fill(records.iter().copied());
     }
 
     /// The journal does one batch, if there is one.
     pub fn write(&mut self) -> bool {
-        let is_busy = self.broker.poll_journal(&mut self.disk.batch);
+        let is_busy = self.disk.write(&mut self.broker);
         if is_busy {
-            self.disk.perform();
             self.report();
         }
         is_busy
@@ -151,7 +72,7 @@ impl World {
     /// One read is answered, if one was asked for.
     pub fn read(&mut self) -> bool {
         self.ask();
-        let Some(read) = self.disk.reads.pop_front() else {
+        let Some(read) = self.reads.pop_front() else {
             return false;
         };
         self.broker.fetched(read, self.disk.read(read), self.now);
@@ -161,9 +82,9 @@ impl World {
 
     /// How many reads are under way.
     pub fn ask(&mut self) -> usize {
-        let reads = &mut self.disk.reads;
-        reads.extend(std::iter::from_fn(|| self.broker.poll_fetch()));
-        reads.len()
+        let asked = std::iter::from_fn(|| self.broker.poll_fetch());
+        self.reads.extend(asked);
+        self.reads.len()
     }
 
     /// The disk does everything there is to do.

@@ -160,7 +160,7 @@ fn a_read_wakes_those_who_wait_for_it_and_nobody_else() {
         lasting(&mut world, name);
     }
     assert_eq!(world.ask(), 3);
-    let read = world.disk.reads.pop_front().expect("three were asked for");
+    let read = world.reads.pop_front().expect("three were asked for");
     let bytes = world.disk.read(read).expect("the disk has it").to_vec();
     world.broker.fetched(read, Some(&bytes), world.now);
     let read = world.broker.poll_fetch();

@@ -268,6 +268,10 @@ const GOLDEN: &[(&str, &str)] = &[
         "m.conf:2: mount_point: 'a/#' holds a wildcard: expected the beginning of a topic",
     ),
     (
+        "listener 1883\nmount_point a\tb/",
+        r"m.conf:2: mount_point: 'a\tb/' holds a TAB: expected the beginning of a topic",
+    ),
+    (
         "password_file a\nper_listener_settings true",
         "m.conf:2: per_listener_settings: stands behind password_file at m.conf:1: \
              expected before all security directives",

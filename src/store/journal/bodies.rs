@@ -3,7 +3,12 @@
 use super::fields::{Fields, put_bytes, put_number, put_option};
 use super::place::Place;
 use super::record::{Message, Recipients, Release, Session, Source, Subscription, Will};
-use crate::wire::{QoS, RetainHandling, SubscriptionOptions, Version};
+use crate::wire::{Properties, QoS, RetainHandling, SubscriptionOptions, Version, is_topic_name};
+
+/// Whether clients can be told this: they would close their connection on anything else.
+fn may_go_out(topic: &[u8], properties: &[u8]) -> bool {
+    is_topic_name(topic) && !topic.is_empty() && Properties::are_of_publish(properties)
+}
 
 impl<'a> Session<'a> {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
@@ -36,7 +41,8 @@ impl<'a> Session<'a> {
     }
 
     pub(super) fn decode(mut f: Fields<'a>) -> Option<Session<'a>> {
-        let key = f.count()?;
+        // 0 is what a session has that no record tells of.
+        let key = f.ordinal()?;
         let client_id = f.text()?;
         let username = f.option_text()?;
         let (listener, mount_point) = (f.text()?, f.text()?);
@@ -74,6 +80,9 @@ impl<'a> Session<'a> {
 impl<'a> Will<'a> {
     pub(super) fn decode(f: &mut Fields<'a>) -> Option<Will<'a>> {
         let (topic, payload, properties) = (f.text()?, f.bytes()?, f.bytes()?);
+        if !may_go_out(topic.as_bytes(), properties) {
+            return None;
+        }
         let flags = f.byte()?;
         Some(Will {
             topic,
@@ -210,7 +219,7 @@ impl<'a> Message<'a> {
         message.topic = f.bytes()?;
         message.properties = f.bytes()?;
         message.payload = f.rest();
-        Some(message)
+        may_go_out(message.topic, message.properties).then_some(message)
     }
 }
 

@@ -3,12 +3,11 @@
 //!
 //! The bytes are a list of records, see [`records`], and behind it what happens to the disk.
 
-use super::disk::{Disk, SALT};
 use super::input::Input;
-use super::world::World;
+use super::seam::disk::Disk;
+use super::world::{World, disk};
+use midge::store::journal::Record;
 use midge::store::journal::segment::{Found, HEADER_LEN, Header};
-use midge::store::journal::{Batch, Record, Writer};
-use std::collections::VecDeque;
 
 const RECORDS_MAX: usize = 64;
 
@@ -18,12 +17,13 @@ pub fn run(data: &[u8]) {
         assert_eq!(Header::find(&encoded), Found::Header(header, false));
     }
     let mut input = Input::new(data);
-    let mut disk = Disk::default();
-    let written = records(&mut disk, &mut input);
+    let written = records(&mut input);
+    let mut disk = disk();
+    disk.fill(written.iter().copied());
     if input.is_empty() {
         let records = |&number| disk.scan(number, |_, _| ()).records;
         let found: u64 = disk.segments.keys().map(records).sum();
-        assert_eq!(found, written, "what was written is found");
+        assert_eq!(found, written.len() as u64, "what was written is found");
     }
     damage(&mut disk, &mut input);
     let mut world = World::new(Some(disk));
@@ -44,12 +44,9 @@ pub fn run(data: &[u8]) {
     world.check();
 }
 
-/// Writes records: for each its kind, the length of its body, its body. Kind 0 ends the list.
-/// Returns how many there are.
-fn records(disk: &mut Disk, input: &mut Input<'_>) -> u64 {
-    let mut writer = Writer::new(SALT, VecDeque::new()).with_segments_of(16 * 1024);
-    let mut batch = Batch::default();
-    let mut count = 0;
+/// Reads records: for each its kind, the length of its body, its body. Kind 0 ends the list.
+fn records<'a>(input: &mut Input<'a>) -> Vec<Record<'a>> {
+    let mut records = Vec::new();
     for _ in 0..RECORDS_MAX {
         let kind = input.byte();
         if kind == 0 {
@@ -63,13 +60,9 @@ fn records(disk: &mut Disk, input: &mut Input<'_>) -> u64 {
         record.encode(&mut again);
         assert_eq!(record.kind(), kind);
         assert_eq!(Record::decode(kind, &again), Some(record), "encoded again");
-        writer.append(&record);
-        count += 1;
+        records.push(record);
     }
-    while writer.take(&mut batch) {
-        disk.perform(&batch);
-    }
-    count
+    records
 }
 
 /// Changes bytes: each step names a segment, a place in it and what stands there from then on.

@@ -7,12 +7,13 @@
 
 #[path = "../../common/mod.rs"]
 pub mod common;
+#[path = "../../seam/mod.rs"]
+pub mod seam;
 
 pub mod acl;
 pub mod client;
 pub mod conf;
 pub mod decode;
-pub mod disk;
 pub mod input;
 pub mod journal;
 pub mod mosquitto_db;

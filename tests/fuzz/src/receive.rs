@@ -3,9 +3,8 @@
 //!
 //! The bytes are a script: a first byte of options, then steps, see [`step`].
 
-use super::disk::Disk;
 use super::input::Input;
-use super::world::World;
+use super::world::{World, disk};
 use midge::broker::Broker;
 
 /// Connections of one run.
@@ -17,7 +16,7 @@ const STEPS_MAX: usize = 60;
 pub fn run(data: &[u8]) {
     let mut input = Input::new(data);
     let options = input.byte();
-    let disk = (options & 1 != 0).then(Disk::default);
+    let disk = (options & 1 != 0).then(disk);
     let mut world = World::new(disk);
     world.check();
     play(&mut world, input.rest());

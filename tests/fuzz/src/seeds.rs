@@ -3,8 +3,7 @@
 
 use super::common::hex::{Entry, read_below};
 use super::common::packet::Version;
-use super::disk::Disk;
-use super::world::World;
+use super::world::{World, disk};
 use std::fs;
 use std::path::Path;
 
@@ -119,7 +118,7 @@ fn journals(root: &Path) -> Vec<Vec<u8>> {
     let mut journals = Vec::new();
     for mut script in scripts(root) {
         script[0] = 1;
-        let mut world = World::new(Some(Disk::default()));
+        let mut world = World::new(Some(disk()));
         super::receive::play(&mut world, &script[1..]);
         let disk = world.disk().expect("it was given one");
         let mut journal = Vec::new();
