@@ -276,15 +276,10 @@ impl Broker {
             }
             return;
         }
-        if conn.state != State::Authenticating {
+        let Some(packet) = self.take_waiting(id, State::Authenticating) else {
             return;
-        }
-        conn.state = State::AwaitConnect;
-        let packet = std::mem::take(&mut conn.extras_mut().connect);
-        conn.is_paused = false;
-        self.outputs.resume.push_back(id);
-        let header = FixedHeader::read(&packet).ok().flatten();
-        let body = header.and_then(|header| packet.get(usize::from(header.len)..));
+        };
+        let body = FixedHeader::body_of(&packet);
         let Some(Ok(connect)) = body.map(|body| Connect::decode(packet[0], body)) else {
             return;
         };

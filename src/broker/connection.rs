@@ -429,6 +429,16 @@ impl Broker {
         }
     }
 
+    /// The CONNECT of a connection that waits in this state, which is read from again.
+    pub(super) fn take_waiting(&mut self, id: ConnId, state: State) -> Option<Box<[u8]>> {
+        let conn = self.conn(id).filter(|conn| conn.state == state)?;
+        conn.state = State::AwaitConnect;
+        conn.is_paused = false;
+        let packet = std::mem::take(&mut conn.extras_mut().connect);
+        self.outputs.resume.push_back(id);
+        Some(packet)
+    }
+
     /// Lists the connection as having something to transmit.
     #[inline]
     pub(super) fn mark_writable(&mut self, id: ConnId) {

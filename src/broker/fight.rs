@@ -138,17 +138,10 @@ impl Broker {
 
     /// A CONNECT that was put off is looked at.
     pub(super) fn connect_at_last(&mut self, id: ConnId) {
-        let Some(conn) = self.conn(id) else { return };
-        if conn.state != State::Waiting {
+        let Some(packet) = self.take_waiting(id, State::Waiting) else {
             return;
-        }
-        conn.state = State::AwaitConnect;
-        let packet = std::mem::take(&mut conn.extras_mut().connect);
-        conn.is_paused = false;
-        self.outputs.resume.push_back(id);
-        let header = FixedHeader::read(&packet).ok().flatten();
-        let body = header.and_then(|header| packet.get(usize::from(header.len)..));
-        if let Some(body) = body {
+        };
+        if let Some(body) = FixedHeader::body_of(&packet) {
             self.connect(id, packet[0], &packet, body);
         }
     }

@@ -97,6 +97,12 @@ pub struct FixedHeader {
 }
 
 impl FixedHeader {
+    /// What stands behind the fixed header of a packet that is there as a whole.
+    pub fn body_of(packet: &[u8]) -> Option<&[u8]> {
+        let header = FixedHeader::read(packet).ok().flatten()?;
+        packet.get(usize::from(header.len)..)
+    }
+
     /// Reads the header at the front of `bytes`; `None` when it has not arrived whole.
     #[inline]
     pub fn read(bytes: &[u8]) -> Result<Option<FixedHeader>, Malformed> {
