@@ -116,6 +116,7 @@ machine() {
     fi
 }
 
+bash tests/setup.sh
 for target in "$@"; do
     [ -e "$DIST/midge-$target" ] || cross/build.sh "$target"
     user_mode "$target"
