@@ -178,7 +178,7 @@ static CLASS: [u8; 256] = {
 /// Whether these bytes are a Topic Name as [`Reader::topic_name`] takes it, the empty one included.
 pub fn is_topic_name(bytes: &[u8]) -> bool {
     let is_good = |c| is_plain(c) && !matches!(c, '+' | '#');
-    std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(is_good))
+    is_ascii_topic(bytes) || std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(is_good))
 }
 
 fn is_plain(c: char) -> bool {
