@@ -194,7 +194,7 @@ EOF
 # Where rustc looks for what a static musl binary begins and ends with.
 start_files() {
     local into=$sysroot/self-contained from=$SDK/musl/$debian/usr/lib/$musl
-    local stamp=$SDK/done/start-$1.$MUSL.$GCC.3
+    local stamp=$SDK/done/start-$1.$MUSL.$GCC.4
     [ ! -e "$stamp" ] || return 0
     rm -rf "$into"
     mkdir -p "$into"
@@ -203,7 +203,7 @@ start_files() {
     # std wants an unwinder, under this name. Nothing unwinds here: each of its functions says no.
     printf 'long _Unwind_%s(void) { return 0; }\n' Backtrace DeleteException \
         FindEnclosingFunction GetCFA GetDataRelBase GetIP GetIPInfo GetLanguageSpecificData \
-        GetRegionStart GetTextRelBase RaiseException SetGR SetIP |
+        GetRegionStart GetTextRelBase RaiseException SetGR SetIP VRS_Get VRS_Set VRS_Pop |
         "$SDK/bin/$gnu-cc" -Os -ffunction-sections -fno-asynchronous-unwind-tables \
             -x c -c - -o "$into/none.o"
     # musl names a thread by way of printf, which nobody else needs (13 KB). std names the threads
