@@ -11,6 +11,7 @@
 
 use super::Broker;
 use super::publish::Publisher;
+use super::route::smaller_qos;
 use super::session::SessionId;
 use super::subscriptions::SubscriptionId;
 use crate::store::{Delivery, MessageId};
@@ -137,10 +138,7 @@ impl Broker {
             return next;
         }
         let deliveries = messages.iter().map(|&(message, qos)| {
-            let qos = match is_upgraded {
-                true => options.qos,
-                false => qos.min(options.qos),
-            };
+            let qos = smaller_qos(is_upgraded, qos, options.qos);
             Delivery::new(message, qos, false, identifier)
         });
         let taken = self.queue_run(session, deliveries.clone());

@@ -21,6 +21,15 @@ pub(super) fn queued_len(len: usize) -> usize {
     len + size_of::<Delivery>()
 }
 
+/// The smaller of the two QoS, unless the granted one is to count whatever was published.
+#[inline]
+pub(super) fn smaller_qos(is_upgraded: bool, published: QoS, granted: QoS) -> QoS {
+    match is_upgraded {
+        true => granted,
+        false => published.min(granted),
+    }
+}
+
 /// How many expired messages one new one may push out of a queue.
 const EXPIRED_AT_ONCE: usize = 64;
 
@@ -154,10 +163,7 @@ impl Broker {
     /// The smaller of the two QoS, unless the configuration wants it otherwise.
     #[inline]
     pub(super) fn delivered_qos(&self, published: QoS, granted: QoS) -> QoS {
-        match self.settings.upgrade_outgoing_qos {
-            true => granted,
-            false => published.min(granted),
-        }
+        smaller_qos(self.settings.upgrade_outgoing_qos, published, granted)
     }
 
     /// Queues a delivery for a session, if its rights and limits allow it.
