@@ -4,12 +4,15 @@
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Condvar, Mutex, Once};
 use std::time::{Duration, Instant};
 use std::{fmt, fs, thread};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT};
+use signal_hook::flag;
 
 use super::read_some;
 use crate::wait::{self, LIMIT};
@@ -101,6 +104,18 @@ impl Ended {
     }
 }
 
+/// `nohup` ignores SIGHUP, a shell SIGINT for what runs in the background, and children inherit
+/// that; what a process catches is as at first in its children. Both go on ending the tests.
+fn let_signals_through() {
+    static CAUGHT: Once = Once::new();
+    CAUGHT.call_once(|| {
+        for signal in [SIGHUP, SIGINT] {
+            let at_once = Arc::new(AtomicBool::new(true));
+            flag::register_conditional_default(signal, at_once).unwrap();
+        }
+    });
+}
+
 pub struct Process {
     name: String,
     child: Child,
@@ -119,6 +134,7 @@ impl Process {
 
     pub fn spawn_with_stdin(command: &mut Command, stdin: Stdio) -> Self {
         let name = format!("{command:?}");
+        let_signals_through();
         let mut child = command
             .stdin(stdin)
             .stdout(Stdio::piped())
