@@ -494,6 +494,17 @@ impl Broker {
         self.mark_writable(id);
     }
 
+    /// The client sends no more. Whether answers to what it sent still wait: then it takes no input
+    /// until they have gone out, and its end is to be read again.
+    pub fn still_answers(&mut self, id: ConnId) -> bool {
+        let Some(conn) = self.conn(id) else {
+            return false;
+        };
+        let still_answers = conn.replies.amount().0 > 0;
+        conn.is_paused |= still_answers;
+        still_answers
+    }
+
     /// Lets a paused connection be read again when its replies have gone out.
     pub(super) fn resume_if_drained(&mut self, id: ConnId) {
         let is_over = self.is_over_memory();

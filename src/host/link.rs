@@ -261,6 +261,10 @@ impl Link {
     ) {
         let why = match ended {
             None => return,
+            Some(End::Closed) if broker.still_answers(conn) => {
+                self.may_have_more = true;
+                return;
+            }
             Some(End::Closed) => None,
             Some(End::Failed(error)) => Some(error.to_string()),
         };

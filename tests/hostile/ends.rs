@@ -1,6 +1,9 @@
 //! How connections end, and what of it others get to know.
 
+use std::fs;
+
 use crate::common::packet::*;
+use crate::dir::Dir;
 use crate::harness::{Broker, Peers};
 
 /// Last bytes and end of stream in one event: the end must not wait for another event.
@@ -35,6 +38,27 @@ fn a_client_that_only_listens_on_gets_its_answers() {
     });
     let names: Vec<_> = client.hear_out().iter().map(Packet::name).collect();
     assert_eq!(names, ["CONNACK", "SUBACK", "PINGRESP"]);
+}
+
+/// An acknowledgement that waits for the disk goes out before the connection ends.
+#[test]
+fn a_client_that_only_listens_on_gets_the_acknowledgements_of_the_disk() {
+    let dir = Dir::new();
+    fs::create_dir(dir.file("store")).unwrap();
+    let conf = "persistence true\npersistence_location DIR/store";
+    let broker = Broker::start_in(dir, conf, |command| command);
+    let mut client = broker.client(Version::V311, "half");
+    broker.asleep(|| {
+        for id in 1..=100 {
+            let kept = Publish::new("x", "kept").qos(1).id(id).retain();
+            client.say(Packet::Publish(kept));
+        }
+        client.say(Packet::Publish(Publish::new("x", "kept").qos(2).id(101)));
+        client.half_close();
+    });
+    let mut answers: Vec<_> = (1..=100).map(|id| Packet::PubAck(Ack::new(id))).collect();
+    answers.push(Packet::PubRec(Ack::new(101)));
+    assert_eq!(client.hear_out(), answers);
 }
 
 /// Bytes that no packet begins with, or not this one: the sinner goes, at once, and only he.
