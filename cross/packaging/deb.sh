@@ -8,7 +8,7 @@
 # it, in place of Debian's mosquitto-clients. Without it, both can be installed side by side.
 #
 # The program is target/cross/dist/midge-TARGET, from `make cross`; for amd64 it is
-# target/release/midge where there is none. BINARY= names another one.
+# target/release/midge where that is newer. BINARY= names another one.
 #
 # The same input gives the same bytes: times are SOURCE_DATE_EPOCH, or else that of the changelog.
 # DEBFULLNAME and DEBEMAIL say who answers for the packages; REVISION=2 makes the next one of the
@@ -33,7 +33,7 @@ case $arch in
     *) die "no such architecture: '$arch'. There are amd64, arm64, armhf and armel" ;;
 esac
 binary=${BINARY:-target/cross/dist/midge-$target}
-if [ -z "${BINARY:-}" ] && [ "$arch" = amd64 ] && [ ! -e "$binary" ]; then
+if [ -z "${BINARY:-}" ] && [ "$arch" = amd64 ] && [ target/release/midge -nt "$binary" ]; then
     binary=target/release/midge
 fi
 maker=$([ "$arch" = amd64 ] && echo build || echo cross)

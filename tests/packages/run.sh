@@ -3,19 +3,20 @@
 #
 # Shell scripts by shellcheck and the shells that are to run them; the unit by systemd-analyze;
 # the packages by lintian, and by installing, upgrading, removing and purging them in a Debian of
-# its own; the init script there, with dash and with BusyBox's shell. That Debian has processes and
-# a network of its own, so that no port of this machine is touched and nothing stays behind.
+# its own; the init script there, with dash and with BusyBox's shell; the unit at work, in that Debian
+# booted by systemd-nspawn. It has processes and a network of its own, so that no port of this machine
+# is touched and nothing stays behind.
 #
 # What is missing is installed with apt-get. Without root everything but the scripts is skipped,
 # which is said; a test that fails ends with a line that says which, and exit code 1.
 #
-# What this cannot show: a systemd or a procd at work, as neither runs in a chroot.
+# What this cannot show: a procd at work.
 set -eu
 cd "$(dirname "$0")/../.."
 
 here=tests/packages
 work=$PWD/target/packages
-base=$work/base
+base=$work/debian
 from=cross/packaging
 mkdir -p "$work"
 
@@ -169,7 +170,7 @@ packages() {
 debian() {
     [ -e "$base/.complete" ] && return
     need debootstrap debootstrap || return 1
-    say "making a Debian in target/packages/base"
+    say "making a Debian in ${base#"$PWD/"}"
     rm -rf "$base"
     # Packages are checked against the keys of this machine's Debian where it has them.
     local suite keys
@@ -178,7 +179,7 @@ debian() {
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] &&
         keys=--keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     debootstrap "$keys" --variant=minbase \
-        --include=sysvinit-utils,adduser,logrotate,busybox-static "$suite" "$base" \
+        --include=systemd-sysv,sysvinit-utils,procps,adduser,logrotate,busybox-static "$suite" "$base" \
         >"$work/debootstrap.log" 2>&1 || return 1
     touch "$base/.complete"
 }
@@ -202,6 +203,38 @@ inside() {
     rm -rf "$root"
 }
 
+# What systemd.sh does, once for each boot.
+boots() {
+    local root=$work/booted boot result=0 scope=()
+    if ! need systemd-nspawn systemd-container; then
+        skip "the unit at work: systemd-nspawn is not here"
+        return
+    fi
+    # Without a systemd outside nobody can make a scope for it.
+    [ -d /run/systemd/system ] || scope=(--keep-unit)
+    rm -rf "$root"
+    cp -a "$base" "$root"
+    mkdir "$root/test"
+    cp target/deb/midge_*.deb $here/systemd.sh $from/systemd/midge.socket "$root/test/"
+    for boot in first_boot second_boot; do
+        printf '%s\n' '[Unit]' 'SuccessAction=poweroff-force' 'FailureAction=poweroff-force' \
+            '[Service]' 'Type=oneshot' 'StandardOutput=append:/test/log' \
+            "ExecStart=/bin/bash /test/systemd.sh $boot" >"$root/etc/systemd/system/test.service"
+        mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
+        ln -sf ../test.service "$root/etc/systemd/system/multi-user.target.wants/test.service"
+        : >"$root/test/log"
+        timeout 600 systemd-nspawn --quiet --register=no "${scope[@]}" --private-network --boot \
+            --directory="$root" >"$work/$boot.log" 2>&1 || result=$?
+        cat "$root/test/log"
+        if [ ! -s "$root/test/log" ] && [ $boot = first_boot ]; then
+            skip "the unit at work: systemd does not boot here, see $work/$boot.log ($result)"
+            return
+        fi
+        [ -e "$root/test/$boot.good" ] || fail "$boot, see $work/$boot.log"
+    done
+    rm -rf "$root"
+}
+
 scripts
 openwrt
 installs
@@ -213,5 +246,6 @@ elif ! debian; then
     skip "installing the packages, and the init script: no Debian could be made (debootstrap)"
 else
     inside
+    boots
 fi
 say "all is well"
