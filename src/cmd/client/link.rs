@@ -3,7 +3,7 @@
 //! Opening blocks (and is bounded by `-W` if given); the open stream does not.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -166,6 +166,11 @@ fn open_any(
 fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
     match (host, port).to_socket_addrs() {
         Ok(addresses) => Ok(addresses.collect()),
+        // A system without /etc/hosts or a resolver still has its loopback.
+        Err(_) if host == "localhost" => Ok(vec![
+            (Ipv4Addr::LOCALHOST, port).into(),
+            (Ipv6Addr::LOCALHOST, port).into(),
+        ]),
         Err(_) => Err(ConnectError::Lookup(host.to_owned())),
     }
 }
