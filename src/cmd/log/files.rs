@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
 use super::text::quoted;
 use super::walk::{Item, Tally, walk};
+use crate::host::journal::{Disk, Folder};
 use crate::store::journal::segment::{Found, HEADER_LEN, Header, VERSION};
 use crate::store::journal::{Place, Placed};
 
@@ -366,7 +366,7 @@ fn parse_name(name: &str) -> Option<(u32, u32)> {
 fn read_start(path: &Path) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let mut bytes = vec![0; HEADER_LEN as usize];
-    let got = read_at(&file, 0, &mut bytes)?;
+    let got = Folder::read(&file, 0, &mut bytes)?;
     bytes.truncate(got);
     Ok(bytes)
 }
@@ -378,31 +378,17 @@ fn read_all(file: &File, len: usize) -> Result<(Vec<u8>, usize), String> {
         .try_reserve_exact(len)
         .map_err(|_| format!("has {len} bytes, for which there is no memory"))?;
     bytes.resize(len, 0);
-    if let Ok(got) = read_at(file, 0, &mut bytes) {
+    if let Ok(got) = Folder::read(file, 0, &mut bytes) {
         bytes.truncate(got);
         return Ok((bytes, 0));
     }
     bytes.fill(0);
     let mut lost = 0;
     for (number, block) in bytes.chunks_mut(BLOCK).enumerate() {
-        if read_at(file, (number * BLOCK) as u64, block).is_err() {
+        if Folder::read(file, (number * BLOCK) as u64, block).is_err() {
             block.fill(0);
             lost += block.len();
         }
     }
     Ok((bytes, lost))
-}
-
-/// Reads until the buffer is full or the file ends.
-fn read_at(file: &File, at: u64, into: &mut [u8]) -> io::Result<usize> {
-    let mut done = 0;
-    while done < into.len() {
-        match file.read_at(&mut into[done..], at + done as u64) {
-            Ok(0) => break,
-            Ok(n) => done += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(done)
 }
