@@ -3,9 +3,9 @@
 #
 # Shell scripts by shellcheck and the shells that are to run them; the unit by systemd-analyze;
 # the packages by lintian, and by installing, upgrading, removing and purging them in a Debian of
-# its own; the init script there, with dash and with BusyBox's shell; the unit at work, in that Debian
-# booted by systemd-nspawn. It has processes and a network of its own, so that no port of this machine
-# is touched and nothing stays behind.
+# its own; the init script there, with dash and with BusyBox's shell; the unit at work, in that
+# Debian booted by systemd-nspawn. It has processes and a network of its own, so that no port of
+# this machine is touched and nothing stays behind.
 #
 # What is missing is installed with apt-get. Without root everything but the scripts is skipped,
 # which is said; a test that fails ends with a line that says which, and exit code 1.
@@ -173,13 +173,13 @@ debian() {
     say "making a Debian in ${base#"$PWD/"}"
     rm -rf "$base"
     # Packages are checked against the keys of this machine's Debian where it has them.
-    local suite keys
+    local suite keys packages=systemd-sysv,sysvinit-utils,procps,adduser,logrotate,busybox-static
     suite=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
     keys=--no-check-gpg
     [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] &&
         keys=--keyring=/usr/share/keyrings/debian-archive-keyring.gpg
     debootstrap "$keys" --variant=minbase \
-        --include=systemd-sysv,sysvinit-utils,procps,adduser,logrotate,busybox-static "$suite" "$base" \
+        --include=$packages "$suite" "$base" \
         >"$work/debootstrap.log" 2>&1 || return 1
     touch "$base/.complete"
 }
