@@ -190,7 +190,7 @@ inside() {
     rm -rf "$root"
     cp -a "$base" "$root"
     mkdir "$root/test"
-    cp target/deb/*.deb "$root/test/"
+    cp target/deb/*_{all,amd64}.deb "$root/test/"
     mkdir "$root/test/next"
     cp "$work"/next/*.deb "$root/test/next/"
     cp $here/inside.sh "$root/test/"
@@ -215,7 +215,7 @@ boots() {
     rm -rf "$root"
     cp -a "$base" "$root"
     mkdir "$root/test"
-    cp target/deb/midge_*.deb $here/systemd.sh $from/systemd/midge.socket "$root/test/"
+    cp target/deb/midge_*_amd64.deb $here/systemd.sh $from/systemd/midge.socket "$root/test/"
     for boot in first_boot second_boot; do
         printf '%s\n' '[Unit]' 'SuccessAction=poweroff-force' 'FailureAction=poweroff-force' \
             '[Service]' 'Type=oneshot' 'StandardOutput=append:/test/log' \
