@@ -86,10 +86,10 @@ stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 
 root=$stage/midge
-DESTDIR=$root PREFIX=/usr UNITDIR=/lib/systemd/system BINARY=$binary sh $from/install.sh
+DESTDIR=$root PREFIX=/usr UNITDIR=/lib/systemd/system DOC=/usr/share/doc/midge/README.md.gz \
+    BINARY=$binary sh $from/install.sh
 install -D -m 644 $from/debian/midge.logrotate "$root/etc/logrotate.d/midge"
 documents midge $from/debian/overrides
-gzip -9n <README.md >"$root/usr/share/doc/midge/README.md.gz"
 install -D -m 644 $from/systemd/midge.socket "$root/usr/share/doc/midge/examples/midge.socket"
 mkdir -p "$root/usr/share/man/man1" "$root/DEBIAN"
 gzip -9n <$from/debian/midge.1 >"$root/usr/share/man/man1/midge.1.gz"

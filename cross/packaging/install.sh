@@ -7,6 +7,7 @@
 # PREFIX    where the program goes: PREFIX/bin (/usr/local)
 # SYSCONFDIR  where midge/midge.conf and init.d/midge go (/etc)
 # UNITDIR   where the unit of systemd goes (PREFIX/lib/systemd/system)
+# DOC       where the README goes (PREFIX/share/doc/midge/README.md)
 # BINARY    the program (target/release/midge)
 # LINKS=1   also the names mosquitto, mosquitto_pub, _sub, _rr and _passwd, as links
 #
@@ -18,8 +19,11 @@ DESTDIR=${DESTDIR:-}
 PREFIX=${PREFIX:-/usr/local}
 SYSCONFDIR=${SYSCONFDIR:-/etc}
 UNITDIR=${UNITDIR:-$PREFIX/lib/systemd/system}
+DOC=${DOC:-$PREFIX/share/doc/midge/README.md}
 BINARY=${BINARY:-target/release/midge}
 from=cross/packaging
+# The broker's user has to come to all of it.
+umask 022
 
 if [ ! -x "$BINARY" ]; then
     echo "install: there is no $BINARY: run make build first, or name another with BINARY=" >&2
@@ -30,7 +34,7 @@ fi
 put() {
     mkdir -p "$DESTDIR$(dirname "$3")"
     sed -e "s|/usr/bin/midge|$PREFIX/bin/midge|g" -e "s|/etc/midge|$SYSCONFDIR/midge|g" \
-        "$1" >"$DESTDIR$3.new"
+        -e "s|/usr/share/doc/midge/README.md.gz|$DOC|g" "$1" >"$DESTDIR$3.new"
     chmod "$2" "$DESTDIR$3.new"
     mv "$DESTDIR$3.new" "$DESTDIR$3"
 }
@@ -47,6 +51,11 @@ else
     put $from/midge.conf 644 "$SYSCONFDIR/midge/midge.conf"
 fi
 put $from/conf.d-README 644 "$SYSCONFDIR/midge/conf.d/README"
+mkdir -p "$DESTDIR$(dirname "$DOC")"
+case $DOC in
+    *.gz) gzip -9n <README.md >"$DESTDIR$DOC" ;;
+    *) cp README.md "$DESTDIR$DOC" ;;
+esac
 if [ "${LINKS:-}" = 1 ]; then
     for name in mosquitto mosquitto_pub mosquitto_sub mosquitto_rr mosquitto_passwd; do
         ln -sf midge "$DESTDIR$PREFIX/bin/$name"

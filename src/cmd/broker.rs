@@ -197,17 +197,19 @@ fn start(program: &str, flags: &Flags) -> Result<u8, Failure> {
             Detached::Child(readiness) => Some(readiness),
         },
     };
+    let watch = ephemeral::Watch::new(flags);
     if flags.ephemeral && !flags.test_config {
         let mut flags = flags.clone();
         let (config, listeners, doors) = ephemeral::open(program, &mut flags)?;
-        return serve(program, &flags, config, Some((listeners, doors)), readiness);
+        let opened = Some((listeners, doors));
+        return serve(program, &flags, config, opened, readiness, watch);
     }
     let config = load(flags)?;
     if flags.test_config {
         config.messages.iter().for_each(crate::conf::Message::log);
         return Ok(0);
     }
-    serve(program, flags, config, None, readiness)
+    serve(program, flags, config, None, readiness, watch)
 }
 
 fn load(flags: &Flags) -> Result<Config, Failure> {
@@ -229,6 +231,7 @@ fn serve(
     config: Config,
     opened: Option<(Listeners, Doors)>,
     readiness: Option<Readiness>,
+    watch: ephemeral::Watch,
 ) -> Result<u8, Failure> {
     let mut passed = Passed::from_env();
     // From here on a signal finds us, even before the loop looks at it.
@@ -283,7 +286,7 @@ fn serve(
         access,
         sandbox,
         notifier: Notifier::from_env(),
-        watch: ephemeral::Watch::new(flags),
+        watch,
     };
     process.notifier.ready();
     if let Some(readiness) = readiness {
@@ -292,7 +295,6 @@ fn serve(
     if let (true, Some(&port)) = (flags.ephemeral, flags.ports.first()) {
         ephemeral::announce(port)?;
     }
-    let watch = ephemeral::Watch::new(flags);
     let result = event_loop.run(&mut process, &|| watch.is_over());
     log::info!("midge version {version} terminating");
     drop(pid_file);
@@ -342,13 +344,15 @@ fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
     event_loop.keep(&folder, old, sync).map_err(|error| {
         let user = nix::unistd::geteuid();
         let name = folder.display();
-        failed(
-            FAILED,
-            format!(
-                "persistence_location {name} cannot be used by user {user}: {error}. To give it \
-                 the folder: mkdir -p {name} && chown {user} {name}"
+        let mend = match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => format!(
+                ". To give it the folder and what is in it: mkdir -p {name} && chown -R {user} \
+                 {name}"
             ),
-        )
+            _ => String::new(),
+        };
+        let what = format!("persistence_location {name} cannot be used by user {user}: {error}");
+        failed(FAILED, what + &mend)
     })
 }
 

@@ -21,6 +21,8 @@ pub const FILTERS_MAX: usize = 16;
 const RAW_MAX: usize = 24;
 /// Of a CONNECT that cannot be decoded the bytes behind these may be a password.
 const CONNECT_OPEN: usize = 12;
+/// Of an AUTH that cannot be decoded all behind these may be authentication data.
+const AUTH_OPEN: usize = 2;
 
 /// A packet to be shown.
 #[derive(Clone, Copy, Debug)]
@@ -70,10 +72,15 @@ impl<'a> View<'a> {
     /// What may be shown of a packet that cannot be decoded.
     fn open_bytes(&self) -> &'a [u8] {
         match self.bytes.first().map(|first| first >> 4) {
-            Some(1 | 15) => &self.bytes[..self.bytes.len().min(CONNECT_OPEN)],
+            Some(kind @ (1 | 15)) => &self.bytes[..self.bytes.len().min(open_len(kind))],
             _ => self.bytes,
         }
     }
+}
+
+/// How many bytes of a CONNECT (1) or AUTH (15) that cannot be decoded may be shown.
+fn open_len(kind: u8) -> usize {
+    if kind == 1 { CONNECT_OPEN } else { AUTH_OPEN }
 }
 
 /// Puts an `x` in place of each byte of passwords and authentication data.
@@ -91,7 +98,7 @@ fn secrets(packet: &[u8]) -> [Range<usize>; 2] {
     let Some(kind @ (1 | 15)) = packet.first().map(|first| first >> 4) else {
         return [none.clone(), none];
     };
-    let all = [packet.len().min(CONNECT_OPEN)..packet.len(), none.clone()];
+    let all = [packet.len().min(open_len(kind))..packet.len(), none.clone()];
     let Ok(Some(header)) = FixedHeader::read(packet) else {
         return all;
     };
@@ -515,6 +522,23 @@ mod tests {
             blank_secrets(&mut blank);
             let has = |text: &[u8]| memchr::memmem::find(text, b"geheim").is_some();
             assert!(!has(&blank) || Connect::decode(0x10, &bytes[2..]).is_ok());
+        }
+    }
+
+    /// Whatever is wrong with it: no method, a length that is not its own, no connection before.
+    #[test]
+    fn a_damaged_auth_shows_nothing_of_its_data() {
+        for head in [
+            &b"\xf0\x0b\x18\x09\x16\0\x06"[..],
+            b"\xf0\x0b\x18\x02\x16\0\x06",
+        ] {
+            let mut bytes = [head, b"geheim"].concat();
+            for version in [Version::V311, Version::V5] {
+                let shown = seen(version, &bytes, false);
+                assert!(!shown.contains("67") && !shown.contains("ge"), "{shown}");
+            }
+            blank_secrets(&mut bytes);
+            assert_eq!(bytes[2..], [b'x'; 11]);
         }
     }
 

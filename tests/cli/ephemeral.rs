@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use crate::harness::broker::{OPEN, Setup};
 use crate::harness::port::has_ipv6;
 use crate::harness::raw::{Connect, Raw, publish, subscribe};
-use crate::harness::{Broker, Dir, Kind, Process, tools};
+use crate::harness::{Broker, Dir, Kind, Process, net, tools};
 use crate::wait;
 
 struct Ephemeral {
@@ -64,6 +64,21 @@ fn it_says_where_it_listens_and_leaves_nothing_behind() {
     assert_eq!((ended.err.as_str(), ended.out.lines().count()), ("", 1));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "no file");
     second.process.stop(Signal::SIGINT).ok();
+}
+
+/// Many containers have no IPv6: then 127.0.0.1 is enough, and nothing to complain about.
+#[test]
+fn it_starts_without_ipv6() {
+    if !net::ready() {
+        return;
+    }
+    let mut program = Command::new("sh");
+    let start = "ip addr del ::1/128 dev lo; exec \"$0\" --ephemeral -v";
+    program.args(["-c", start]).arg(tools::midge());
+    let mut process = Process::spawn(&mut net::apart(&program));
+    assert!(process.line().starts_with("{\"host\":\"127.0.0.1\","));
+    let ended = process.stop(Signal::SIGTERM).ok();
+    assert!(!ended.err.contains("Warning"), "{}", ended.err);
 }
 
 #[test]

@@ -227,6 +227,38 @@ fn files_that_cannot_be_read_are_explained() {
     }
 }
 
+/// A backup that root put back: the folder is the broker's, a file in it is not. The command that
+/// is named mends that.
+#[test]
+fn files_of_the_journal_that_are_roots_are_told() {
+    let is_root = nix::unistd::geteuid().is_root();
+    if peer_broker("it is about midge") || tools::excused(!is_root, "needs root") {
+        return;
+    }
+    let mut setup = Setup::new(Kind::Midge).conf(
+        "user daemon\nlistener {port} 127.0.0.1\npersistence true\n\
+         persistence_location {dir}/kept\n",
+    );
+    fs::set_permissions(setup.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(setup.dir.file("kept")).unwrap();
+    let kept = setup.dir.at("kept");
+    let chown = format!("chown -R 1 {kept}");
+    let give = || Process::run(Command::new("sh").args(["-c", &chown])).ok();
+    give();
+    fs::write(setup.dir.file("kept/midge.lock"), "").unwrap();
+    let private = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(setup.dir.file("kept/midge.lock"), private).unwrap();
+    let ended = Process::run(&mut setup.command()).with(1);
+    let words = format!("{kept} cannot be used by user 1: midge.lock: Permission denied");
+    for words in [&words, &format!("mkdir -p {kept} && {chown}")] {
+        assert!(ended.err.contains(words), "{words} in {ended:?}");
+    }
+    give();
+    let broker = Process::spawn(&mut setup.command());
+    broker.err_has(" running");
+    broker.stop(Signal::SIGTERM).ok();
+}
+
 /// A root file system that cannot be written: only what is kept and the log are.
 #[test]
 fn a_read_only_system_is_enough() {

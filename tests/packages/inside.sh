@@ -135,6 +135,20 @@ printf 'PATH=/tmp/busybox\nPATIENCE=300\n' >/etc/default/midge
 init_script busybox sh
 rm /etc/default/midge
 
+# What the broker understands the script has to understand: an included file, blanks behind a value,
+# another system's line ends. And a program whose name is longer than the kernel remembers.
+sed -i.before '/^pid_file/d' /etc/midge/midge.conf
+printf 'pid_file %s \t\r\n' "$pid_file" >/etc/midge/conf.d/pid.conf
+cp /usr/bin/midge /tmp/midge-of-a-very-long-name
+echo 'DAEMON=/tmp/midge-of-a-very-long-name' >/etc/default/midge
+expect 0 $script start
+expect 0 $script status
+answers
+expect 0 $script stop
+expect 3 $script status
+mv /etc/midge/midge.conf.before /etc/midge/midge.conf
+rm /etc/midge/conf.d/pid.conf /etc/default/midge
+
 # Without start-stop-daemon, which some systems do not have.
 mv /sbin/start-stop-daemon /tmp/
 expect 0 $script start

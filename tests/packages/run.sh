@@ -96,19 +96,23 @@ procd_send_signal midge * HUP"
 
 # make install: into an image, for another prefix, over a configuration that is its owner's already.
 installs() {
-    local image=$work/image
+    local image=$work/image name
     rm -rf "$image"
-    make -s install DESTDIR="$image" PREFIX=/usr/local || fail "make install"
+    (umask 077 && make -s install DESTDIR="$image" PREFIX=/usr/local) || fail "make install"
     [ ! -e "$image/usr/local/bin/mosquitto_pub" ] || fail "make install makes links unasked"
     grep -q '^ExecStart=/usr/local/bin/midge -c' "$image"/usr/local/lib/systemd/system/*.service ||
         fail "make install: the unit names another program"
     grep -q '^DAEMON=/usr/local/bin/midge$' "$image/etc/init.d/midge" ||
         fail "make install: the init script names another program"
+    for name in /etc/midge/midge.conf /usr/local/lib/systemd/system/midge.service; do
+        grep -q '/usr/local/share/doc/midge/README.md\>' "$image$name" || fail "$name: no README"
+    done
+    cmp README.md "$image/usr/local/share/doc/midge/README.md" || fail "make install: the README"
+    [ "$(stat -c %a "$image/etc/midge")" = 755 ] || fail "make install: only its maker may enter"
     echo '# mine' >>"$image/etc/midge/midge.conf"
     make -s install DESTDIR="$image" PREFIX=/usr/local LINKS=1 >/dev/null || fail "make install"
     tail -n 1 "$image/etc/midge/midge.conf" | grep -q '^# mine$' ||
         fail "make install writes over a configuration"
-    local name
     for name in mosquitto_pub mosquitto_sub mosquitto_rr mosquitto_passwd mosquitto; do
         [ "$(readlink "$image/usr/local/bin/$name")" = midge ] || fail "make install: no $name"
     done

@@ -53,7 +53,8 @@ pub(super) fn open(
         let config = config(flags, port)?;
         host_log::configure(&setup::log_settings(&config.logging, program, flags));
         match Listeners::default().change(&config, &mut Passed::default()) {
-            Ok((listeners, doors)) if doors.opened.len() == wanted => {
+            // Without IPv6 there may be a socket for ::1 all the same; nobody comes by it.
+            Ok((listeners, doors)) if doors.opened.len() >= wanted => {
                 flags.ports = vec![port];
                 return Ok((config, listeners, doors));
             }
@@ -80,13 +81,15 @@ pub(super) fn announce(port: u16) -> Result<(), Failure> {
 }
 
 /// What ends the broker besides a signal.
+#[derive(Clone, Copy)]
 pub(super) struct Watch {
     parent: Option<u32>,
     deadline: Option<Instant>,
 }
 
 impl Watch {
-    /// What these flags ask for, counted from now.
+    /// What these flags ask for, counted from now: before anybody knows of the broker, since who
+    /// started it may end as soon as he does.
     pub(super) fn new(flags: &Flags) -> Watch {
         // The first process of a system or a container does not end before us.
         let parent = std::os::unix::process::parent_id();

@@ -17,6 +17,7 @@ use crate::conf::{Bind, Config, Listener};
 use crate::host::listen::{Passed, is_refusal};
 use crate::host::poll::{Awaited, Doors, Wanted};
 use std::io;
+use std::net::SocketAddr;
 
 /// All listeners that there ever were, by number.
 #[derive(Clone, Default)]
@@ -90,7 +91,11 @@ impl Listeners {
                 wanted,
             };
             match address.open(passed) {
-                Ok(opened) => {
+                Ok(mut opened) => {
+                    // In local only mode one address of a port is enough: a machine without IPv6
+                    // is nothing to complain about.
+                    let is_needed = |a: &SocketAddr| a.is_ipv4() || !config.local_only;
+                    opened.absent.retain(is_needed);
                     let sockets = opened.sockets.into_iter().map(|s| (number as u16, s));
                     doors.opened.extend(sockets);
                     let later = Wanted::afterwards(&address, opened.absent);
@@ -99,8 +104,6 @@ impl Listeners {
                 Err(e) if e.kind() == io::ErrorKind::AddrInUse && self.blocks(&doors, listener) => {
                     doors.moved.push((number as u16, address));
                 }
-                // In local only mode one address of a port is enough: a machine without IPv6 is
-                // nothing to complain about.
                 Err(error) if config.local_only && !is_refusal(&error) => {}
                 Err(error) => {
                     let what = format!("cannot listen on {}: {error}", listener.bind);

@@ -12,6 +12,8 @@ pub struct Lock {
     _file: Flock<File>,
 }
 
+const NAME: &str = "midge.lock";
+
 /// Takes the lock of a folder.
 ///
 /// # Errors
@@ -21,7 +23,9 @@ pub fn take(folder: &Path) -> io::Result<Lock> {
     options.read(true).write(true).create(true).mode(0o600);
     // Whoever may write to the folder must not have another file emptied.
     options.custom_flags(OFlag::O_NOFOLLOW.bits());
-    let file = options.open(folder.join("midge.lock"))?;
+    let file = options
+        .open(folder.join(NAME))
+        .map_err(|error| io::Error::new(error.kind(), format!("{NAME}: {error}")))?;
     let mut file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(file, errno)| {
         if errno != Errno::EWOULDBLOCK {
             return errno.into();
