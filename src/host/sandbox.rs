@@ -60,11 +60,18 @@ impl Place {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         };
-        // The folder of a socket may come later: then it will be below what is there.
+        // The folder may come later: then it will be below what is there. Who may write a log may
+        // write any file, so for one it is the folder above, but not all there is.
+        let levels = match self.purpose {
+            Purpose::Socket => usize::MAX,
+            Purpose::Log => 1,
+            Purpose::Store | Purpose::Pid => 0,
+        };
+        let is_narrow = |path: &&Path| self.purpose != Purpose::Log || path.parent().is_some();
+        let above = folder.ancestors().skip(1).take(levels);
         let mut found = fs::canonicalize(folder);
-        let mut above = folder.ancestors().skip(1);
-        while let (Err(_), Some(next), Purpose::Socket) = (&found, above.next(), self.purpose) {
-            found = fs::canonicalize(next);
+        for next in above.filter(is_narrow) {
+            found = found.or_else(|_| fs::canonicalize(next));
         }
         found.unwrap_or_else(|_| folder.to_path_buf())
     }
@@ -134,8 +141,8 @@ impl Sandbox {
         let is_open = |place: &Place| {
             let target = place.target();
             self.open.iter().any(|(open, purpose)| {
-                *purpose == Purpose::Store && target.starts_with(open)
-                    || *purpose == place.purpose && target == *open
+                let is_wide = *purpose == Purpose::Store || *purpose == place.purpose;
+                is_wide && target.starts_with(open)
             })
         };
         match places.iter().find(|place| !is_open(place)) {
@@ -194,7 +201,16 @@ mod tests {
         }
         fs::write(at("run/pid"), "1").unwrap();
         fs::write(at("else/passwords"), "x").unwrap();
+        // Outside of the sandbox: a thread that was there before.
+        fs::create_dir(at("disk")).unwrap();
+        let late = at("disk/late");
+        let (come, comes) = std::sync::mpsc::channel::<()>();
+        let owner = std::thread::spawn(move || {
+            comes.recv().unwrap();
+            fs::create_dir(late).unwrap();
+        });
         let places = [
+            place(at("disk/late/log"), Purpose::Log),
             place(at("store"), Purpose::Store),
             place(at("logs/log"), Purpose::Log),
             place(at("run/pid"), Purpose::Pid),
@@ -226,6 +242,10 @@ mod tests {
         let new = at("else/new");
         let thread = std::thread::spawn(move || fs::write(new, "y"));
         denied(thread.join().unwrap());
+        assert_eq!(sandbox.admits(&places), Ok(()));
+        come.send(()).unwrap();
+        owner.join().unwrap();
+        fs::write(at("disk/late/log"), "x").unwrap();
         assert_eq!(sandbox.admits(&places), Ok(()));
         let elsewhere = place(dir.path().join("else/log"), Purpose::Log);
         let what = sandbox.admits(&[elsewhere]).unwrap_err();

@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-/// How long to leave a file alone that could not be opened.
+/// How long to leave a file alone that could not be opened, and how often to see whether an open one
+/// is still there.
 const RETRY_S: u64 = 10;
 
 /// A log file that may be missing for a while.
@@ -18,7 +19,7 @@ pub(super) struct LogFile {
     /// 0 for no limit.
     bytes_max: u64,
     open: Option<Open>,
-    /// When opening was last tried, in seconds since 1970.
+    /// When opening was last tried, or the open file looked at, in seconds since 1970.
     tried_s: i64,
     /// Lines that could not be written since the last that could.
     lost: u64,
@@ -86,11 +87,17 @@ impl LogFile {
     }
 
     fn try_write(&mut self, line: &str, now_s: i64) -> io::Result<()> {
+        let is_time = now_s.abs_diff(self.tried_s) >= RETRY_S;
+        if is_time && self.open.as_ref().is_some_and(Open::is_removed) {
+            self.open = None;
+        }
         if self.open.is_none() {
-            if now_s.abs_diff(self.tried_s) < RETRY_S {
+            if !is_time {
                 return Err(io::ErrorKind::NotFound.into());
             }
             self.reopen(now_s)?;
+        } else if is_time {
+            self.tried_s = now_s;
         }
         let Some(open) = &mut self.open else {
             return Err(io::ErrorKind::NotFound.into());
@@ -132,6 +139,11 @@ impl Open {
             regular: meta.is_file(),
             torn: false,
         })
+    }
+
+    /// Whether it has no name any more. (One that was renamed is somebody's who will tell us.)
+    fn is_removed(&self) -> bool {
+        self.regular && self.file.metadata().is_ok_and(|meta| meta.nlink() == 0)
     }
 
     fn write(&mut self, line: &str) -> io::Result<()> {

@@ -127,6 +127,30 @@ fn a_failed_reopening_keeps_the_old_file() {
 }
 
 #[test]
+fn a_file_that_was_removed_is_begun_anew() {
+    static CLOCK_S: AtomicI64 = AtomicI64::new(NOW_S);
+    let dir = TempDir::new();
+    let home = dir.path().join("home");
+    fs::create_dir(&home).expect("the directory is ours");
+    let path = home.join("midge.log");
+    let caught = Caught::with(None, || CLOCK_S.load(Ordering::Relaxed));
+    caught.logger.configure(&to_file(&path));
+    fs::remove_file(&path).expect("it is ours");
+    CLOCK_S.fetch_add(60, Ordering::Relaxed);
+    caught.info("again");
+    assert_eq!(read(&path), "again\n");
+    fs::remove_dir_all(&home).expect("it is ours");
+    CLOCK_S.fetch_add(60, Ordering::Relaxed);
+    caught.error("nowhere");
+    assert_eq!(caught.stderr.take(), "nowhere\n");
+    fs::create_dir(&home).expect("the directory is ours");
+    CLOCK_S.fetch_add(60, Ordering::Relaxed);
+    caught.info("back");
+    let lost = "1 log lines were lost because they could not be written.";
+    assert_eq!(read(&path), format!("back\n{lost}\n"));
+}
+
+#[test]
 fn a_full_disk_is_survived_and_told_about() {
     let dir = TempDir::new();
     let path = dir.path().join("midge.log");
