@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::session::{Session, SessionId};
-use super::transmit::{Progress, Source};
+use super::transmit::{Begun, Progress, Source};
 use super::{Broker, ConnId};
 use crate::store::{Delivery, DeliveryId, Message, Messages, Stage, message::NEVER};
 use crate::wire::{
@@ -41,8 +41,7 @@ impl Broker {
 
     /// Encodes one thing; returns its length, 0 if it is not to be sent, and the alias it gave.
     ///
-    /// `begun_ms` is the clock that the beginning of a packet was encoded with, if this is its
-    /// rest.
+    /// `begun` is how the beginning of a packet was encoded, if this is its rest.
     pub(super) fn encode(
         &mut self,
         id: ConnId,
@@ -50,7 +49,7 @@ impl Broker {
         (source, delivery): (Source, Option<DeliveryId>),
         progress: &Progress,
         window: &mut Window<'_>,
-        begun_ms: Option<u64>,
+        begun: Option<Begun>,
     ) -> Option<(usize, Option<u16>)> {
         let delivery = match source {
             Source::Reply => {
@@ -79,12 +78,12 @@ impl Broker {
             return None;
         }
         let message = self.messages.wanted(delivery.message);
-        if message.is_some_and(Message::is_empty) && begun_ms.is_some() {
+        if message.is_some_and(Message::is_empty) && begun.is_some() {
             // The rest of a packet that was begun is lost: nothing can follow it.
             self.close_quietly(id);
             return None;
         }
-        Some(self.encode_publish(id, session?, delivery, version, window, begun_ms))
+        Some(self.encode_publish(id, session?, delivery, version, window, begun))
     }
 
     fn encode_publish(
@@ -94,9 +93,10 @@ impl Broker {
         delivery: Delivery,
         version: Version,
         window: &mut Window<'_>,
-        begun_ms: Option<u64>,
+        begun: Option<Begun>,
     ) -> (usize, Option<u16>) {
-        let (mono_ms, is_rest) = (begun_ms.unwrap_or(self.now.mono_ms), begun_ms.is_some());
+        let mono_ms = begun.map_or(self.now.mono_ms, |begun| begun.mono_ms);
+        let is_rest = begun.is_some();
         let message = self.messages.get(delivery.message);
         // What was begun goes on; so does QoS 2 in its handshake [MQTT-4.3.3-7].
         if message.is_empty() {
@@ -120,7 +120,7 @@ impl Broker {
         }
         let mut given = None;
         if let Some(aliases) = conn.outbound_aliases() {
-            let may_give = !self.ledger.is_over;
+            let may_give = begun.map_or(!self.ledger.is_over, |begun| begun.gave_alias);
             if let Some((alias, is_new)) = aliases.get_or_give(publish.topic, may_give) {
                 let topic = publish.topic;
                 publish.topic_alias = Some(alias);

@@ -186,7 +186,9 @@ impl Broker {
         self.journal.damaged = opened.damaged;
         self.journal.boot = opened.boot;
         self.journal.clock_offset_ms = opened.clock_offset_ms;
+        // Until the disk has told: what it has no room for is not acknowledged in any case.
         self.journal.report.spares = 2;
+        self.journal.report.free_bytes = u64::MAX;
         self.journal.cleaning.force_through(opened.damaged_through);
         let segment_bytes = match opened.segment_bytes {
             0 => SEGMENT_BYTES,

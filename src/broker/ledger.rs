@@ -2,8 +2,8 @@
 //!
 //! Messages, subscriptions, sessions and retained topics are counted as they come and go, so that
 //! their sum is a few additions. What connections hold for themselves (replies that nobody reads,
-//! topic aliases, passwords) is small for each and changes all the time: it is counted anew after
-//! every MiB that came in, as it grows only with what comes in.
+//! topic aliases, passwords, waiting replays) is small for each and changes all the time: it is
+//! counted anew after every MiB that came in, as it grows only with what comes in.
 //!
 //! Over `memory_limit` *new* things are refused, with the reason where the client can be told one:
 //! sessions, subscriptions, retained topics, messages that have to wait. What was accepted stays,
@@ -14,6 +14,7 @@
 
 use super::Broker;
 use super::connection::Connection;
+use super::replay::REPLAY_BYTES;
 use super::session::{Session, SessionId};
 use crate::store::Delivery;
 use crate::wire::{Publish, QoS};
@@ -106,7 +107,10 @@ impl Broker {
         if received - self.ledger.counted_at >= COUNT_BYTES {
             self.ledger.counted_at = received;
             let connections = self.connections.iter();
-            self.ledger.connections = connections.map(|(_, conn)| conn.memory()).sum();
+            let connections: usize = connections.map(|(_, conn)| conn.memory()).sum();
+            let sessions = self.sessions.slab.iter();
+            let replays: usize = sessions.map(|(_, s)| s.flow.replays.len()).sum();
+            self.ledger.connections = connections + replays * REPLAY_BYTES;
         }
         let limit = self.settings.memory_limit;
         let held = self.held_bytes();

@@ -1,13 +1,13 @@
 //! Retained messages on their way to new subscriptions.
 //!
 //! A new subscription does not get them all at once: a [`Replay`] walks the table in slices and
-//! queues as much as the client has room for, so that a subscription to `#` neither overflows a
-//! queue nor holds up anybody. Bounds: a slice is 512 steps through the table; what it has found is
-//! at most 64 messages.
+//! queues as much as the client has room for, and memory and journal, so that a subscription to `#`
+//! neither overflows a queue nor holds up anybody. Bounds: a slice is 512 steps through the table;
+//! what it has found is at most 64 messages.
 
 use super::Broker;
 use super::retain::{Retained, publisher_of};
-use super::session::SessionId;
+use super::session::{Session, SessionId};
 use super::subscriptions::{SubscriptionId, Subscriptions};
 use crate::auth::Access;
 use crate::store::{Delivery, MessageId};
@@ -22,7 +22,6 @@ use std::collections::VecDeque;
 pub(super) struct Replay {
     subscription: SubscriptionId,
     number: u32,
-    filter: Box<str>,
     options: SubscriptionOptions,
     identifier: u32,
     /// What came after this was delivered as it came.
@@ -31,6 +30,9 @@ pub(super) struct Replay {
     /// Found already: entry and its sequence number.
     pending: VecDeque<(u32, u64)>,
 }
+
+/// What a replay that waits takes, roughly: itself and what it has found at once.
+pub(super) const REPLAY_BYTES: usize = size_of::<Replay>() + 128;
 
 /// Bounds of one slice of a replay.
 const STEPS: usize = 512;
@@ -52,8 +54,8 @@ impl Retained {
         }
     }
 
-    /// Goes on through the table for a replay, so many steps.
-    fn walk_on(&mut self, replay: &mut Replay, steps: usize) {
+    /// Goes on through the table for a replay of a filter, so many steps.
+    fn walk_on(&mut self, replay: &mut Replay, filter: &[u8], steps: usize) {
         let Retained {
             table,
             found,
@@ -64,7 +66,7 @@ impl Retained {
             return;
         };
         found.clear();
-        let is_done = table.walk(cursor, replay.filter.as_bytes(), steps, FOUND_MAX, found);
+        let is_done = table.walk(cursor, filter, steps, FOUND_MAX, found);
         for node in found.drain(..) {
             let key = table.value(node);
             let Some(entry) = entries.get(key as usize) else {
@@ -98,7 +100,6 @@ impl Broker {
         let mut replay = Replay {
             subscription,
             number: self.retained.replays,
-            filter: filter.into(),
             options,
             identifier,
             sequence_max: self.retained.sequence,
@@ -108,7 +109,8 @@ impl Broker {
         if memchr::memchr2(b'+', b'#', filter.as_bytes()).is_some() {
             replay.cursor = Some(self.retained.table.begin_walk());
             // Most filters that lead to nothing show that at once, and need not wait.
-            self.retained.walk_on(&mut replay, FIRST_STEPS);
+            self.retained
+                .walk_on(&mut replay, filter.as_bytes(), FIRST_STEPS);
         } else if let Some(node) = self.retained.table.find(filter.as_bytes()) {
             let key = self.retained.table.value(node);
             if let Some(entry) = self.retained.entries.get(key as usize) {
@@ -154,6 +156,8 @@ impl Broker {
         let Some(conn) = self.sessions.get(session_id).connection else {
             return;
         };
+        // Little came in that would have had somebody look.
+        self.check_memory();
         let mut steps = STEPS;
         while let Some(mut replay) = self.next_replay(session_id) {
             if !replay.goes_on(&self.subscriptions) {
@@ -186,6 +190,8 @@ impl Broker {
 
     /// One slice; whether the replay is done. `steps` at 0 says that only time ran out.
     fn pump(&mut self, session_id: SessionId, replay: &mut Replay, steps: &mut usize) -> bool {
+        let node = self.subscriptions.get(replay.subscription).node;
+        let mut filter = None;
         loop {
             while let Some(&(key, sequence)) = replay.pending.front() {
                 if !self.replay_one(session_id, replay, key, sequence) {
@@ -201,7 +207,8 @@ impl Broker {
             }
             let slice = (*steps).min(256);
             *steps -= slice;
-            self.retained.walk_on(replay, slice);
+            let filter = filter.get_or_insert_with(|| self.subscriptions.table.text(node));
+            self.retained.walk_on(replay, filter, slice);
         }
     }
 
@@ -236,10 +243,15 @@ impl Broker {
         let qos = self.delivered_qos(self.messages.qos_of(id), replay.options.qos);
         let len = super::route::queued_len(self.messages.len_of(id));
         let session = self.sessions.get(session_id);
-        if !self.has_room(session, qos, len) {
+        let is_copied = self.is_copied(session_id, qos);
+        if !self.has_room(session, qos, len) || !self.has_memory_to_replay(session, qos, len) {
             return false;
         }
-        let is_copied = self.is_copied(session_id, qos);
+        if is_copied && !self.surely_has_room(len) {
+            self.wait_to_copy(session_id);
+            return false;
+        }
+        let session = self.sessions.get(session_id);
         if let Some(conn) = (session.connection).filter(|_| is_copied && !self.messages.is_hot(id))
         {
             self.fetch(id, conn);
@@ -248,6 +260,22 @@ impl Broker {
         // [MQTT-3.3.1-8]
         self.deliver_retained(session_id, id, qos, replay.identifier);
         true
+    }
+
+    /// Nobody is refused anything here, so it waits where memory is short; one message on its way to
+    /// each client is little enough.
+    fn has_memory_to_replay(&self, session: &Session, qos: QoS, len: usize) -> bool {
+        let flow = &session.flow;
+        qos == QoS::AtMostOnce
+            || !self.is_over_memory() && self.has_memory(len)
+            || flow.queue.is_empty() && flow.window.in_flight() == 0
+    }
+
+    /// Goes on when the journal has got further.
+    fn wait_to_copy(&mut self, session: SessionId) {
+        if let Some(conn) = self.sessions.get(session).connection {
+            self.wait_at_gate(conn, self.journal.end());
+        }
     }
 
     /// Whether a retained message becomes a message of its own for a session that is kept.

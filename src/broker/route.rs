@@ -205,7 +205,9 @@ impl Broker {
     /// Queues a delivery; what is the next to be sent goes to the window at once.
     #[inline]
     fn enqueue(&mut self, session_id: SessionId, delivery: Delivery, is_next: bool, len: usize) {
-        self.messages.retain(delivery.message);
+        if !self.messages.try_retain(delivery.message) {
+            return self.drop_delivery(session_id, delivery.qos() == QoS::AtMostOnce);
+        }
         let session = self.sessions.get_mut(session_id);
         let conn = session.connection;
         let ordinal = (session.flow).enqueue(&mut self.deliveries, delivery, is_next, len);
@@ -243,10 +245,9 @@ impl Broker {
             } else {
                 flow.queue.is_empty() && flow.has_room(limits, &self.deliveries)
             };
-            if !has_room {
+            if !has_room || !self.messages.try_retain(delivery.message) {
                 break;
             }
-            self.messages.retain(delivery.message);
             flow.enqueue(&mut self.deliveries, delivery, true, len);
             taken += 1;
         }

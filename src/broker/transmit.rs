@@ -3,7 +3,7 @@
 //! Bytes are made when the socket has room, into a buffer of the caller's, and nothing leaves its
 //! queue until [`Broker::sent`] says that the socket took it. The only thing to remember about a
 //! packet that was taken in part is how many of its bytes; it is encoded again for the rest, with
-//! the same clock so that it comes out the same.
+//! the same clock and the same alias so that it comes out the same.
 //!
 //! A payload that is large is not copied into the buffer, if the caller can write pieces: it stays
 //! where it is, and [`Broker::pieces`] has it between parts of the buffer. (Measured, a message of
@@ -42,11 +42,27 @@ pub(super) enum Source {
 pub(super) struct Partial {
     taken: u32,
     source: Option<Source>,
-    /// The clock it was encoded with.
+    gave_alias: bool,
     mono_ms: u64,
 }
 
+/// How a packet was begun: what its rest needs to know to come out the same.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Begun {
+    /// The clock it was encoded with.
+    pub(super) mono_ms: u64,
+    /// It gave its topic an alias.
+    pub(super) gave_alias: bool,
+}
+
 impl Partial {
+    fn begun(self) -> Option<Begun> {
+        (self.taken > 0).then_some(Begun {
+            mono_ms: self.mono_ms,
+            gave_alias: self.gave_alias,
+        })
+    }
+
     pub(super) fn is_reply(self) -> bool {
         self.source == Some(Source::Reply)
     }
@@ -69,8 +85,8 @@ pub(super) struct Transit {
     may_splice: bool,
     /// Bytes in all.
     len: usize,
-    /// The clock that the first of them was begun with, if it is the rest of a packet.
-    begun_ms: Option<u64>,
+    /// How the first of them was begun, if it is the rest of a packet.
+    begun: Option<Begun>,
 }
 
 /// A piece of a message's body.
@@ -192,7 +208,7 @@ impl Broker {
         let room = out.len();
         let mut skipped = partial.taken as usize;
         let mut window = Window::new(out, skipped);
-        self.transit.begun_ms = (skipped > 0).then_some(partial.mono_ms);
+        self.transit.begun = partial.begun();
         let mut progress = self.begin_progress(session);
         let terms = self.terms(id, session);
         let mut forced = partial.source.filter(|_| partial.taken > 0);
@@ -221,11 +237,11 @@ impl Broker {
                 Source::Window => self.slot_at(session, &mut progress),
                 Source::Reply | Source::Ping => None,
             };
-            let begun_ms = (skipped > 0).then_some(partial.mono_ms);
+            let begun = self.transit.begun.filter(|_| skipped > 0);
             let spliced = self.splice(terms, delivery, &mut window);
             let encoded = spliced.map(|len| (len, None)).or_else(|| {
                 let what = (source, delivery);
-                self.encode(id, session, what, &progress, &mut window, begun_ms)
+                self.encode(id, session, what, &progress, &mut window, begun)
             });
             let Some((len, new_alias)) = encoded else {
                 break;
@@ -283,8 +299,12 @@ impl Broker {
         let (whole, cut) = items.split_at(items.partition_point(|item| item.end as usize <= n));
         let end = whole.last().map(|item| item.end as usize);
         let rest = cut.first().map(|item| {
-            let begun_ms = self.transit.begun_ms.filter(|_| whole.is_empty());
-            (item.source, begun_ms.unwrap_or(now.mono_ms))
+            let begun = self.transit.begun.filter(|_| whole.is_empty());
+            let now = Begun {
+                mono_ms: now.mono_ms,
+                gave_alias: item.new_alias.is_some(),
+            };
+            (item.source, begun.unwrap_or(now))
         });
         let first_lost = cut.iter().find_map(|item| item.new_alias);
         for items in whole.chunk_by(|a, b| a.source == b.source) {
@@ -302,10 +322,11 @@ impl Broker {
             None => conn.partial.taken as usize + n,
         };
         conn.partial = match rest {
-            Some((source, mono_ms)) if taken > 0 => Partial {
+            Some((source, begun)) if taken > 0 => Partial {
                 taken: taken as u32,
                 source: Some(source),
-                mono_ms,
+                gave_alias: begun.gave_alias,
+                mono_ms: begun.mono_ms,
             },
             // A connection that closes behind a cut packet sends nothing more, ever.
             None if end.is_none() => conn.partial,
@@ -532,8 +553,8 @@ impl Broker {
         for item in items {
             let Some(front) = queue.front() else { return };
             let message = self.deliveries.get(front).message;
-            let stored = self.messages.get(message);
-            let (payload, len) = (stored.payload_len(), stored.len());
+            let (stored, len) = (self.messages.get(message), self.messages.len_of(message));
+            let payload = stored.payload_len();
             queue.take(&mut self.deliveries, super::route::queued_len(len));
             self.messages.release(message);
             self.stats.published(item.is_dropped, payload);

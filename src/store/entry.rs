@@ -36,6 +36,8 @@ const EXTRA_MAX: u64 = (1 << 14) - 1;
 const ONE_HOLDER: u64 = 1 << HOLDERS_SHIFT;
 const HOLDERS: u64 = ((1 << HOLDERS_BITS) - 1) << HOLDERS_SHIFT;
 const LEN: u64 = (1 << LEN_BITS) - 1;
+/// Holders that deliveries may be, four million: some room is left for the broker's own.
+const SHARED_MAX: u64 = HOLDERS - 64 * ONE_HOLDER;
 
 impl Entry {
     /// The entry of a hot message that has one holder.
@@ -43,7 +45,9 @@ impl Entry {
         let retain = if retain { RETAIN } else { 0 };
         Entry {
             what: u64::from(body) << FLAGS | OCCUPIED | HOT | retain | qos as u64,
-            count: u64::from(len) & LEN | ONE_HOLDER,
+            // A mount point may make a body longer than a packet can be: what counts is the same
+            // when it comes and when it goes.
+            count: u64::from(len).min(LEN) | ONE_HOLDER,
         }
     }
 
@@ -109,6 +113,14 @@ impl Entry {
             true => self.len() + ((self.count >> EXTRA_SHIFT) * 16) as u32,
             false => 0,
         }
+    }
+
+    /// Counts one holder more, unless there are as many as clients may cause.
+    #[inline]
+    pub fn try_add_reference(&mut self) -> bool {
+        let has_room = self.count & HOLDERS < SHARED_MAX;
+        self.count += u64::from(has_room) * ONE_HOLDER;
+        has_room
     }
 
     #[inline]
@@ -263,4 +275,32 @@ impl Slots {
 
 fn next_free(entry: &Entry) -> Option<u32> {
     ((entry.what >> FLAGS) as u32).checked_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_cannot_cause_more_holders_than_can_be_counted() {
+        let mut entry = Entry::new(0, 1, QoS::AtLeastOnce, true);
+        let mut holders = 1;
+        while entry.try_add_reference() {
+            holders += 1;
+        }
+        assert_eq!(
+            (holders, entry.holders(), entry.len()),
+            (holders, holders, 1)
+        );
+        assert!(holders > 4_000_000);
+        entry.add_reference();
+        assert!(!entry.try_add_reference());
+        assert_eq!(entry.holders(), holders + 1);
+    }
+
+    #[test]
+    fn a_body_that_is_longer_than_a_packet_counts_as_the_longest() {
+        let entry = Entry::new(0, (1 << LEN_BITS) + 7, QoS::AtMostOnce, false);
+        assert_eq!((entry.len(), entry.holders()), ((1 << LEN_BITS) - 1, 1));
+    }
 }

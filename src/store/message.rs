@@ -288,8 +288,8 @@ impl Messages {
         put(publish.payload);
         let flags = (publish.qos, publish.retain);
         message.describe((len, topic_len), flags, rare);
-        self.bytes += len;
         let entry = Entry::new(body, len as u32, publish.qos, publish.retain);
+        self.bytes += entry.len() as usize;
         MessageId(self.slots.insert(entry))
     }
 
@@ -380,6 +380,13 @@ impl Messages {
             true => self.bodies.get(entry.body()).expires_ms(),
             false => self.expiries.get(&id.0).copied().unwrap_or(NEVER),
         }
+    }
+
+    /// Counts one more holder that a client caused; `false` if there are too many already.
+    #[inline]
+    #[must_use]
+    pub fn try_retain(&mut self, id: MessageId) -> bool {
+        self.slots.get_mut(id.0).try_add_reference()
     }
 
     /// Counts one more holder.

@@ -157,6 +157,34 @@ fn what_comes_behind_a_cut_message_has_the_time_of_its_own_sending() {
     );
 }
 
+/// Memory may become short, or be there again, between two parts of a packet.
+#[test]
+fn a_cut_packet_goes_on_with_the_alias_that_it_gave_or_did_not() {
+    for was_over in [false, true] {
+        let mut world = World::new(Settings::default());
+        let publisher = world.connect(&hello(V5, "p"));
+        let limits = properties(&[(PropertyId::TopicAliasMaximum, 5)]);
+        let connect = Connect {
+            properties: Properties::from_encoded(&limits),
+            ..hello(V5, "c")
+        };
+        let client = world.connect(&connect);
+        world.send(client, &subscribe(V5, "#", QoS::AtMostOnce));
+        world.packets(client);
+        world.broker.ledger.is_over = was_over;
+        world.take(client, 3);
+        world.send(publisher, &publish(V5, &qos0("t", "cut")));
+        world.broker.ledger.is_over = !was_over;
+        world.send(publisher, &publish(V5, &qos0("t", "next")));
+        world.take(client, usize::MAX);
+        let wanted = match was_over {
+            false => ["PUBLISH q0 't' cut alias 1", "PUBLISH q0 '' next alias 1"],
+            true => ["PUBLISH q0 't' cut", "PUBLISH q0 't' next alias 1"],
+        };
+        assert_eq!(world.packets(client), wanted);
+    }
+}
+
 #[test]
 fn a_known_alias_does_not_make_a_packet_too_large() {
     let mut world = World::new(Settings::default());

@@ -291,3 +291,57 @@ fn a_retained_message_that_was_cleared_while_the_disk_was_away_stays_cleared() {
     world.rest();
     assert_eq!(world.packets(sub), ["SUBACK [1]"]);
 }
+
+/// A retained message is copied for each subscription of a session that is kept, but only as fast as
+/// the disk takes the copies.
+#[test]
+fn copies_of_retained_messages_wait_for_the_disk() {
+    const COPIES: u16 = 64;
+    let mut world = World::kept(Settings::default());
+    let writer = world.connect(&hello(V5, "writer"));
+    let payload = [b'x'; 50_000];
+    let kept = Publish {
+        retain: true,
+        ..message("a/a/a/a/a/a", &payload, QoS::AtLeastOnce)
+    };
+    assert_eq!(say(&mut world, writer, &kept), ["PUBACK 7 0x10"]);
+    let reader = lasting(&mut world, "reader");
+    world.rest();
+    let filter = |n: u16| {
+        let level = |bit: u16| if n >> bit & 1 == 0 { "a" } else { "+" };
+        [0, 1, 2, 3, 4, 5].map(level).join("/")
+    };
+    let filters: Vec<String> = (0..COPIES).map(filter).collect();
+    let options = SubscriptionOptions {
+        qos: QoS::AtLeastOnce,
+        ..SubscriptionOptions::default()
+    };
+    let filters: Vec<_> = (filters.iter())
+        .map(|filter| SubscribeFilter { filter, options })
+        .collect();
+    let all = bytes(|out| Subscribe::encode(V3, 9, Properties::default(), &filters, out));
+    world.send(reader, &all);
+    assert!(world.read(), "it is read back once");
+    let held = world.broker.messages.memory();
+    assert!(held < 1_000_000, "{held} bytes are held");
+    let (mut got, mut idle) = (0, 0);
+    while idle < 3 {
+        world.rest();
+        let lines = world.packets(reader);
+        let publishes = lines.iter().filter(|l| l.starts_with("PUBLISH")).count();
+        idle = if publishes == 0 { idle + 1 } else { 0 };
+        for _ in 0..publishes {
+            got += 1;
+            world.send(reader, &ack(V3, PacketType::PubAck, got));
+        }
+    }
+    assert_eq!(got, COPIES);
+}
+
+/// Nobody has told yet how full the disk is.
+#[test]
+fn a_large_message_is_taken_right_after_the_start() {
+    let mut world = World::new(Settings::default());
+    world.begin(None);
+    assert!(world.broker.journal.has_room(3_000_000, 0));
+}

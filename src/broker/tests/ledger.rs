@@ -166,3 +166,69 @@ fn a_client_cannot_hide_memory_in_its_connection() {
     let left = world.broker.messages.memory() + world.broker.sessions.memory();
     assert_eq!(left, 0);
 }
+
+/// Each SUBSCRIBE brings the retained message once more, for a client that acknowledges nothing.
+#[test]
+fn retained_messages_wait_where_memory_is_short() {
+    let mut world = limited(500_000);
+    let writer = world.connect(&hello(V5, "writer"));
+    let kept = Publish {
+        retain: true,
+        ..message("kept", b"x", QoS::AtLeastOnce)
+    };
+    assert_eq!(say(&mut world, writer, &kept), ["PUBACK 7 0x10"]);
+    let reader = world.connect(&hello(V5, "reader"));
+    let again = subscribe(V5, "kept", QoS::AtLeastOnce);
+    for _ in 0..40_000 {
+        world.send(reader, &again);
+        world.links[reader].inbox.clear();
+    }
+    let held = world.broker.held_bytes();
+    assert!(held < 600_000, "{held} bytes are held");
+    // One that waits for nothing gets his.
+    let idle = world.connect(&hello(V5, "idle"));
+    world.broker.ledger.is_over = false;
+    world.send(idle, &again);
+    let got = world.packets(idle);
+    assert_eq!(got, ["SUBACK [1]", "PUBLISH q1 'kept' x retain"]);
+}
+
+/// Replays that wait are counted, too.
+#[test]
+fn replays_that_wait_are_counted() {
+    let mut world = World::new(Settings {
+        memory_limit: 100_000_000,
+        max_inflight_messages: 1,
+        max_queued_messages: 1,
+        ..Settings::default()
+    });
+    let writer = world.connect(&hello(V5, "writer"));
+    let kept = Publish {
+        retain: true,
+        ..message("kept/x", b"x", QoS::AtLeastOnce)
+    };
+    say(&mut world, writer, &kept);
+    let reader = world.connect(&hello(V5, "reader"));
+    let filter = |n: u32| {
+        format!(
+            "+/{}",
+            if n == 0 {
+                "x".into()
+            } else {
+                format!("x/{n}/#")
+            }
+        )
+    };
+    for n in 0..2_000 {
+        world.send(reader, &subscribe(V5, &filter(n), QoS::AtLeastOnce));
+        world.send(reader, &subscribe(V5, &filter(0), QoS::AtLeastOnce));
+    }
+    let id = world.broker.sessions.find("reader").expect("it is here");
+    let waiting = world.broker.sessions.get(id).flow.replays.len();
+    assert!(waiting > 0);
+    world.broker.stats.bytes_received += 1 << 20;
+    let before = world.broker.held_bytes();
+    world.broker.check_memory();
+    let counted = world.broker.held_bytes() - before;
+    assert!(counted >= waiting * 200, "{waiting} replays are {counted}");
+}
