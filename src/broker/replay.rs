@@ -251,9 +251,8 @@ impl Broker {
             self.wait_to_copy(session_id);
             return false;
         }
-        let session = self.sessions.get(session_id);
-        if let Some(conn) = (session.connection).filter(|_| is_copied && !self.messages.is_hot(id))
-        {
+        let conn = self.sessions.get(session_id).connection;
+        if let Some(conn) = conn.filter(|_| is_copied && !self.messages.is_hot(id)) {
             self.fetch(id, conn);
             return false;
         }
@@ -262,8 +261,8 @@ impl Broker {
         true
     }
 
-    /// Nobody is refused anything here, so it waits where memory is short; one message on its way to
-    /// each client is little enough.
+    /// Nobody is refused anything here, so it waits where memory is short; one message on its way
+    /// to each client is little enough.
     fn has_memory_to_replay(&self, session: &Session, qos: QoS, len: usize) -> bool {
         let flow = &session.flow;
         qos == QoS::AtMostOnce

@@ -249,15 +249,10 @@ mod tests {
         assert_eq!(sandbox.admits(&places), Ok(()));
         let elsewhere = place(dir.path().join("else/log"), Purpose::Log);
         let what = sandbox.admits(&[elsewhere]).unwrap_err();
-        assert!(
-            what.contains("else/log: the broker has a sandbox"),
-            "{what}"
-        );
-        assert!(
-            sandbox.describe().contains("/logs, "),
-            "{}",
-            sandbox.describe()
-        );
+        let is_told = what.contains("else/log: the broker has a sandbox");
+        assert!(is_told, "{what}");
+        let open = sandbox.describe();
+        assert!(open.contains("/logs, "), "{open}");
         pass();
     }
 }

@@ -292,14 +292,14 @@ fn a_retained_message_that_was_cleared_while_the_disk_was_away_stays_cleared() {
     assert_eq!(world.packets(sub), ["SUBACK [1]"]);
 }
 
-/// A retained message is copied for each subscription of a session that is kept, but only as fast as
-/// the disk takes the copies.
+/// A retained message is copied for each subscription of a session that is kept, but only as fast
+/// as the disk takes the copies.
 #[test]
 fn copies_of_retained_messages_wait_for_the_disk() {
     const COPIES: u16 = 64;
     let mut world = World::kept(Settings::default());
     let writer = world.connect(&hello(V5, "writer"));
-    let payload = [b'x'; 50_000];
+    let payload = vec![b'x'; 50_000];
     let kept = Publish {
         retain: true,
         ..message("a/a/a/a/a/a", &payload, QoS::AtLeastOnce)

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-/// How long to leave a file alone that could not be opened, and how often to see whether an open one
-/// is still there.
+/// How long to leave a file alone that could not be opened, and how often to see whether an open
+/// one is still there.
 const RETRY_S: u64 = 10;
 
 /// A log file that may be missing for a while.
