@@ -164,7 +164,7 @@ impl Broker {
             let identifier = subscription.id.unwrap_or(0);
             let entry = Subscriptions::unlinked(id, node, group, subscription.options, identifier);
             let session = self.sessions.get_mut(id);
-            session.subscription_count += super::subscribe::weight(filter);
+            session.subscription_count += super::subscribe::weight(filter, share);
             let added = self.subscriptions.insert(entry, &mut session.subscriptions);
             self.record_subscription(id, added);
             imported.subscriptions += 1;

@@ -97,12 +97,12 @@ impl Broker {
 
     fn build_subscriptions(&mut self, id: SessionId, draft: &Draft) {
         for ((filter, share), (options, identifier, placed)) in &draft.subscriptions {
+            let share = share.as_deref();
             let node = self.subscriptions.table.insert(filter.as_bytes());
-            let group =
-                (share.as_ref()).map(|share| self.subscriptions.find_or_add_group(node, share));
+            let group = share.map(|share| self.subscriptions.find_or_add_group(node, share));
             let subscription = Subscriptions::unlinked(id, node, group, *options, *identifier);
             let session = self.sessions.get_mut(id);
-            session.subscription_count += super::subscribe::weight(filter);
+            session.subscription_count += super::subscribe::weight(filter, share);
             let subscription =
                 (self.subscriptions).insert(subscription, &mut session.subscriptions);
             self.subscriptions.set_placed(subscription, *placed);

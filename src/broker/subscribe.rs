@@ -18,10 +18,15 @@ use std::borrow::Cow;
 const BAD_FILTER: Malformed = Malformed::packet("invalid topic filter");
 
 /// For how many subscriptions a filter counts. The levels of its filters are what a client can make
-/// the PUBLISHes of others walk through, their bytes what it can make the table hold.
-pub(super) fn weight(filter: &str) -> u32 {
+/// the PUBLISHes of others walk through, their bytes and those of the Share Names what it can make
+/// the tables hold.
+///
+/// Filter and Share Name are as they are stored, with the mount point and without `$share`: no
+/// other form is known after a restart, and what UNSUBSCRIBE takes away has to be what was added.
+pub(super) fn weight(filter: &str, share: Option<&str>) -> u32 {
     let levels = crate::topic::level_count(filter.as_bytes());
-    levels.div_ceil(LEVELS).max(filter.len().div_ceil(BYTES)) as u32
+    let len = filter.len() + share.map_or(0, str::len);
+    levels.div_ceil(LEVELS).max(len.div_ceil(BYTES)) as u32
 }
 
 /// What a SUBSCRIBE takes of the journal, roughly.
@@ -300,8 +305,8 @@ impl Broker {
             }
             existing
         } else {
-            let count = (session.subscription_count + weight(text)) as usize;
-            if count > self.settings.max_subscriptions_per_client {
+            let count = session.subscription_count + weight(&filter, share);
+            if count as usize > self.settings.max_subscriptions_per_client {
                 return Err(MAX_SUBSCRIPTIONS);
             }
             if !self.has_memory(filter.len()) {
@@ -316,7 +321,7 @@ impl Broker {
             let id = self.subscriptions.insert(subscription, &mut first);
             let session = self.sessions.get_mut(session_id);
             session.subscriptions = first;
-            session.subscription_count += weight(text);
+            session.subscription_count = count;
             self.record_subscription(session_id, id);
             id
         };
@@ -341,7 +346,9 @@ impl Broker {
         let session = self.sessions.get_mut(session_id);
         self.subscriptions
             .remove(subscription, &mut session.subscriptions);
-        session.subscription_count -= weight(text);
+        // A fault in the count must not bar the client from subscribing.
+        let weight = weight(&filter, share);
+        session.subscription_count = session.subscription_count.saturating_sub(weight);
         self.record_unsubscribe(session_id, placed, &filter, share);
         ReasonCode::SUCCESS
     }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::store::journal::State;
 use crate::store::journal::record::{self, Record};
+use crate::store::mosquitto_db as db;
 
 const V3: Version = Version::V311;
 const V5: Version = Version::V5;
@@ -344,4 +345,95 @@ fn a_large_message_is_taken_right_after_the_start() {
     let mut world = World::new(Settings::default());
     world.begin(None);
     assert!(world.broker.journal.has_room(3_000_000, 0));
+}
+
+/// Filters for which it makes a difference whether `$share` or a mount point is weighed with them.
+fn heavy_filters() -> Vec<String> {
+    let levels = "/1/2/3/4/5/6/7/8";
+    vec![
+        "a".to_string(),
+        format!("nine{levels}"),
+        format!("$share/g/nine{levels}"),
+        format!("$share/other/nine{levels}"),
+        "x".repeat(1022),
+        format!("$share/g/{}", "x".repeat(1020)),
+        format!("$share/{}/a", "x".repeat(3000)),
+    ]
+}
+
+/// Takes all of [`heavy_filters`] away again; then others may come.
+fn unsubscribe_heavy(world: &mut World) {
+    let client = lasting(world, "c");
+    world.rest();
+    assert_eq!(world.packets(client), ["CONNACK 0x00 true"]);
+    for filter in heavy_filters() {
+        world.send(client, &unsubscribe(V3, &filter));
+    }
+    world.rest();
+    assert_eq!(world.packets(client).len(), heavy_filters().len());
+    let id = world.broker.sessions.find("c").expect("it is here");
+    let session = world.broker.sessions.get(id);
+    assert!(session.subscriptions.get().is_none());
+    assert_eq!(session.subscription_count, 0);
+    for filter in ["x", "$share/g/x"] {
+        world.send(client, &subscribe(V3, filter, QoS::AtLeastOnce));
+        world.rest();
+        assert_eq!(world.packets(client), ["SUBACK [1]"]);
+    }
+}
+
+#[test]
+fn unsubscribing_takes_away_what_subscribing_counted_before_a_restart() {
+    for mount_point in ["", "m/n/"] {
+        let mut world = World::kept(Settings {
+            listeners: vec![crate::broker::ListenerSettings {
+                mount_point: mount_point.to_string(),
+                ..Default::default()
+            }],
+            ..Settings::default()
+        });
+        let client = lasting(&mut world, "c");
+        for filter in heavy_filters() {
+            world.send(client, &subscribe(V3, &filter, QoS::AtLeastOnce));
+        }
+        let count = |world: &World| {
+            let id = world.broker.sessions.find("c").expect("it is kept");
+            world.broker.sessions.get(id).subscription_count
+        };
+        let before = count(&world);
+        world.rest();
+        world.restart(None);
+        world.rest();
+        assert_eq!(count(&world), before, "behind '{mount_point}'");
+        unsubscribe_heavy(&mut world);
+    }
+}
+
+#[test]
+fn unsubscribing_takes_away_what_taking_over_counted() {
+    let filters = heavy_filters();
+    let client = db::Client {
+        id: b"c",
+        username: None,
+        listener_port: None,
+        session_expiry_interval_s: u32::MAX,
+        expires_at_s: None,
+        left_at_s: None,
+        last_packet_id: 0,
+    };
+    let subscriptions = filters.iter().map(|filter| db::Subscription {
+        client_id: b"c",
+        filter: filter.as_bytes(),
+        options: SubscriptionOptions::default(),
+        id: None,
+    });
+    let db = db::Database {
+        clients: vec![client],
+        subscriptions: subscriptions.collect(),
+        ..db::Database::default()
+    };
+    let mut world = World::kept(Settings::default());
+    world.broker.import(&db, world.now, &mut |_| ());
+    world.rest();
+    unsubscribe_heavy(&mut world);
 }
