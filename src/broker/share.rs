@@ -12,6 +12,10 @@ use crate::topic::NodeId;
 use crate::wire::QoS;
 use std::hash::BuildHasher;
 
+/// What a share group takes besides its name and the list of its members: its entries in the
+/// tables, and what the allocator adds.
+const GROUP_BYTES: usize = 256;
+
 /// The members of one Share Name on one filter.
 pub(super) struct Group {
     node: NodeId,
@@ -28,6 +32,12 @@ impl Group {
     /// Share Name.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Bytes of memory it takes.
+    fn memory(&self) -> usize {
+        let members = self.members.capacity() * size_of::<SubscriptionId>();
+        GROUP_BYTES + self.name.len() + members
     }
 }
 
@@ -57,6 +67,7 @@ impl Subscriptions {
             next,
             previous: None,
         };
+        self.group_bytes += group.memory();
         let id = self.groups.insert(group) as u32;
         if let Some(next) = next {
             self.groups[next as usize].previous = Some(id);
@@ -76,6 +87,15 @@ impl Subscriptions {
         id
     }
 
+    /// Puts a member in.
+    pub(super) fn join_group(&mut self, id: u32, member: SubscriptionId) {
+        let group = &mut self.groups[id as usize];
+        self.group_bytes -= group.memory();
+        group.members.push(member);
+        self.group_bytes += group.memory();
+        self.shared_count += 1;
+    }
+
     /// Takes a member out, and the group away with its last one.
     pub(super) fn leave_group(&mut self, id: u32, member: SubscriptionId) {
         let group = &mut self.groups[id as usize];
@@ -93,6 +113,7 @@ impl Subscriptions {
 
     fn remove_group(&mut self, id: u32) {
         let group = self.groups.remove(id as usize);
+        self.group_bytes -= group.memory();
         let hash = self.hasher.hash_one((group.node, &*group.name));
         self.groups_by_name.remove(hash, id);
         if let Some(next) = group.next {

@@ -309,7 +309,7 @@ impl Broker {
             if count as usize > self.settings.max_subscriptions_per_client {
                 return Err(MAX_SUBSCRIPTIONS);
             }
-            if !self.has_memory(filter.len()) {
+            if !self.has_memory(filter.len() + share.map_or(0, str::len)) {
                 self.refuse_memory();
                 return Err(MEMORY_LIMIT);
             }

@@ -27,9 +27,6 @@ pub(super) struct Head {
     group: Link,
 }
 
-/// A share group, with a name of ordinary length and a few members.
-const GROUP_BYTES: usize = 256;
-
 /// A number, or none, in four bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Link(u32);
@@ -77,6 +74,8 @@ pub(super) struct Subscriptions {
     heads: Slab<Head>,
     pub(super) groups: Slab<Group>,
     pub(super) groups_by_name: Index,
+    /// Bytes of memory that the groups take, as [`Group::memory`] has them.
+    pub(super) group_bytes: usize,
     pub(super) hasher: FixedState,
     /// How many are shared.
     pub(super) shared_count: usize,
@@ -95,17 +94,18 @@ impl Subscriptions {
             heads: Slab::new(),
             groups: Slab::new(),
             groups_by_name: Index::default(),
+            group_bytes: 0,
             hasher: FixedState::with_seed(seed.rotate_left(32)),
             shared_count: 0,
         }
     }
 
-    /// Bytes of memory they take, filters included.
+    /// Bytes of memory they take, filters and Share Names included.
     pub(super) fn memory(&self) -> usize {
         self.table.memory()
             + self.slab.len() * size_of::<Subscription>()
             + self.placed.len() * size_of::<Placed>()
-            + self.groups.len() * GROUP_BYTES
+            + self.group_bytes
     }
 
     #[inline]
@@ -233,10 +233,7 @@ impl Subscriptions {
             self.slab[next as usize].previous_of_session = Some(id).into();
         }
         match group {
-            Some(group) => {
-                self.groups[group as usize].members.push(id);
-                self.shared_count += 1;
-            }
+            Some(group) => self.join_group(group, id),
             None => {
                 if let Some(next) = next {
                     self.slab[next as usize].previous = Some(id).into();

@@ -209,19 +209,10 @@ fn replays_that_wait_are_counted() {
     };
     say(&mut world, writer, &kept);
     let reader = world.connect(&hello(V5, "reader"));
-    let filter = |n: u32| {
-        format!(
-            "+/{}",
-            if n == 0 {
-                "x".into()
-            } else {
-                format!("x/{n}/#")
-            }
-        )
-    };
     for n in 0..2_000 {
-        world.send(reader, &subscribe(V5, &filter(n), QoS::AtLeastOnce));
-        world.send(reader, &subscribe(V5, &filter(0), QoS::AtLeastOnce));
+        for filter in [&format!("+/x/{n}/#"), "+/x"] {
+            world.send(reader, &subscribe(V5, filter, QoS::AtLeastOnce));
+        }
     }
     let id = world.broker.sessions.find("reader").expect("it is here");
     let waiting = world.broker.sessions.get(id).flow.replays.len();
@@ -231,4 +222,61 @@ fn replays_that_wait_are_counted() {
     world.broker.check_memory();
     let counted = world.broker.held_bytes() - before;
     assert!(counted >= waiting * 200, "{waiting} replays are {counted}");
+}
+
+#[test]
+fn share_names_are_counted_as_long_as_they_are() {
+    let filter = |n: usize| format!("$share/{n:05}{}/a", "x".repeat(59_995));
+    let mut world = limited(0);
+    let clients = ["a", "b"].map(|id| world.connect(&hello(V5, id)));
+    let ask = |world: &mut World, n: usize| {
+        for client in clients {
+            world.send(client, &subscribe(V5, &filter(n), QoS::AtMostOnce));
+            assert_eq!(world.packets(client), ["SUBACK [0]"]);
+        }
+    };
+    ask(&mut world, 0);
+    let first = world.broker.held_bytes();
+    for n in 1..=10 {
+        ask(&mut world, n);
+    }
+    let held = world.broker.held_bytes() - first;
+    assert!((600_000..800_000).contains(&held), "{held}");
+    // One of them says that it goes, the other just goes.
+    for n in 0..=10 {
+        world.send(clients[0], &unsubscribe(V5, &filter(n)));
+        assert_eq!(world.packets(clients[0]), ["UNSUBACK [0]"]);
+    }
+    assert!(world.broker.subscriptions.group_bytes > 11 * 60_000);
+    world.cut(clients[1]);
+    assert_eq!(world.broker.subscriptions.group_bytes, 0);
+}
+
+#[test]
+fn members_of_a_share_group_are_counted() {
+    let mut world = limited(0);
+    let mut clients = Vec::new();
+    for n in 0..1000 {
+        let client = world.connect(&hello(V5, &format!("c{n}")));
+        world.send(client, &subscribe(V5, "$share/g/a", QoS::AtMostOnce));
+        clients.push(client);
+    }
+    assert!(world.broker.subscriptions.group_bytes > 4000);
+    for client in clients {
+        world.cut(client);
+    }
+    assert_eq!(world.broker.subscriptions.group_bytes, 0);
+}
+
+#[test]
+fn a_share_name_that_there_is_no_memory_for_is_refused() {
+    let mut world = limited(0);
+    let client = world.connect(&hello(V5, "c"));
+    world.broker.settings.memory_limit = world.broker.held_bytes() + 100_000;
+    // The second would fit without its name, the last one does.
+    for (first, len, answer) in [('a', 60_000, 0), ('b', 60_000, 151), ('c', 100, 0)] {
+        let filter = format!("$share/{first}{}/a", "x".repeat(len));
+        world.send(client, &subscribe(V5, &filter, QoS::AtMostOnce));
+        assert_eq!(world.packets(client), [format!("SUBACK [{answer}]")]);
+    }
 }
