@@ -13,7 +13,8 @@ use super::{Broker, ConnId, Now};
 use crate::auth::SignIn;
 use crate::store::journal::Place;
 use crate::wire::{
-    Connect, ConnectError, FixedHeader, Malformed, PropertyId, ReasonCode, Version, var_int_len,
+    Connect, ConnectError, FixedHeader, Malformed, PACKET_MAX, PropertyId, ReasonCode, Version,
+    var_int_len,
 };
 
 /// What a client signs in with.
@@ -524,7 +525,8 @@ impl Connection {
     fn heed(&mut self, connect: &Connect<'_>, max_inflight: u16, max_aliases: u16) {
         let asked = |id| connect.properties.integer(id);
         self.wants_problems = asked(PropertyId::RequestProblemInformation) != Some(0);
-        self.max_packet_size = asked(PropertyId::MaximumPacketSize).unwrap_or(u32::MAX);
+        let packet_max = asked(PropertyId::MaximumPacketSize);
+        self.max_packet_size = packet_max.unwrap_or(PACKET_MAX).min(PACKET_MAX);
         let limit = match max_inflight {
             0 => u16::MAX,
             limit => limit,

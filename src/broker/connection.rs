@@ -10,7 +10,7 @@ use super::timer::{At, Timer};
 use super::transmit::Partial;
 use super::{Broker, ConnId};
 use crate::store::journal::Place;
-use crate::wire::{PacketType, ReasonCode, Version};
+use crate::wire::{PACKET_MAX, PacketType, ReasonCode, Version};
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
 
@@ -51,7 +51,7 @@ pub(super) struct Connection {
     pub(super) timer_at: At,
     /// How many QoS 1 and 2 messages may be under way to the client.
     pub(super) send_maximum: u16,
-    /// The largest packet that the client takes.
+    /// The largest packet that the client takes, at most [`PACKET_MAX`].
     pub(super) max_packet_size: u32,
     /// Request Problem Information: whether Reason Strings are welcome.
     pub(super) wants_problems: bool,
@@ -261,7 +261,7 @@ impl Connection {
             unfinished: Unfinished::default(),
             timer_at: At::NEVER,
             send_maximum: u16::MAX,
-            max_packet_size: u32::MAX,
+            max_packet_size: PACKET_MAX,
             wants_problems: true,
             replies: Replies::default(),
             partial: Partial::default(),

@@ -21,8 +21,8 @@ use super::{Broker, ConnId, Now, Peer, Settings};
 use crate::store::journal::Read;
 use crate::wire::{
     Ack, Connect, FixedHeader, Packet, PacketType, Properties, PropertyId, Publish, QoS,
-    ReasonCode, RetainHandling, Subscribe, SubscribeFilter, SubscriptionOptions, Unsubscribe,
-    Value, Version, Will,
+    REMAINING_LENGTH_MAX, ReasonCode, RetainHandling, Subscribe, SubscribeFilter,
+    SubscriptionOptions, Unsubscribe, Value, Version, Will,
 };
 use std::collections::VecDeque;
 

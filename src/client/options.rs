@@ -59,7 +59,7 @@ impl Default for Options {
             will: None,
             properties: Vec::new(),
             inflight_max: 20,
-            packet_max: wire::REMAINING_LENGTH_MAX as u32 + 5,
+            packet_max: wire::PACKET_MAX,
             connack_timeout_ms: 60_000,
         }
     }

@@ -47,6 +47,10 @@ pub use view::{View, blank_secrets};
 /// The largest Remaining Length that four bytes can say.
 pub const REMAINING_LENGTH_MAX: usize = 268_435_455;
 
+/// Bytes of the largest packet there can be, its fixed header included. A message that came in just
+/// so may be longer than that on its way out: properties, identifiers, topics are others there.
+pub const PACKET_MAX: u32 = REMAINING_LENGTH_MAX as u32 + 5;
+
 /// The version of the protocol that a connection speaks, from CONNECT on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {

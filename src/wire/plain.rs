@@ -200,7 +200,7 @@ impl<'a> PlainOut<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{FixedHeader, Packet};
+    use crate::wire::{FixedHeader, PACKET_MAX, Packet, REMAINING_LENGTH_MAX};
 
     const VERSIONS: [Version; 3] = [Version::V31, Version::V311, Version::V5];
 
@@ -288,6 +288,36 @@ mod tests {
                 assert_eq!(total, Some(known.len()));
                 assert_eq!([&head, out.payload()].concat(), known);
                 assert_eq!(out.encode_head(version, max, &mut head), None);
+            }
+        }
+    }
+
+    /// The text is zeros that nobody reads: the system need not find memory for them.
+    #[test]
+    fn the_largest_packet_goes_out_and_one_that_is_larger_does_not() {
+        let text = vec![0; REMAINING_LENGTH_MAX - 1];
+        for version in VERSIONS {
+            let most = REMAINING_LENGTH_MAX - 2 - usize::from(version == Version::V5);
+            for len in [most, most + 1] {
+                let publish = Publish {
+                    topic: &text[..1],
+                    payload: &text[1..len],
+                    ..Publish::default()
+                };
+                let out = PlainOut {
+                    first: 0x30,
+                    packet_id: 0,
+                    text: &text[..len],
+                    topic_len: 1,
+                };
+                let max = PACKET_MAX as usize;
+                let mut head = Vec::new();
+                let total = out.encode_head(version, max, &mut head);
+                assert_eq!(total, (len == most).then_some(max));
+                assert_eq!(publish.encoded_len(version) <= max, len == most);
+                let header = FixedHeader::read(&head).unwrap();
+                let remaining = header.map(|header| header.remaining as usize);
+                assert_eq!(remaining, (len == most).then_some(REMAINING_LENGTH_MAX));
             }
         }
     }

@@ -281,3 +281,27 @@ fn properties_of_a_message_are_limited_in_number_and_bytes() {
         assert_eq!(world.packets(reader).len(), usize::from(answer == 0));
     }
 }
+
+/// A message that came in as large as can be gets larger with a property length, an identifier or
+/// a longer topic; no Remaining Length says that.
+#[test]
+fn no_client_gets_a_packet_larger_than_there_can_be() {
+    let largest = REMAINING_LENGTH_MAX + 5;
+    let sizes = [None, Some(30), Some(largest as u32 + 1), Some(u32::MAX)];
+    for (version, asked) in [(Version::V311, None)]
+        .into_iter()
+        .chain(sizes.map(|s| (V5, s)))
+    {
+        let mut world = World::new(Settings::default());
+        let limits = asked.map(|size| properties(&[(PropertyId::MaximumPacketSize, size)]));
+        let connect = Connect {
+            properties: Properties::from_encoded(limits.as_deref().unwrap_or_default()),
+            ..hello(version, "c")
+        };
+        let client = world.connect(&connect);
+        let conn = world.links[client].conn;
+        let max = if asked == Some(30) { 30 } else { largest };
+        assert!(world.broker.fits(conn, max), "{asked:?}");
+        assert!(!world.broker.fits(conn, max + 1), "{asked:?}");
+    }
+}
