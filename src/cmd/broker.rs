@@ -12,7 +12,8 @@ pub(super) mod setup;
 
 use crate::auth::Passwords;
 use crate::broker::Settings;
-use crate::conf::{Bind, Config, Disk, Reload, persistence_folder};
+use crate::conf::{Bind, Config, Reload, persistence_folder};
+use crate::host::access::Disk;
 use crate::host::daemon::{self, Detached, Notifier, PidFile, Readiness, UserSettings};
 use crate::host::listen::Passed;
 use crate::host::log::LogType;

@@ -15,7 +15,8 @@ mod finding;
 mod ports;
 mod rules;
 
-use crate::conf::{Config, Disk, Level};
+use crate::conf::{Config, Level};
+use crate::host::access::Disk;
 use crate::host::daemon;
 use crate::host::log as host_log;
 use finding::{Findings, Weight};

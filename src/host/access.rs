@@ -1,7 +1,9 @@
-//! Password and ACL files, from disk to the tables of the auth room.
+//! Password and ACL files, from disk to the tables of the auth room; the files of the configuration,
+//! with the reason why one cannot be read.
 
 use super::daemon::explain_denied;
 use crate::auth::{Acl, Passwords, Problem};
+use crate::conf::{self, Source};
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -51,6 +53,31 @@ impl Stamp {
     }
 }
 
+/// The configuration's files; of one that we may not read it is told whose it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Disk;
+
+impl Source for Disk {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        conf::Disk.read(path).map_err(|error| denied(path, error))
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
+        let listed = conf::Disk.list(directory);
+        listed.map_err(|error| denied(directory, error))
+    }
+}
+
+/// The error with what is in the way, but without the name, which the reader says itself.
+fn denied(path: &Path, error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error;
+    }
+    let what = explain_denied(path, &error);
+    let name = format!("{}: ", path.display());
+    io::Error::new(error.kind(), what.strip_prefix(&name).unwrap_or(&what))
+}
+
 /// Reads a password file; lines that are no good are told with it and left out.
 ///
 /// # Errors
@@ -88,4 +115,47 @@ pub fn read(directive: &str, path: &Path, bytes_max: u64) -> Result<Vec<u8>, Str
         ));
     }
     std::fs::read(path).map_err(|error| format!("{directive}: {}", explain(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conf::Config;
+    use crate::host::daemon::{UserSettings, drop_privileges};
+    use crate::host::testing::{TempDir, expect_pass, pass, role};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_configuration_that_may_not_be_read_says_whose_it_is() {
+        const NAME: &str =
+            "host::access::tests::a_configuration_that_may_not_be_read_says_whose_it_is";
+        if role().is_none() {
+            return expect_pass(NAME, "stranger");
+        }
+        let dir = TempDir::new();
+        let set_mode = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set_mode(dir.path(), 0o755);
+        let (main, folder) = (dir.path().join("m.conf"), dir.path().join("d"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(&main, format!("include_dir {}\n", folder.display())).unwrap();
+        fs::write(folder.join("x.conf"), "").unwrap();
+        set_mode(&main, 0o644);
+        set_mode(&folder.join("x.conf"), 0o000);
+        drop_privileges(&UserSettings {
+            user: Some("nobody"),
+            ..UserSettings::default()
+        })
+        .unwrap();
+        let error = Config::load(Some(&main), &[], &Disk)
+            .unwrap_err()
+            .to_string();
+        let x = folder.join("x.conf").display().to_string();
+        let says = format!("'{x}' cannot be read: Permission denied (os error 13) (owner ");
+        assert!(error.contains(&says), "{error}");
+        assert!(error.contains("mode 0000; running as "), "{error}");
+        assert!(error.ends_with(&format!(" {x}")), "{error}");
+        pass();
+    }
 }

@@ -7,7 +7,8 @@
 
 use super::listeners::Listeners;
 use super::{FAILED, Failure, Flags, MISUSED, failed, setup};
-use crate::conf::{Config, Disk, LogDest, LogType};
+use crate::conf::{Config, LogDest, LogType};
+use crate::host::access::Disk;
 use crate::host::listen::Passed;
 use crate::host::log::{self as host_log, LogType as HostType};
 use crate::host::poll::Doors;

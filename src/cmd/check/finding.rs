@@ -53,6 +53,7 @@ impl Findings {
     /// The mistake that ends the reading of a configuration.
     pub(super) fn of_configuration(&mut self, error: &conf::Error) {
         let text = error.to_string();
+        let (what, command) = split_hint(&text);
         let line = match text.split_once(": expected ") {
             Some((what, expected)) => (what.to_string(), format!("write {expected}")),
             None => match text.split_once(": did you mean '") {
@@ -60,7 +61,11 @@ impl Findings {
                     let word = meant.split('\'').next().unwrap_or_default();
                     (what.to_string(), format!("write {word}"))
                 }
-                None => (text.clone(), "correct or remove the line".to_string()),
+                None if command.is_some() || error.line > 0 => {
+                    let mend = command.unwrap_or("correct or remove the line");
+                    (what.to_string(), mend.to_string())
+                }
+                None => (text.clone(), "name another file behind -c".to_string()),
             },
         };
         self.add_line(Weight::Error, &line.0, &line.1);
@@ -105,5 +110,51 @@ pub(super) fn split_hint(what: &str) -> (&str, Option<&str>) {
     match what.split_once("for instance: ") {
         Some((what, command)) => (what.trim_end_matches([' ', ';', ',']), Some(command)),
         None => (what, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file that cannot be read has no line that is wrong.
+    #[test]
+    fn what_mends_an_unreadable_configuration() {
+        for (line, directive, what, said) in [
+            (
+                0,
+                "",
+                "cannot be read: denied (owner root); for instance: chown bob m.conf",
+                "m.conf: cannot be read: denied (owner root); mend: chown bob m.conf",
+            ),
+            (
+                3,
+                "include_dir",
+                "'d/x.conf' cannot be read: denied; for instance: chown bob d/x.conf",
+                "m.conf:3: include_dir: 'd/x.conf' cannot be read: denied; mend: chown bob \
+                 d/x.conf",
+            ),
+            (
+                0,
+                "",
+                "cannot be read: gone",
+                "m.conf: cannot be read: gone; mend: name another file behind -c",
+            ),
+            (
+                3,
+                "x",
+                "is wrong",
+                "m.conf:3: x: is wrong; mend: correct or remove the line",
+            ),
+        ] {
+            let mut findings = Findings::default();
+            findings.of_configuration(&conf::Error {
+                file: "m.conf".into(),
+                line,
+                directive: directive.to_string(),
+                what: what.to_string(),
+            });
+            assert_eq!(findings.0[0].text, said);
+        }
     }
 }
