@@ -104,12 +104,13 @@ fn check(config_file: Option<&Path>, findings: &mut Findings) -> String {
     #[cfg(feature = "tls")]
     certificates::check(&config, findings);
     rules::check(&config, &tables, findings);
+    files::check_start(&config, findings);
     let was_root = nix::unistd::geteuid().is_root();
     become_user(&config, findings);
     if was_root && !nix::unistd::geteuid().is_root() {
         access::check_reload(&config, findings);
     }
-    files::check(&config, was_root, findings);
+    files::check(&config, findings);
     let mut summary = String::new();
     for listener in &config.listeners {
         let users = tables.users_of(listener);

@@ -110,7 +110,7 @@ pub fn holder_of(port: u16) -> Option<Holder> {
         .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
         .find(|pid| *pid != own && holds_one_of(*pid, &inodes));
     let found = found.or_else(|| holds_one_of(own, &inodes).then_some(own));
-    found.map(describe)
+    found.map(process)
 }
 
 /// The inodes of listening sockets on this port: the fields are in `proc(5)`.
@@ -137,7 +137,8 @@ fn holds_one_of(pid: u32, sockets: &[String]) -> bool {
     targets.any(|target| sockets.contains(&target))
 }
 
-fn describe(pid: u32) -> Holder {
+/// What is known of a process.
+pub fn process(pid: u32) -> Holder {
     let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\0', " ");
     Holder {

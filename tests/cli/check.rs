@@ -138,7 +138,43 @@ fn findings_say_where_what_and_how() {
             "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
              persistence_location midge.conf\n",
             1,
-            "midge.conf:4: persistence_location: midge.conf is no folder; mend: mkdir -p ",
+            "midge.conf:4: persistence_location: midge.conf is no folder; mend: name another path",
+        ),
+        (
+            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
+             persistence_location midge.conf/x\n",
+            1,
+            "midge.conf:4: persistence_location: midge.conf/x: Not a directory (os error 20); \
+             mend: name another path",
+        ),
+        (
+            "listener 0 {dir}/none/sock\nallow_anonymous true\n",
+            0,
+            "midge.conf:1: listener: {dir}/none/sock: its folder is not there yet: it is waited \
+             for; mend: mkdir -p {dir}/none",
+        ),
+        (
+            "listener {port}\nallow_anonymous true\nbind_interface nonesuch0\n",
+            0,
+            "midge.conf:3: bind_interface: *:{port}: there is no interface nonesuch0 yet: it is \
+             waited for; mend: ip link shows those there are",
+        ),
+        (
+            "listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest file {dir}\n",
+            0,
+            ", so the broker goes on without it: it is a directory; mend: name a file in it",
+        ),
+        (
+            "listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest file {dir}/none/log\n",
+            0,
+            ", so the broker goes on without it: there is no folder {dir}/none; mend: mkdir -p \
+             {dir}/none",
+        ),
+        (
+            "listener {port} 127.0.0.1\nallow_anonymous true\ncapture_file {dir}/none/x\n",
+            0,
+            ", so the broker goes on without it: there is no folder {dir}/none; mend: mkdir -p \
+             {dir}/none",
         ),
         (
             "listener {port} 127.0.0.1\npassword_file pw\nacl_file acl\n",
@@ -202,6 +238,120 @@ fn findings_say_where_what_and_how() {
             "{}",
             ended.out
         );
+    }
+}
+
+/// Where a start fails for a file or folder that it cannot make, the check says so.
+#[test]
+fn what_a_start_cannot_make() {
+    if peer_broker("mosquitto makes what it can") {
+        return;
+    }
+    for (conf, line) in [
+        (
+            "pid_file {dir}/none/p\n",
+            "cannot write {dir}/none/p: there is no folder {dir}/none; mend: mkdir -p {dir}/none",
+        ),
+        (
+            "pid_file {dir}\n",
+            "cannot write {dir}: it is a directory; mend: name a file in it",
+        ),
+        (
+            "pid_file {dir}/link\n",
+            "cannot write {dir}/link: it is a symbolic link; mend: rm {dir}/link",
+        ),
+        (
+            "persistence true\npersistence_location /proc/x\n",
+            "persistence_location: the kernel lets nobody make files in /proc; mend: name another",
+        ),
+    ] {
+        let mut setup = Setup::new(Kind::Midge).conf(&format!(
+            "listener {{port}} 127.0.0.1\nallow_anonymous true\n{conf}"
+        ));
+        std::os::unix::fs::symlink("/none", setup.dir.file("link")).unwrap();
+        let line = setup.fill(line);
+        let ended = check(&setup.dir).with(1);
+        assert!(ended.out.contains(&line), "{line}\n{}", ended.out);
+        setup.run().with(1);
+    }
+}
+
+/// One folder has one broker; that it is the running one with this very file is no error.
+#[test]
+fn a_folder_that_a_broker_has() {
+    if peer_broker("only midge knows itself") {
+        return;
+    }
+    let conf = "allow_anonymous true\npersistence true\npersistence_location {dir}/kept\n\
+                pid_file {dir}/pid\n";
+    let broker = Setup::new(Kind::Midge)
+        .conf(&format!("listener {{port}} 127.0.0.1\n{conf}"))
+        .start();
+    let ended = check(broker.dir()).ok();
+    assert!(!ended.out.contains("persistence_location"), "{}", ended.out);
+    let kept = broker.dir().at("kept");
+    let pid = broker.dir().read("pid");
+    let other = Setup::new(Kind::Midge).conf(&format!(
+        "listener {{port}} 127.0.0.1\nallow_anonymous true\npersistence true\n\
+         persistence_location {kept}\n"
+    ));
+    let ended = check(&other.dir).with(1);
+    let line = format!(
+        "persistence_location: another broker (process {pid}) keeps its messages in {kept}; mend: \
+         kill {pid}, or name another folder"
+    );
+    assert!(ended.out.contains(&line), "{line}\n{}", ended.out);
+    other.run().with(1);
+    broker.stop().ok();
+}
+
+/// A folder of the user's own does not help where another one is in the way, or what is in it
+/// belongs to somebody else.
+#[test]
+fn what_the_user_cannot_reach() {
+    if !geteuid().is_root() {
+        return tools::skipped("what_the_user_cannot_reach", "needs root");
+    }
+    if peer_broker("mosquitto keeps other files") {
+        return;
+    }
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap();
+    for (file, mode, line) in [
+        (
+            "deep/x/none",
+            0o700,
+            "{dir}/deep/x: Permission denied (os error 13) (directory {dir}/deep: owner root, \
+             group root, mode 0700; running as nobody",
+        ),
+        ("deep/x/none", 0o700, "; mend: chmod o+x {dir}/deep"),
+        (
+            "deep/x/midge.lock",
+            0o755,
+            "user nobody cannot use {dir}/deep/x: midge.lock: Permission denied (os error 13); \
+             mend: chown -R nobody {dir}/deep/x",
+        ),
+        (
+            "deep/x/00000001.log",
+            0o755,
+            "user nobody cannot use {dir}/deep/x: 00000001.log: Permission denied (os error 13); \
+             mend: chown -R nobody {dir}/deep/x",
+        ),
+    ] {
+        let mut setup = Setup::new(Kind::Midge).file(file, "x").conf(
+            "user nobody\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n\
+             persistence_location {dir}/deep/x\n",
+        );
+        let set_mode = |name: &str, mode| {
+            fs::set_permissions(setup.dir.file(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set_mode(file, 0o600);
+        set_mode("deep", mode);
+        std::os::unix::fs::chown(setup.dir.file("deep/x"), Some(nobody.uid.as_raw()), None)
+            .unwrap();
+        let line = setup.fill(line);
+        let ended = check(&setup.dir).with(1);
+        assert!(ended.out.contains(&line), "{line}\n{}", ended.out);
+        setup.run().with(1);
     }
 }
 

@@ -1,42 +1,61 @@
-//! What the running broker writes: may it?
+//! What a start and the running broker write: may they?
 
-use super::finding::{Findings, Weight, main_file};
+use super::finding::{Findings, Weight, main_file, split_hint};
+use super::ports;
 use crate::cmd::broker::folder_of;
 use crate::conf::Config;
-use crate::host::daemon::Identity;
+use crate::host::daemon::{Identity, explain_denied};
+use crate::host::journal::{self, Folder, lock};
+use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-pub(super) fn check(config: &Config, was_root: bool, findings: &mut Findings) {
-    let place = |directive: &str| {
-        let place = config.place_of(directive);
-        place.unwrap_or_else(|| main_file(config))
-    };
+/// What is in the way, and what mends it.
+type Obstacle = (String, String);
+
+const ELSEWHERE: &str = "name another path";
+
+/// What is written before root is left behind: the pid file, and the folder for what is stored if
+/// there is none yet.
+pub(super) fn check_start(config: &Config, findings: &mut Findings) {
     let user = Identity::current().name;
-    if config.persistence.persistence {
-        let folder = folder_of(config);
-        let name = folder.display().to_string();
-        let mend = format!("mkdir -p {name} && chown {user} {name}");
-        let what = if folder.exists() && !folder.is_dir() {
-            Some(format!("{name} is no folder"))
-        } else if !folder.exists() && was_root {
-            // A start makes it, and gives it to the user.
-            None
-        } else {
-            let at = nearest(&folder);
-            (!may_write(&at)).then(|| format!("user {user} may not write to {}", at.display()))
+    if let Some(path) = &config.pid_file {
+        let shown = path.display();
+        let found = match path.is_symlink() {
+            true => Some(("it is a symbolic link".to_string(), format!("rm {shown}"))),
+            false => cannot_write(path, &user),
         };
-        if let Some(what) = what {
-            let place = place("persistence_location");
-            findings.add(Weight::Error, &place, "persistence_location", what, &mend);
+        if let Some((why, mend)) = found {
+            let what = format!("user {user} cannot write {shown}: {why}");
+            add(config, Weight::Error, "pid_file", &(what, mend), findings);
         }
     }
-    if let (Some(path), false) = (&config.pid_file, was_root) {
-        let folder = folder(path);
-        if !may_write(&folder) && !may_write(path) {
-            let what = format!("user {user} may not write to {}", folder.display());
-            let mend = "name another file, or start as root";
-            findings.add(Weight::Error, &place("pid_file"), "pid_file", what, mend);
+    if config.persistence.persistence {
+        let folder = folder_of(config);
+        let found = match nearest(&folder) {
+            Ok(at) if at == folder => None,
+            Ok(at) => no_room(&at, &user).map(|(what, is_denied)| match is_denied {
+                true => (what, give(&folder, &user)),
+                false => (what, ELSEWHERE.to_string()),
+            }),
+            Err(error) => Some(explained(&folder, &error)),
+        };
+        if let Some(found) = found {
+            let directive = "persistence_location";
+            add(config, Weight::Error, directive, &found, findings);
+        }
+    }
+}
+
+/// What the running broker writes, as the user whom it has become.
+pub(super) fn check(config: &Config, findings: &mut Findings) {
+    let user = Identity::current().name;
+    if config.persistence.persistence {
+        if let Some(found) = cannot_keep(config, &user) {
+            let directive = "persistence_location";
+            add(config, Weight::Error, directive, &found, findings);
         }
     }
     let logging = &config.logging;
@@ -45,40 +64,151 @@ pub(super) fn check(config: &Config, was_root: bool, findings: &mut Findings) {
         ("capture_file", &logging.capture_file),
     ] {
         let Some(path) = path else { continue };
-        let is_fine = match path.exists() && directive == "log_dest" {
-            true => may_write(path),
-            false => may_write(&folder(path)),
+        let found = match directive == "capture_file" && path.is_file() {
+            // It is put aside.
+            true => cannot_make(path, &user),
+            false => cannot_write(path, &user),
         };
-        if !is_fine {
+        if let Some((why, mend)) = found {
             let shown = path.display();
-            let what = format!("user {user} cannot write {shown}: the broker goes on without it");
-            let mend = match path.exists() && directive == "log_dest" {
-                true => format!("chown {user} {shown}"),
-                false => format!("let {user} write to {}", folder(path).display()),
-            };
-            findings.add(Weight::Warning, &place(directive), directive, what, &mend);
+            let what = format!(
+                "user {user} cannot write {shown}, so the broker goes on without it: {why}"
+            );
+            add(config, Weight::Warning, directive, &(what, mend), findings);
         }
     }
 }
 
+fn add(
+    config: &Config,
+    weight: Weight,
+    directive: &str,
+    (what, mend): &Obstacle,
+    findings: &mut Findings,
+) {
+    let place = config.place_of(directive);
+    let place = place.unwrap_or_else(|| main_file(config));
+    findings.add(weight, &place, directive, what, mend);
+}
+
+/// Why nothing can be stored in the folder, if it is there: a start would have made it.
+fn cannot_keep(config: &Config, user: &str) -> Option<Obstacle> {
+    let folder = folder_of(config);
+    let name = folder.display();
+    match nearest(&folder) {
+        Ok(at) if at != folder => return None,
+        Ok(_) if !folder.is_dir() => {
+            return Some((format!("{name} is no folder"), ELSEWHERE.to_string()));
+        }
+        Ok(_) => {}
+        Err(error) => return Some(explained(&folder, &error)),
+    }
+    if let Some((what, _)) = no_room(&folder, user) {
+        return Some((what, give(&folder, user)));
+    }
+    let looked = match lock::holder(&folder) {
+        Ok(None) => Folder::open(&folder).and_then(|mut disk| journal::look(&mut disk)),
+        // What the running broker has open may come and go.
+        Ok(Some(pid)) if ports::is_running(config, &pid) => return None,
+        Ok(Some(pid)) => {
+            let what = format!("another broker (process {pid}) keeps its messages in {name}");
+            return Some((what, format!("kill {pid}, or name another folder")));
+        }
+        Err(error) => Err(error),
+    };
+    let error = looked.err()?;
+    let mend = match error.kind() {
+        ErrorKind::PermissionDenied => format!("chown -R {user} {name}"),
+        _ => ELSEWHERE.to_string(),
+    };
+    Some((format!("user {user} cannot use {name}: {error}"), mend))
+}
+
+/// Why we could not write a file, or make it.
+fn cannot_write(path: &Path, user: &str) -> Option<Obstacle> {
+    match fs::metadata(path) {
+        Ok(is) if is.is_dir() => Some((
+            "it is a directory".to_string(),
+            "name a file in it".to_string(),
+        )),
+        Ok(_) => {
+            let errno = access(path, AccessFlags::W_OK).err()?;
+            let mend = match errno {
+                Errno::EACCES => format!("chown {user} {}", path.display()),
+                _ => ELSEWHERE.to_string(),
+            };
+            Some((errno.desc().to_string(), mend))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => cannot_make(path, user),
+        Err(error) => Some(explained(path, &error)),
+    }
+}
+
+/// Why we could not make a file.
+fn cannot_make(path: &Path, user: &str) -> Option<Obstacle> {
+    let folder = folder(path);
+    let name = folder.display();
+    if !folder.exists() {
+        return Some((format!("there is no folder {name}"), give(&folder, user)));
+    }
+    let (why, is_denied) = no_room(&folder, user)?;
+    let mend = match is_denied {
+        true => format!("let {user} write to {name}, or {ELSEWHERE}"),
+        false => ELSEWHERE.to_string(),
+    };
+    Some((why, mend))
+}
+
+/// Why we could make nothing in a folder, and whether that is for want of rights.
+fn no_room(folder: &Path, user: &str) -> Option<(String, bool)> {
+    let name = folder.display();
+    let real = fs::canonicalize(folder).unwrap_or_default();
+    if ["/proc", "/sys"].iter().any(|top| real.starts_with(top)) {
+        // Their rights promise root more than there is.
+        return Some((
+            format!("the kernel lets nobody make files in {name}"),
+            false,
+        ));
+    }
+    match access(folder, AccessFlags::W_OK | AccessFlags::X_OK) {
+        Ok(()) => None,
+        Err(Errno::EACCES) => Some((format!("user {user} may not write to {name}"), true)),
+        Err(errno) => Some((format!("{name}: {}", errno.desc()), false)),
+    }
+}
+
+/// What makes a folder and gives it to a user.
+pub(super) fn give(folder: &Path, user: &str) -> String {
+    let name = folder.display();
+    match user {
+        "root" => format!("mkdir -p {name}"),
+        _ => format!("mkdir -p {name} && chown {user} {name}"),
+    }
+}
+
+fn explained(path: &Path, error: &io::Error) -> Obstacle {
+    let what = explain_denied(path, error);
+    let (what, command) = split_hint(&what);
+    (what.to_string(), command.unwrap_or(ELSEWHERE).to_string())
+}
+
 /// The folder that a file is in.
-fn folder(path: &Path) -> PathBuf {
+pub(super) fn folder(path: &Path) -> PathBuf {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
         _ => PathBuf::from("."),
     }
 }
 
-/// The path itself, or the first folder above it that is there.
-fn nearest(path: &Path) -> PathBuf {
-    let found = path.ancestors().find(|at| at.exists());
-    found.map_or_else(|| PathBuf::from("."), Path::to_path_buf)
-}
-
-fn may_write(path: &Path) -> bool {
-    let wanted = match path.is_dir() {
-        true => AccessFlags::W_OK | AccessFlags::X_OK,
-        false => AccessFlags::W_OK,
-    };
-    access(path, wanted).is_ok()
+/// The path itself, or the first folder above it that is there. What cannot be looked at is no
+/// reason to look further up: it would be in the way.
+fn nearest(path: &Path) -> io::Result<PathBuf> {
+    for at in path.ancestors().filter(|at| !at.as_os_str().is_empty()) {
+        match fs::metadata(at) {
+            Ok(_) => return Ok(at.to_path_buf()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(PathBuf::from("."))
 }

@@ -1,9 +1,13 @@
 //! Can the listeners be opened, and who is in the way?
 
+use super::files::{folder, give};
 use super::finding::{Findings, Weight};
 use crate::cmd::broker::setup;
 use crate::conf::{Bind, Config, Listener};
-use crate::host::probe::{Holder, Probe, holder_of};
+use crate::host::daemon::Identity;
+use crate::host::listen::interface_number;
+use crate::host::probe::{Holder, Probe, holder_of, process};
+use nix::unistd::User;
 use std::io;
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
@@ -32,6 +36,13 @@ fn tell(
     findings: &mut Findings,
 ) {
     let bind = &listener.bind;
+    if let Some(name) = missing_interface(listener) {
+        let place = listener.place_of("bind_interface");
+        let place = place.as_deref().unwrap_or(&listener.origin);
+        let what = format!("{bind}: there is no interface {name} yet: it is waited for");
+        let mend = "ip link shows those there are";
+        return findings.add(Weight::Warning, place, "bind_interface", what, mend);
+    }
     let (weight, what, mend) = match (error.kind(), bind) {
         (io::ErrorKind::AddrInUse, Bind::Tcp { port, .. }) => in_use(config, *port),
         (io::ErrorKind::AddrInUse, Bind::Unix(_)) => (
@@ -57,10 +68,20 @@ fn tell(
                 None => "name another path".to_string(),
             },
         ),
+        (io::ErrorKind::NotFound, Bind::Unix(path)) => (
+            Weight::Warning,
+            "its folder is not there yet: it is waited for".to_string(),
+            give(&folder(path), &future_user(config)),
+        ),
         (io::ErrorKind::AlreadyExists, Bind::Unix(path)) => (
             Weight::Error,
             error.to_string(),
             format!("mv {0} {0}.old", path.display()),
+        ),
+        (_, Bind::Unix(_)) => (
+            Weight::Warning,
+            format!("{error}: it is tried again every second"),
+            "name another path".to_string(),
         ),
         _ => (
             Weight::Warning,
@@ -74,6 +95,21 @@ fn tell(
         false => weight,
     };
     findings.add(weight, &listener.origin, "listener", what, &mend);
+}
+
+fn missing_interface(listener: &Listener) -> Option<&str> {
+    let name = listener.bind_interface.as_deref()?;
+    interface_number(name).is_none().then_some(name)
+}
+
+/// Whom the broker will be.
+fn future_user(config: &Config) -> String {
+    let me = Identity::current();
+    match User::from_name(&config.user) {
+        _ if me.uid != 0 => me.name,
+        Ok(Some(user)) => user.name,
+        _ => "nobody".to_string(),
+    }
 }
 
 /// A port that is taken: by this very broker, which a reload leaves alone, or by somebody else.
@@ -103,6 +139,11 @@ fn in_use(config: &Config, port: u16) -> (Weight, String, String) {
 
 fn other_port(port: u16) -> u16 {
     port.checked_add(1).unwrap_or(1883)
+}
+
+/// Whether this is the number of a process that runs the broker with the same configuration file.
+pub(super) fn is_running(config: &Config, pid: &str) -> bool {
+    pid.parse().is_ok_and(|pid| is_own(config, &process(pid)))
 }
 
 /// Whether a process is a broker with the same configuration file.

@@ -19,21 +19,12 @@ const NAME: &str = "midge.lock";
 /// # Errors
 /// Another broker has it; the message names its process.
 pub fn take(folder: &Path) -> io::Result<Lock> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).mode(0o600);
-    // Whoever may write to the folder must not have another file emptied.
-    options.custom_flags(OFlag::O_NOFOLLOW.bits());
-    let file = options
-        .open(folder.join(NAME))
-        .map_err(|error| io::Error::new(error.kind(), format!("{NAME}: {error}")))?;
+    let file = open(folder, true)?;
     let mut file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(file, errno)| {
         if errno != Errno::EWOULDBLOCK {
             return errno.into();
         }
-        let mut holder = String::new();
-        // Who holds it is a help, not a must.
-        let _ = (&file).take(20).read_to_string(&mut holder);
-        let holder = holder.trim();
+        let holder = holder_in(&file);
         io::Error::other(format!(
             "another broker (process {holder}) keeps its messages there: stop it, or give this one \
              another persistence_location"
@@ -45,4 +36,37 @@ pub fn take(folder: &Path) -> io::Result<Lock> {
     // On a full disk the lock holds all the same.
     drop(written);
     Ok(Lock { _file: file })
+}
+
+/// The process that has the lock of a folder, as it wrote itself down; nothing is made or changed.
+/// Where nobody has it, we share it for a moment.
+///
+/// # Errors
+/// There is a lock that could not be taken anyway, for it cannot be opened.
+pub fn holder(folder: &Path) -> io::Result<Option<String>> {
+    let file = match open(folder, false) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match Flock::lock(file, FlockArg::LockSharedNonblock) {
+        Err((file, Errno::EWOULDBLOCK)) => Ok(Some(holder_in(&file))),
+        Err((_, errno)) => Err(errno.into()),
+        Ok(_) => Ok(None),
+    }
+}
+
+fn open(folder: &Path, create: bool) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(create).mode(0o600);
+    // Whoever may write to the folder must not have another file emptied.
+    options.custom_flags(OFlag::O_NOFOLLOW.bits());
+    let opened = options.open(folder.join(NAME));
+    opened.map_err(|error| io::Error::new(error.kind(), format!("{NAME}: {error}")))
+}
+
+/// Who holds it is a help, not a must.
+fn holder_in(mut file: &File) -> String {
+    let mut holder = String::new();
+    let _ = Read::by_ref(&mut file).take(20).read_to_string(&mut holder);
+    holder.trim().to_string()
 }

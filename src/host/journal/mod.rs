@@ -17,7 +17,7 @@ pub mod thread;
 
 pub use disk::{Disk, Folder};
 pub use files::Files;
-pub use open::open;
+pub use open::{look, open};
 pub use thread::Journal;
 
 #[cfg(test)]

@@ -130,6 +130,14 @@ pub fn open<D: Disk>(
     Ok((files, opened))
 }
 
+/// Looks for what would keep [`open`] from opening a folder; nothing is changed.
+///
+/// # Errors
+/// What cannot be opened, and a format that is newer than this program.
+pub fn look<D: Disk>(disk: &mut D) -> io::Result<()> {
+    find(disk).map(drop)
+}
+
 /// Where the last batch begins, if that can be told. Without a mark for each batch it is longer,
 /// but no longer than a segment: all before a segment is durable.
 fn last_batch<D: Disk>(candidates: &[Candidate<D::File>], salt: u64) -> Option<Place> {
