@@ -46,6 +46,17 @@ impl Acl {
         own.is_some_and(|own| !own.is_empty())
     }
 
+    /// Whether any line grants this user something, or clients without a user name.
+    pub fn grants(&self, username: Option<&str>) -> bool {
+        let own = self.lists.get(self.rules_for(username).list as usize);
+        let own = own.map_or(&[][..], Vec::as_slice);
+        let patterns = self.patterns.iter();
+        let patterns = patterns.filter(|rule| username.is_some() || !rule.needs_username);
+        own.iter()
+            .chain(patterns)
+            .any(|rule| rule.grant != Grant::Deny)
+    }
+
     /// The first line for clients without a user name.
     pub fn first_anonymous_line(&self) -> Option<u32> {
         let lines = self.lists[ANONYMOUS].iter().map(|rule| rule.line);
@@ -103,8 +114,35 @@ impl Acl {
     }
 }
 
+/// Grants of reading, or their denial, where no message is read: what is delivered to a shared
+/// subscription has a topic of its own.
+fn review_shared(rule: &Rule, said: &str) -> Option<Remark> {
+    let shared = rule.filter.strip_prefix(b"$share/")?;
+    let slash = shared.iter().position(|byte| *byte == b'/');
+    let filter = slash.map_or(&b"FILTER"[..], |at| &shared[at + 1..]);
+    (rule.grant != Grant::Write).then(|| Remark {
+        line: rule.line,
+        what: format!(
+            "{said} is about no message that anybody gets: lines are held against topics, and a \
+             subscription to $share/NAME/FILTER gets those of FILTER"
+        ),
+        mend: format!("write {} without $share and the name", quoted(filter)),
+    })
+}
+
 fn review_list(list: &[Rule], keyword: &str, remarks: &mut Vec<Remark>) {
     for (at, rule) in list.iter().enumerate() {
+        let words = match rule.grant {
+            Grant::Deny => "deny",
+            Grant::Read => "read",
+            Grant::Write => "write",
+            Grant::ReadWrite => "readwrite",
+        };
+        let said = format!("{keyword} {words} {}", quoted(&rule.filter));
+        if let Some(remark) = review_shared(rule, &said) {
+            remarks.push(remark);
+            continue;
+        }
         let earlier = &list[at.saturating_sub(COMPARED_MAX)..at];
         // What decides instead, in each direction in which the line has a say.
         let mut instead = [Access::Read, Access::Write]
@@ -122,22 +160,14 @@ fn review_list(list: &[Rule], keyword: &str, remarks: &mut Vec<Remark>) {
                 remarks.push(Remark {
                     line: rule.line,
                     what: format!(
-                        "{keyword} write {}: what is below $SYS comes from the broker alone, \
-                         whatever is granted",
-                        quoted(&rule.filter)
+                        "{said}: what is below $SYS comes from the broker alone, whatever is \
+                         granted"
                     ),
                     mend: "remove the line, or write read in place of write".to_owned(),
                 });
             }
             continue;
         };
-        let words = match rule.grant {
-            Grant::Deny => "deny",
-            Grant::Read => "read",
-            Grant::Write => "write",
-            Grant::ReadWrite => "readwrite",
-        };
-        let said = format!("{keyword} {words} {}", quoted(&rule.filter));
         let line = first.line;
         let (what, mend) = match first.grant {
             Grant::Deny if rule.grant != Grant::Deny => (
@@ -177,7 +207,8 @@ mod tests {
         let text = "topic read a/#\ntopic a/b\n\
                     user bob\ntopic write x/+/y\ntopic deny x/#\ntopic read x\ntopic deny x/1\n\
                     topic read b\ntopic readwrite b\ntopic read b\n\
-                    topic write $SYS/broker\npattern read p/%c/#\npattern read p/%c/state\n";
+                    topic write $SYS/broker\npattern read p/%c/#\npattern read p/%c/state\n\
+                    topic read $share/g/x/#\ntopic write $share/g/x\npattern $share/%u\n";
         assert_eq!(
             review(text),
             [
@@ -193,6 +224,12 @@ mod tests {
                  whatever is granted; mend: remove the line, or write read in place of write",
                 "13: pattern read 'p/%c/state' changes nothing: line 12 says it already; mend: \
                  remove the line",
+                "14: topic read '$share/g/x/#' is about no message that anybody gets: lines are \
+                 held against topics, and a subscription to $share/NAME/FILTER gets those of \
+                 FILTER; mend: write 'x/#' without $share and the name",
+                "16: pattern readwrite '$share/%u' is about no message that anybody gets: lines \
+                 are held against topics, and a subscription to $share/NAME/FILTER gets those of \
+                 FILTER; mend: write 'FILTER' without $share and the name",
             ]
         );
     }
@@ -259,5 +296,20 @@ mod tests {
         assert_eq!(acl.users(), [("bob", 1)]);
         assert!(acl.has_rules(Some("bob")) && !acl.has_rules(Some("ann")));
         assert_eq!(acl.first_anonymous_line(), None);
+    }
+
+    #[test]
+    fn denials_grant_nothing() {
+        let grants = |text: &str, user: Option<&str>| {
+            let (acl, _) = Acl::parse(text.as_bytes(), "acl").expect("valid");
+            acl.grants(user)
+        };
+        let denied = "topic deny a\nuser bob\ntopic deny b\npattern deny #\n";
+        let own = format!("{denied}pattern read %u\n");
+        for user in [None, Some("bob"), Some("ann")] {
+            assert!(!grants(denied, user), "{user:?}");
+            assert_eq!(grants(&own, user), user.is_some(), "{user:?}");
+        }
+        assert!(grants("topic a\n", None) && !grants("topic a\n", Some("bob")));
     }
 }

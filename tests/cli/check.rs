@@ -208,6 +208,25 @@ fn findings_say_where_what_and_how() {
              nothing; mend: add to plain: user ann, and below it: topic read FILTER",
         ),
         (
+            "listener {port} 127.0.0.1\npassword_file pw\nacl_file vain\n",
+            0,
+            "pw:2: password_file: user 'ann' can sign in, but has no granting line in vain and may \
+             do nothing; mend: add to vain: user ann, and below it: topic read FILTER",
+        ),
+        (
+            "listener {port} 127.0.0.1\npassword_file pw\nacl_file vain\n",
+            0,
+            "vain:2: acl_file: topic read '$share/g/x' is about no message that anybody gets: \
+             lines are held against topics, and a subscription to $share/NAME/FILTER gets those of \
+             FILTER; mend: write 'x' without $share and the name",
+        ),
+        (
+            "listener {port} 127.0.0.1\nallow_anonymous true\nacl_file vain\n",
+            0,
+            "midge.conf:3: acl_file: clients without a user name may come in at 127.0.0.1:{port}, \
+             but nothing in vain is granted to them; mend: add at its top: topic read FILTER",
+        ),
+        (
             "listener {port} 127.0.0.1\npassword_file pw\nacl_file plain\nmount_point m/\n",
             0,
             "plain:2: acl_file: 'a' never matches: topics begin with mount_point 'm/' on all \
@@ -223,6 +242,7 @@ fn findings_say_where_what_and_how() {
         let setup = passwords(Setup::new(Kind::Midge), &["bob", "ann"])
             .file("acl", acl)
             .file("plain", "user bob\ntopic read a\n")
+            .file("vain", "user bob\ntopic read $share/g/x\npattern deny #\n")
             .file("wrong", "tpoic read a\n")
             .file("empty", "# nobody\n")
             .file("shared", "bob:hash\n")

@@ -122,9 +122,6 @@ fn check_users(
             findings.add(Weight::Warning, &place, "acl_file", what, &mend);
         }
     }
-    if acl.has_patterns() {
-        return;
-    }
     for listener in listeners {
         let Some(passwords) = tables.passwords_of(listener) else {
             continue;
@@ -132,9 +129,13 @@ fn check_users(
         let file = listener.security.password_file.as_deref();
         let file = file.unwrap_or(Path::new("password_file")).display();
         for (user, line) in passwords.names() {
-            if !acl.has_rules(Some(user)) {
+            if !acl.grants(Some(user)) {
+                let lacking = match acl.has_rules(Some(user)) || acl.has_patterns() {
+                    true => "granting line",
+                    false => "line",
+                };
                 let what = format!(
-                    "user '{user}' can sign in, but has no line in {name} and may do nothing"
+                    "user '{user}' can sign in, but has no {lacking} in {name} and may do nothing"
                 );
                 let mend = format!("add to {name}: user {user}, and below it: topic read FILTER");
                 let place = format!("{file}:{line}");
@@ -155,13 +156,13 @@ fn check_anonymous(name: &str, acl: &Acl, listeners: &[&Listener], findings: &mu
             let place = format!("{name}:{line}");
             findings.add(Weight::Warning, &place, "acl_file", what, mend);
         }
-        None if !acl.has_patterns() => {
+        _ if !acl.grants(None) => {
             for listener in listeners.iter().copied().filter(|l| are_allowed(l)) {
                 let place = listener.place_of("acl_file");
                 let place = place.as_deref().unwrap_or(&listener.origin);
                 let what = format!(
-                    "clients without a user name may come in at {}, but nothing in {name} is for \
-                     them",
+                    "clients without a user name may come in at {}, but nothing in {name} is \
+                     granted to them",
                     listener.bind
                 );
                 let mend = "add at its top: topic read FILTER";
