@@ -94,6 +94,11 @@ fn findings_say_where_what_and_how() {
              midge passwd -c none USER",
         ),
         (
+            "listener {port} 127.0.0.1\npassword_file none\n",
+            1,
+            "anonymous refused, passwords cannot be told from none, rights everything.",
+        ),
+        (
             "listener {port} 127.0.0.1\npassword_file empty\n",
             1,
             "midge.conf:2: password_file: 127.0.0.1:{port} refuses everybody: empty has no usable \

@@ -303,7 +303,8 @@ pub(in crate::cmd) fn describe(listener: &Listener, users: Option<usize>) -> Str
             let noun = if users == 1 { "user" } else { "users" };
             format!("{users} {noun} from {}", path.display())
         }
-        _ => "not checked".to_string(),
+        (None, Some(path)) => format!("cannot be told from {}", path.display()),
+        (_, None) => "not checked".to_string(),
     };
     let rights = match &listener.security.acl_file {
         Some(path) => format!("from {}", path.display()),
