@@ -9,11 +9,12 @@ mod judge;
 use super::broker::{Rehearsal, rehearse};
 use crate::auth::Passwords;
 use crate::broker::ListenerSettings;
-use crate::conf::{Bind, Config, Disk, Listener};
+use crate::conf::{Bind, Config, Listener};
+use crate::host::access::Disk;
+use crate::host::log::escaped;
 use getopts::{Options, ParsingStyle};
 pub use judge::{Answer, Client, Wish, may, may_connect};
-use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 const DENIED: u8 = 1;
@@ -54,7 +55,7 @@ pub fn run(program: &str, args: &[String]) -> u8 {
             if answer.allowed { 0 } else { DENIED }
         }
         Err((code, what)) => {
-            let _ = writeln!(io::stderr(), "Error: {what}");
+            let _ = writeln!(io::stderr(), "Error: {}", escaped(&what));
             code
         }
     }
@@ -136,28 +137,24 @@ fn explain(question: &Question) -> Result<(Answer, String), Failure> {
     let comes_in = refused.is_none();
     let answer =
         refused.unwrap_or_else(|| may(&settings, listener, client, question.wish, &question.topic));
-    let mut text = String::new();
-    // Writing to a String does not fail.
-    let _ = headline(&mut text, question, listener, &answer, comes_in);
-    let _ = tell_listener(&mut text, &config, number, question.listener.is_some());
+    let mut lines = vec![headline(question, listener, &answer, comes_in)];
+    lines.push(tell_listener(&config, number, question.listener.is_some()));
     if comes_in {
-        let _ = writeln!(
-            text,
-            "  comes in: {}",
-            entrance(listener, passwords, client)
-        );
+        let entrance = entrance(listener, passwords, client);
+        lines.push(format!("  comes in: {entrance}"));
     }
-    let _ = tell_rule(&mut text, listener, &answer);
-    Ok((answer, text))
+    lines.extend(tell_rule(listener, &answer));
+    // Names and topics may hold anything, but must not talk to the terminal.
+    let lines = lines.iter().map(|line| escaped(line) + "\n");
+    Ok((answer, lines.collect()))
 }
 
 fn headline(
-    text: &mut String,
     question: &Question,
     listener: &ListenerSettings,
     answer: &Answer,
     comes_in: bool,
-) -> std::fmt::Result {
+) -> String {
     let verdict = if answer.allowed { "allowed" } else { "denied" };
     let may = if answer.allowed { "may" } else { "may not" };
     let who = match question.username.as_deref() {
@@ -177,32 +174,26 @@ fn headline(
         Wish::Subscribe => format!("subscribe to '{topic}' with effect"),
         Wish::Deliver => format!("get messages of '{topic}'"),
     };
-    writeln!(text, "{verdict}: {who}, client id '{id}', {may} {what}")
+    format!("{verdict}: {who}, client id '{id}', {may} {what}")
 }
 
-fn tell_listener(
-    text: &mut String,
-    config: &Config,
-    number: usize,
-    is_chosen: bool,
-) -> std::fmt::Result {
+fn tell_listener(config: &Config, number: usize, is_chosen: bool) -> String {
     let Listener {
         bind,
         origin,
         mount_point,
         ..
     } = &config.listeners[number];
-    write!(text, "  listener: {bind} ({origin})")?;
-    if let Some(mount_point) = mount_point {
-        write!(
-            text,
-            ", mount_point '{mount_point}' goes in front of the topic"
-        )?;
-    }
-    if !is_chosen && config.listeners.len() > 1 && !config.local_only {
-        write!(text, "; -P chooses another one")?;
-    }
-    writeln!(text)
+    let mount = mount_point
+        .as_ref()
+        .map_or_else(String::new, |mount_point| {
+            format!(", mount_point '{mount_point}' goes in front of the topic")
+        });
+    let others = match !is_chosen && config.listeners.len() > 1 && !config.local_only {
+        true => "; -P chooses another one",
+        false => "",
+    };
+    format!("  listener: {bind} ({origin}){mount}{others}")
 }
 
 /// Why the client is let in.
@@ -230,17 +221,17 @@ fn entrance(
     }
 }
 
-fn tell_rule(text: &mut String, listener: &ListenerSettings, answer: &Answer) -> std::fmt::Result {
-    writeln!(text, "  because: {} ({})", answer.why, answer.by)?;
+fn tell_rule(listener: &ListenerSettings, answer: &Answer) -> Vec<String> {
+    let mut lines = vec![format!("  because: {} ({})", answer.why, answer.by)];
     if let (Some(line), Some(acl)) = (answer.line, &listener.acl) {
         let rule = line_of(Path::new(acl.file()), line).unwrap_or_default();
-        writeln!(text, "  rule: {}:{line}: {rule}", acl.file())?;
+        lines.push(format!("  rule: {}:{line}: {rule}", acl.file()));
     }
-    match &answer.hint {
-        Some(hint) if answer.allowed => writeln!(text, "  note: {hint}"),
-        Some(hint) => writeln!(text, "  mend: {hint}"),
-        None => Ok(()),
+    if let Some(hint) = &answer.hint {
+        let word = if answer.allowed { "note" } else { "mend" };
+        lines.push(format!("  {word}: {hint}"));
     }
+    lines
 }
 
 /// A line of a file as it is written there.

@@ -41,7 +41,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use sinks::Sinks;
 
-pub use line::{LINE_BYTES_MAX, Timestamp};
+pub use line::{LINE_BYTES_MAX, Timestamp, escaped};
 pub use syslog::{Facility, Syslog};
 pub use types::{LogType, Types};
 

@@ -70,6 +70,28 @@ fn it_names_the_line_that_decides() {
         ),
         (&["pub", "a/+"], 1, "stand in filters only".to_string()),
         (
+            &["-P", second, "-u", "bob", "pub", "a\x1b[1m"],
+            1,
+            "may not publish to 'a\\u{1b}[1m'".to_string(),
+        ),
+        (&["pub", "a\u{fffe}"], 1, "or a non-character".to_string()),
+        (&["sub", "a\u{1}/+"], 1, "a control character".to_string()),
+        (
+            &["-i", "d\n", "pub", "open/x"],
+            1,
+            "client id 'd\\n', may not come in\n".to_string(),
+        ),
+        (
+            &["deliver", "$share/g/open/x"],
+            1,
+            "gets messages of FILTER".to_string(),
+        ),
+        (
+            &["sub", "$share/g/open/x"],
+            0,
+            "topic read open/#".to_string(),
+        ),
+        (
             &["-P", second, "-u", "bob", "pub", "s/x"],
             1,
             "  mend: below 'user bob': topic write m/s/x\n".to_string(),

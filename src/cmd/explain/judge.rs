@@ -7,6 +7,7 @@
 use crate::auth::{Access, Acl, Passwords};
 use crate::broker::{ListenerSettings, Settings};
 use crate::topic::{BadFilter, Filter, level_count};
+use crate::wire::is_topic_name;
 
 /// What a client wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,13 @@ pub fn may_connect(
     passwords: Option<&Passwords>,
     client: Client<'_>,
 ) -> Option<Answer> {
+    // A name from a certificate is not sent.
+    let username = client.username.filter(|_| !listener.names_by_certificate);
+    let names = [("-u", username), ("-i", Some(client.client_id))];
+    if let Some((flag, _)) = names.iter().find(|(_, name)| !is_sent(name.unwrap_or(""))) {
+        let hint = format!("another name behind {flag}");
+        return Some(Answer::no("name", UNSENT, hint));
+    }
     let has_name = client.username.is_some_and(|name| !name.is_empty());
     if listener.names_by_certificate && !has_name {
         return Some(Answer::no(
@@ -187,6 +195,15 @@ pub fn may(
     }
 }
 
+/// What the broker ends a connection for.
+const UNSENT: &str = "a control character or a non-character is in it: the broker closes the \
+                      connection of who sends it";
+
+/// Whether the broker takes this as a name, wildcards apart.
+fn is_sent(name: &str) -> bool {
+    is_topic_name(name.replace(['+', '#'], "").as_bytes())
+}
+
 /// What is wrong with a topic name, whoever uses it.
 fn judge_topic(
     settings: &Settings,
@@ -201,6 +218,14 @@ fn judge_topic(
     if topic.contains(['+', '#']) {
         let why = "'+' and '#' stand in filters only, not in topics";
         return no("topic", why, "another topic");
+    }
+    if !is_sent(topic) {
+        return no("topic", UNSENT, "another topic");
+    }
+    if wish == Wish::Deliver && topic.starts_with("$share/") && listener.mount_point.is_empty() {
+        let why = "a subscription to $share/NAME/FILTER gets messages of FILTER, and no other one \
+                   gets those of topics below $share";
+        return no("topic", why, "the topic without $share and the name");
     }
     if topic.len() + listener.mount_point.len() > usize::from(u16::MAX) {
         let why = "the topic is longer than 65535 bytes, mount_point included";
@@ -230,6 +255,9 @@ fn judge_filter(settings: &Settings, listener: &ListenerSettings, text: &str) ->
             return no("filter", why, "another filter");
         }
     };
+    if !is_sent(text) {
+        return no("filter", UNSENT, "another filter");
+    }
     if level_count(filter.as_bytes()) > settings.max_topic_levels {
         let why = format!("more than {} levels", settings.max_topic_levels);
         return no("max_topic_levels", &why, "fewer levels");

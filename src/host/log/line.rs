@@ -67,18 +67,18 @@ impl Line {
         self.text.push_str(text);
         Ok(())
     }
+}
 
-    /// An escape is written whole or not at all.
-    fn push_escaped(&mut self, c: char) -> fmt::Result {
-        let mut escape = Escape::default();
-        match c {
-            '\n' => escape.write_str("\\n"),
-            '\r' => escape.write_str("\\r"),
-            '\t' => escape.write_str("\\t"),
-            _ => write!(escape, "\\u{{{:x}}}", u32::from(c)),
-        }?;
-        self.push(escape.text())
+/// Text that is printed elsewhere, with the escapes of the log and without its cut.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match is_printable(c) {
+            true => out.push(c),
+            false => out.push_str(Escape::of(c).text()),
+        }
     }
+    out
 }
 
 impl fmt::Write for Line {
@@ -94,7 +94,8 @@ impl fmt::Write for Line {
             }
             let mut chars = after.chars();
             if let Some(c) = chars.next() {
-                self.push_escaped(c)?;
+                // An escape is written whole or not at all.
+                self.push(Escape::of(c).text())?;
             }
             rest = chars.as_str();
         }
@@ -110,6 +111,18 @@ struct Escape {
 }
 
 impl Escape {
+    fn of(c: char) -> Escape {
+        let mut escape = Escape::default();
+        // There is room for all of them.
+        let _ = match c {
+            '\n' => escape.write_str("\\n"),
+            '\r' => escape.write_str("\\r"),
+            '\t' => escape.write_str("\\t"),
+            _ => write!(escape, "\\u{{{:x}}}", u32::from(c)),
+        };
+        escape
+    }
+
     fn text(&self) -> &str {
         // Only whole strings were copied in, so this never is the default.
         std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
