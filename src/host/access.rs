@@ -1,5 +1,5 @@
-//! Password and ACL files, from disk to the tables of the auth room; the files of the configuration,
-//! with the reason why one cannot be read.
+//! Password and ACL files, from disk to the tables of the auth room; the files of the
+//! configuration, with the reason why one cannot be read.
 
 use super::daemon::explain_denied;
 use crate::auth::{Acl, Passwords, Problem};
