@@ -67,13 +67,17 @@ impl Place {
             Purpose::Log => 1,
             Purpose::Store | Purpose::Pid => 0,
         };
-        let is_narrow = |path: &&Path| self.purpose != Purpose::Log || path.parent().is_some();
-        let above = folder.ancestors().skip(1).take(levels);
-        let mut found = fs::canonicalize(folder);
-        for next in above.filter(is_narrow) {
-            found = found.or_else(|_| fs::canonicalize(next));
+        let mut found = folder;
+        for _ in 0..levels {
+            match found.parent() {
+                Some(above) if !found.exists() => found = above,
+                _ => break,
+            }
         }
-        found.unwrap_or_else(|_| folder.to_path_buf())
+        if self.purpose == Purpose::Log && found == Path::new("/") {
+            found = folder;
+        }
+        fs::canonicalize(found).unwrap_or_else(|_| folder.to_path_buf())
     }
 }
 

@@ -37,7 +37,7 @@ pub use plain::{Plain, PlainOut};
 pub use property::{Kind, Properties, Property, PropertyId, Value};
 pub use publish::Publish;
 pub use put::{Put, Window, var_int_len};
-pub use read::{Reader, is_topic_name};
+pub use read::{Reader, is_name, is_topic_name};
 pub use reason::ReasonCode;
 pub use subscribe::{
     Filters, RetainHandling, SubAck, Subscribe, SubscribeFilter, SubscriptionOptions, Unsubscribe,

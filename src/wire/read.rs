@@ -181,6 +181,11 @@ pub fn is_topic_name(bytes: &[u8]) -> bool {
     is_ascii_topic(bytes) || std::str::from_utf8(bytes).is_ok_and(|text| text.chars().all(is_good))
 }
 
+/// Whether a string is one that [`Reader::name`] takes, its length apart.
+pub fn is_name(text: &str) -> bool {
+    text.chars().all(is_plain)
+}
+
 fn is_plain(c: char) -> bool {
     let code = u32::from(c);
     !c.is_control() && !(0xfdd0..=0xfdef).contains(&code) && code & 0xfffe != 0xfffe

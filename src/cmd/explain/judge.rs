@@ -7,7 +7,7 @@
 use crate::auth::{Access, Acl, Passwords};
 use crate::broker::{ListenerSettings, Settings};
 use crate::topic::{BadFilter, Filter, level_count};
-use crate::wire::is_topic_name;
+use crate::wire::is_name;
 
 /// What a client wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ pub fn may_connect(
     // A name from a certificate is not sent.
     let username = client.username.filter(|_| !listener.names_by_certificate);
     let names = [("-u", username), ("-i", Some(client.client_id))];
-    if let Some((flag, _)) = names.iter().find(|(_, name)| !is_sent(name.unwrap_or(""))) {
+    if let Some((flag, _)) = names.iter().find(|(_, name)| !is_name(name.unwrap_or(""))) {
         let hint = format!("another name behind {flag}");
         return Some(Answer::no("name", UNSENT, hint));
     }
@@ -199,11 +199,6 @@ pub fn may(
 const UNSENT: &str = "a control character or a non-character is in it: the broker closes the \
                       connection of who sends it";
 
-/// Whether the broker takes this as a name, wildcards apart.
-fn is_sent(name: &str) -> bool {
-    is_topic_name(name.replace(['+', '#'], "").as_bytes())
-}
-
 /// What is wrong with a topic name, whoever uses it.
 fn judge_topic(
     settings: &Settings,
@@ -219,7 +214,7 @@ fn judge_topic(
         let why = "'+' and '#' stand in filters only, not in topics";
         return no("topic", why, "another topic");
     }
-    if !is_sent(topic) {
+    if !is_name(topic) {
         return no("topic", UNSENT, "another topic");
     }
     if wish == Wish::Deliver && topic.starts_with("$share/") && listener.mount_point.is_empty() {
@@ -255,7 +250,7 @@ fn judge_filter(settings: &Settings, listener: &ListenerSettings, text: &str) ->
             return no("filter", why, "another filter");
         }
     };
-    if !is_sent(text) {
+    if !is_name(text) {
         return no("filter", UNSENT, "another filter");
     }
     if level_count(filter.as_bytes()) > settings.max_topic_levels {

@@ -66,7 +66,7 @@ fn open(folder: &Path, create: bool) -> io::Result<File> {
 
 /// Who holds it is a help, not a must.
 fn holder_in(mut file: &File) -> String {
-    let mut holder = String::new();
-    let _ = Read::by_ref(&mut file).take(20).read_to_string(&mut holder);
-    holder.trim().to_string()
+    let mut holder = [0; 20];
+    let len = file.read(&mut holder).unwrap_or(0);
+    String::from_utf8_lossy(&holder[..len]).trim().to_string()
 }
