@@ -138,7 +138,7 @@ impl Sessions {
             hasher,
             ..
         } = self;
-        by_client_id.insert(hash, id, |id| {
+        by_client_id.insert(hash, id, &|id| {
             hasher.hash_one(&*slab[id as usize].client_id)
         });
         SessionId(id)

@@ -82,7 +82,7 @@ impl Subscriptions {
             let group = &groups[id as usize];
             hasher.hash_one((group.node, &*group.name))
         };
-        groups_by_name.insert(hash_of(id), id, hash_of);
+        groups_by_name.insert(hash_of(id), id, &hash_of);
         self.set_first_group(node, Some(id));
         id
     }

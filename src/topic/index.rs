@@ -48,8 +48,9 @@ impl Index {
         self.parts[part_of(hash)].find(hash, is_it).copied()
     }
 
-    /// Adds a number that is not there; `hash_of` gives the hash of another one.
-    pub fn insert(&mut self, hash: u64, id: u32, hash_of: impl Fn(u32) -> u64) {
+    /// Adds a number that is not there; `hash_of` gives the hash of another one. (It is asked when
+    /// a table grows only: no reason to have that code once for each caller.)
+    pub fn insert(&mut self, hash: u64, id: u32, hash_of: &dyn Fn(u32) -> u64) {
         self.len += 1;
         self.parts[part_of(hash)].insert_unique(hash, id, |&id| hash_of(id));
     }
@@ -90,7 +91,7 @@ mod tests {
         let find = |index: &Index, id| index.find(hash_of(id), |&other| other == id);
         let mut index = Index::default();
         for id in 0..50_000 {
-            index.insert(hash_of(id), id, hash_of);
+            index.insert(hash_of(id), id, &hash_of);
         }
         for id in (0..50_000).step_by(2) {
             index.remove(hash_of(id), id);
@@ -109,7 +110,7 @@ mod tests {
         let mut grown_at = Vec::new();
         for id in 0..1 << 19 {
             let before = index.parts[part_of(hash_of(id))].capacity();
-            index.insert(hash_of(id), id, hash_of);
+            index.insert(hash_of(id), id, &hash_of);
             let after = index.parts[part_of(hash_of(id))].capacity();
             if after > before && id >= 1 << 18 {
                 grown_at.push(id);

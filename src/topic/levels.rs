@@ -77,7 +77,7 @@ impl Levels {
             ..
         } = self;
         let hash_of = |id| hasher.hash_one(slice(entries, bytes, id));
-        index.insert(hasher.hash_one(level), id, hash_of);
+        index.insert(hasher.hash_one(level), id, &hash_of);
         id
     }
 

@@ -404,7 +404,7 @@ impl Table {
             let Node { parent, level, .. } = nodes[node as usize];
             hasher.hash_one(u64::from(parent) << 32 | u64::from(level))
         };
-        edges.insert(hash_of(id), id, hash_of);
+        edges.insert(hash_of(id), id, &hash_of);
     }
 
     /// Takes a node out of the edges, if it is one.
