@@ -71,7 +71,7 @@ pub(super) struct Sys {
     /// What was published last.
     values: HashMap<&'static str, String>,
     loads: [Load; LOADS.len()],
-    load_texts: HashMap<(usize, usize), String>,
+    load_texts: [[String; WINDOWS.len()]; LOADS.len()],
     limits: Vec<(&'static str, u64)>,
     scratch: String,
 }
@@ -84,7 +84,7 @@ impl Sys {
             due_at: At::NEVER,
             values: HashMap::new(),
             loads: [Load::default(); LOADS.len()],
-            load_texts: HashMap::new(),
+            load_texts: Default::default(),
             limits: Vec::new(),
             scratch: String::new(),
         }
@@ -273,7 +273,7 @@ impl Broker {
             for (window, average) in self.sys.loads[which].averages().into_iter().enumerate() {
                 let hundredths = (average * 100.0 + 0.5) as u64;
                 let text = format!("{}.{:02}", hundredths / 100, hundredths % 100);
-                let known = self.sys.load_texts.entry((which, window)).or_default();
+                let known = &mut self.sys.load_texts[which][window];
                 if *known == text {
                     continue;
                 }

@@ -14,17 +14,33 @@ use crate::host::poll::{Doors, Setup};
 use crate::host::tap::Viewers;
 use crate::host::tls::Acceptor;
 use crate::wire::QoS;
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The password and ACL files of one reading of the configuration, each read once.
 #[derive(Default)]
 pub(super) struct Access {
-    passwords: HashMap<PathBuf, Arc<Passwords>>,
-    acls: HashMap<PathBuf, Arc<Acl>>,
+    passwords: Tables<Passwords>,
+    acls: Tables<Acl>,
     encryptions: Vec<Encryption>,
     problems: Vec<Problem>,
+}
+
+/// What some files came to: few, so they are searched one by one.
+type Tables<T> = Vec<(PathBuf, Arc<T>)>;
+
+fn find<'a, T>(tables: &'a Tables<T>, path: &Path) -> Option<&'a Arc<T>> {
+    let found = tables.iter().find(|(known, _)| known == path);
+    found.map(|(_, table)| table)
+}
+
+/// Adds those of before that are not named any more: who came in by them may still be here.
+fn keep<T>(tables: &mut Tables<T>, before: &Tables<T>) {
+    for (path, table) in before {
+        if find(tables, path).is_none() {
+            tables.push((path.clone(), Arc::clone(table)));
+        }
+    }
 }
 
 /// What the files of a listener's certificates came to.
@@ -82,13 +98,9 @@ impl Access {
             self.read_passwords(listener)?;
             self.read_acl(listener)?;
         }
-        for (path, table) in before.iter().flat_map(|before| &before.passwords) {
-            let known = self.passwords.entry(path.clone());
-            known.or_insert_with(|| Arc::clone(table));
-        }
-        for (path, acl) in before.iter().flat_map(|before| &before.acls) {
-            let known = self.acls.entry(path.clone());
-            known.or_insert_with(|| Arc::clone(acl));
+        if let Some(before) = before {
+            keep(&mut self.passwords, &before.passwords);
+            keep(&mut self.acls, &before.acls);
         }
         Ok(())
     }
@@ -136,8 +148,9 @@ impl Access {
         let mut settings_of = Vec::new();
         for (listener, _) in listeners.all() {
             let security = &listener.security;
-            let table = (security.password_file.as_ref()).and_then(|path| self.passwords.get(path));
-            let acl = (security.acl_file.as_ref()).and_then(|path| self.acls.get(path));
+            let table =
+                (security.password_file.as_ref()).and_then(|path| find(&self.passwords, path));
+            let acl = (security.acl_file.as_ref()).and_then(|path| find(&self.acls, path));
             settings_of.push(listener_settings(config, listener, table.is_some(), acl));
             passwords.push(table.map(Arc::clone));
         }
@@ -163,10 +176,10 @@ impl Access {
         let Some(path) = &listener.security.password_file else {
             return Ok(());
         };
-        if !self.passwords.contains_key(path) {
+        if find(&self.passwords, path).is_none() {
             let (table, problems) = access::passwords(path)?;
             self.problems.extend(problems);
-            self.passwords.insert(path.clone(), Arc::new(table));
+            self.passwords.push((path.clone(), Arc::new(table)));
         }
         Ok(())
     }
@@ -175,10 +188,10 @@ impl Access {
         let Some(path) = &listener.security.acl_file else {
             return Ok(());
         };
-        if !self.acls.contains_key(path) {
+        if find(&self.acls, path).is_none() {
             let (acl, problems) = access::acl(path)?;
             self.problems.extend(problems);
-            self.acls.insert(path.clone(), Arc::new(acl));
+            self.acls.push((path.clone(), Arc::new(acl)));
         }
         Ok(())
     }
