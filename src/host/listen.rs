@@ -76,6 +76,16 @@ pub enum Stream {
 const BACKLOG: i32 = 1024;
 
 impl Address {
+    /// The network interface whose number its sockets remember: that of `bind_interface`, or the
+    /// scope of an address that is valid on one link only (`fe80::1%eth0`).
+    pub fn device(&self) -> Option<&str> {
+        let scope = match &self.bind {
+            Bind::Tcp { host, .. } => host.as_deref().and_then(|host| host.split_once('%')),
+            Bind::Unix(_) => None,
+        };
+        self.interface.as_deref().or(scope.map(|(_, name)| name))
+    }
+
     /// Opens the sockets of this address, or takes those that the service manager passed for it.
     ///
     /// Fails with the first error if none could be opened; errors of single addresses of a host

@@ -102,6 +102,33 @@ fn an_interface_that_comes_later_is_served() {
     broker.stop(Signal::SIGTERM).ok();
 }
 
+/// An address that is valid on one link only goes with the interface in it.
+#[test]
+fn a_link_local_address_is_served_on_an_interface_that_was_made_anew() {
+    if peer_broker(WHY) || !net::ready() {
+        return;
+    }
+    let conf = "listener {port} fe80::7%link0\nallow_anonymous true\n";
+    let (broker, mut setup) = apart(conf);
+    broker.err_has("fe80::7%link0");
+    let make = || {
+        net::act(broker.pid(), "ip link add link0 type veth peer name link1");
+        net::act(broker.pid(), "ip link set link0 up");
+        net::act(broker.pid(), "ip link set link1 up");
+        net::act(broker.pid(), "ip addr add fe80::7/64 dev link0 nodad");
+    };
+    make();
+    wait::until_true("the first interface is served", || {
+        is_served(&broker, "fe80::7%link0", &mut setup)
+    });
+    net::act(broker.pid(), "ip link del link0");
+    make();
+    wait::until_true("the second interface is served", || {
+        is_served(&broker, "fe80::7%link0", &mut setup)
+    });
+    broker.stop(Signal::SIGTERM).ok();
+}
+
 /// A name that means nothing yet, and the folder of a unix socket that is not there yet.
 #[test]
 fn a_folder_and_a_name_may_come_later() {

@@ -50,7 +50,7 @@ impl Wanted {
     /// What is still waited for once an address was opened; some of it may be absent.
     pub fn afterwards(address: &Address, absent: Vec<SocketAddr>) -> Vec<Wanted> {
         let mut wanted: Vec<Wanted> = absent.into_iter().map(Wanted::Presence).collect();
-        if let Some(name) = &address.interface {
+        if let Some(name) = address.device() {
             let number = interface_number(name);
             wanted.push(Wanted::SameInterface(address.clone(), number));
         }
@@ -65,8 +65,7 @@ impl Wanted {
                 return Ok(is_present(*address).then(Default::default));
             }
             Wanted::SameInterface(address, number) => {
-                let name = address.interface.as_deref().unwrap_or_default();
-                match interface_number(name) {
+                match interface_number(address.device().unwrap_or_default()) {
                     Some(now) if Some(now) != *number => address,
                     _ => return Ok(None),
                 }
