@@ -81,6 +81,12 @@ pub fn open<D: Disk>(
         empty,
     } = find(&mut disk)?;
     for name in empty {
+        if parse_name(&name).is_some() {
+            log::info!(
+                target: "notice",
+                "{name} is empty and is removed. If something was kept in it, that is lost."
+            );
+        }
         // Where it cannot be removed it does no harm either.
         let _ = disk.remove(&name);
     }
