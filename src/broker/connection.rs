@@ -494,15 +494,15 @@ impl Broker {
         self.mark_writable(id);
     }
 
-    /// The client sends no more. Whether answers to what it sent still wait: then it takes no input
-    /// until they have gone out, and its end is to be read again.
-    pub fn still_answers(&mut self, id: ConnId) -> bool {
+    /// The client sends no more. Whether its end is put off, since answers to what it sent still
+    /// wait: then it takes no input until they have gone out, and its end is to be read again.
+    pub fn puts_off_end(&mut self, id: ConnId) -> bool {
         let Some(conn) = self.conn(id) else {
             return false;
         };
-        let still_answers = conn.replies.amount().0 > 0;
-        conn.is_paused |= still_answers;
-        still_answers
+        let has_replies = conn.replies.amount().0 > 0;
+        conn.is_paused |= has_replies;
+        has_replies
     }
 
     /// Lets a paused connection be read again when its replies have gone out.

@@ -300,11 +300,11 @@ impl Broker {
         let end = whole.last().map(|item| item.end as usize);
         let rest = cut.first().map(|item| {
             let begun = self.transit.begun.filter(|_| whole.is_empty());
-            let now = Begun {
+            let fresh = Begun {
                 mono_ms: now.mono_ms,
                 gave_alias: item.new_alias.is_some(),
             };
-            (item.source, begun.unwrap_or(now))
+            (item.source, begun.unwrap_or(fresh))
         });
         let first_lost = cut.iter().find_map(|item| item.new_alias);
         for items in whole.chunk_by(|a, b| a.source == b.source) {

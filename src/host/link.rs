@@ -261,7 +261,7 @@ impl Link {
     ) {
         let why = match ended {
             None => return,
-            Some(End::Closed) if broker.still_answers(conn) => {
+            Some(End::Closed) if broker.puts_off_end(conn) => {
                 self.may_have_more = true;
                 return;
             }

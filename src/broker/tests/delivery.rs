@@ -157,18 +157,23 @@ fn what_comes_behind_a_cut_message_has_the_time_of_its_own_sending() {
     );
 }
 
+/// A client that says these limits.
+fn limited(world: &mut World, limits: &[(PropertyId, u32)]) -> Client {
+    let limits = properties(limits);
+    let connect = Connect {
+        properties: Properties::from_encoded(&limits),
+        ..hello(V5, "c")
+    };
+    world.connect(&connect)
+}
+
 /// Memory may become short, or be there again, between two parts of a packet.
 #[test]
 fn a_cut_packet_goes_on_with_the_alias_that_it_gave_or_did_not() {
     for was_over in [false, true] {
         let mut world = World::new(Settings::default());
         let publisher = world.connect(&hello(V5, "p"));
-        let limits = properties(&[(PropertyId::TopicAliasMaximum, 5)]);
-        let connect = Connect {
-            properties: Properties::from_encoded(&limits),
-            ..hello(V5, "c")
-        };
-        let client = world.connect(&connect);
+        let client = limited(&mut world, &[(PropertyId::TopicAliasMaximum, 5)]);
         world.send(client, &subscribe(V5, "#", QoS::AtMostOnce));
         world.packets(client);
         world.broker.ledger.is_over = was_over;
@@ -189,15 +194,11 @@ fn a_cut_packet_goes_on_with_the_alias_that_it_gave_or_did_not() {
 fn a_known_alias_does_not_make_a_packet_too_large() {
     let mut world = World::new(Settings::default());
     let publisher = world.connect(&hello(V5, "p"));
-    let limits = properties(&[
+    let limits = [
         (PropertyId::MaximumPacketSize, 60),
         (PropertyId::TopicAliasMaximum, 5),
-    ]);
-    let connect = Connect {
-        properties: Properties::from_encoded(&limits),
-        ..hello(V5, "c")
-    };
-    let client = world.connect(&connect);
+    ];
+    let client = limited(&mut world, &limits);
     world.send(client, &subscribe(V5, "#", QoS::AtMostOnce));
     world.packets(client);
     // The alias takes three bytes and saves one: only the shorter of the two has room for it.
@@ -217,12 +218,7 @@ fn every_cut_of_a_mixed_output_gives_the_same_bytes() {
     let run = |piece: usize| {
         let mut world = World::new(Settings::default());
         let publisher = world.connect(&hello(V5, "p"));
-        let limits = properties(&[(PropertyId::TopicAliasMaximum, 2)]);
-        let connect = Connect {
-            properties: Properties::from_encoded(&limits),
-            ..hello(V5, "c")
-        };
-        let client = world.connect(&connect);
+        let client = limited(&mut world, &[(PropertyId::TopicAliasMaximum, 2)]);
         world.send(client, &subscribe(V5, "#", QoS::ExactlyOnce));
         world.take(client, 0);
         for (topic, qos) in [("a", 0), ("b", 1), ("a", 2), ("c", 0), ("b", 0), ("c", 1)] {
