@@ -135,7 +135,7 @@ fn become_user(config: &Config, findings: &mut Findings) {
         );
         return;
     }
-    let is_there = nix::unistd::User::from_name(&config.user).is_ok_and(|user| user.is_some());
+    let is_there = daemon::is_user(&config.user);
     let mend = format!("adduser --system --group {}", config.user);
     if !is_there && config.place_of("user").is_none() {
         let what = format!("there is no user {}: nobody is taken", config.user);

@@ -15,6 +15,7 @@
 //! [`raise_file_limit`], what needs root, [`drop_privileges`], [`PidFile::create`], logs, what is
 //! stored, listeners, [`Readiness::report`], [`Notifier::ready`].
 
+mod account;
 mod notify;
 mod pid_file;
 mod user;
@@ -36,6 +37,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::stat::{Mode, umask};
 use nix::unistd;
 
+pub use account::is_user;
 pub use notify::Notifier;
 pub use pid_file::PidFile;
 pub use user::{Identity, UserSettings, drop_privileges, drop_privileges_with, explain_denied};

@@ -2,12 +2,11 @@
 
 use super::files::{folder, give};
 use super::finding::{Findings, Weight};
-use crate::cmd::broker::setup;
+use crate::cmd::broker::{setup, user_settings};
 use crate::conf::{Bind, Config, Listener};
 use crate::host::daemon::Identity;
 use crate::host::listen::interface_number;
 use crate::host::probe::{Holder, Probe, holder_of, process};
-use nix::unistd::User;
 use std::io;
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
@@ -102,13 +101,10 @@ fn missing_interface(listener: &Listener) -> Option<&str> {
     interface_number(name).is_none().then_some(name)
 }
 
-/// Whom the broker will be.
 fn future_user(config: &Config) -> String {
-    let me = Identity::current();
-    match User::from_name(&config.user) {
-        _ if me.uid != 0 => me.name,
-        Ok(Some(user)) => user.name,
-        _ => "nobody".to_string(),
+    match Identity::future(&user_settings(config)) {
+        Ok(future) => future.name,
+        Err(_) => config.user.clone(),
     }
 }
 

@@ -5,6 +5,7 @@
 //! becomes `nobody`. Real, effective and saved ids all change, and we try to come back before we
 //! believe it.
 
+use super::account::{self, Account, group_name, user_name};
 use std::ffi::CString;
 use std::fmt;
 use std::fs;
@@ -13,7 +14,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::unistd::{self, Gid, Group, Uid, User};
+use nix::unistd::{self, Gid, Uid};
 
 /// The account that packages for Mosquitto create.
 const DEFAULT_USER: &str = "mosquitto";
@@ -46,11 +47,23 @@ pub struct Identity {
 impl Identity {
     /// Who we are now.
     pub fn current() -> Self {
-        let uid = unistd::geteuid();
+        Self::of(unistd::geteuid(), unistd::getegid())
+    }
+
+    /// Who [`drop_privileges`] would make of us.
+    pub fn future(settings: &UserSettings) -> io::Result<Self> {
+        if !unistd::geteuid().is_root() {
+            return Ok(Self::current());
+        }
+        let target = Target::choose(settings)?;
+        Ok(target.map_or_else(Self::current, |target| Self::of(target.uid, target.gid)))
+    }
+
+    fn of(uid: Uid, gid: Gid) -> Self {
         Self {
             name: user_name(uid),
             uid: uid.as_raw(),
-            gid: unistd::getegid().as_raw(),
+            gid: gid.as_raw(),
         }
     }
 }
@@ -124,11 +137,17 @@ pub fn explain_denied(path: &Path, error: &io::Error) -> String {
     )
 }
 
-/// The account to become: `name` decides about the groups.
+/// The account to become, and where its groups come from.
 struct Target {
-    name: Option<CString>,
     uid: Uid,
     gid: Gid,
+    groups: Groups,
+}
+
+enum Groups {
+    These(Vec<Gid>),
+    /// Those that the system knows of this user.
+    Of(CString),
 }
 
 impl Target {
@@ -141,7 +160,8 @@ impl Target {
         if let (Some(uid), Some(gid)) = (settings.uid, settings.gid) {
             return Ok(Some(Self::numeric(uid, gid)));
         }
-        let account = match User::from_name(wanted)? {
+        // The default is an account of this machine or none; nobody waits for a directory service.
+        let account = match account::named(wanted, wanted != DEFAULT_USER)? {
             Some(account) => account,
             None if wanted == DEFAULT_USER => fallback()?,
             None => return Err(invalid(format!("Invalid user '{wanted}': no such account"))),
@@ -154,19 +174,23 @@ impl Target {
             let gid = settings.gid.unwrap_or(account.gid.as_raw());
             return Ok(Some(Self::numeric(uid, gid)));
         }
-        let name = CString::new(account.name).map_err(io::Error::other)?;
+        let groups = match account.groups {
+            Some(groups) => Groups::These(groups),
+            None => Groups::Of(CString::new(account.name).map_err(io::Error::other)?),
+        };
         Ok(Some(Self {
-            name: Some(name),
             uid: account.uid,
             gid: account.gid,
+            groups,
         }))
     }
 
     fn numeric(uid: u32, gid: u32) -> Self {
+        let gid = Gid::from_raw(gid);
         Self {
-            name: None,
             uid: Uid::from_raw(uid),
-            gid: Gid::from_raw(gid),
+            gid,
+            groups: Groups::These(vec![gid]),
         }
     }
 
@@ -180,9 +204,9 @@ impl Target {
                 format!("Unable to {what} when dropping privileges: {error}"),
             )
         };
-        match &self.name {
-            Some(name) => unistd::initgroups(name, gid),
-            None => unistd::setgroups(&[gid]),
+        match &self.groups {
+            Groups::These(groups) => unistd::setgroups(groups),
+            Groups::Of(name) => unistd::initgroups(name, gid),
         }
         .map_err(|error| failed("set the groups", error))?;
         unistd::setresgid(gid, gid, gid).map_err(|error| failed("set the group", error))?;
@@ -223,12 +247,12 @@ impl Target {
     }
 }
 
-fn fallback() -> io::Result<User> {
+fn fallback() -> io::Result<Account> {
     log::warn!(
         "Warning: Unable to drop privileges to '{DEFAULT_USER}' because this user does not exist. \
          Trying '{FALLBACK_USER}' instead."
     );
-    User::from_name(FALLBACK_USER)?.ok_or_else(|| {
+    account::named(FALLBACK_USER, true)?.ok_or_else(|| {
         invalid(format!(
             "Neither user '{DEFAULT_USER}' nor '{FALLBACK_USER}' exists: create one, \
              or name another in the configuration (user NAME)"
@@ -251,18 +275,4 @@ fn nearest_visible(path: &Path) -> Option<(&Path, fs::Metadata)> {
             }
         })
         .find_map(|at| Some((at, fs::metadata(at).ok()?)))
-}
-
-fn user_name(uid: Uid) -> String {
-    match User::from_uid(uid) {
-        Ok(Some(user)) => user.name,
-        _ => uid.to_string(),
-    }
-}
-
-fn group_name(gid: Gid) -> String {
-    match Group::from_gid(gid) {
-        Ok(Some(group)) => group.name,
-        _ => gid.to_string(),
-    }
 }

@@ -1,0 +1,155 @@
+//! Accounts and their groups, out of /etc/passwd and /etc/group.
+//!
+//! The system's own look-up asks whatever nsswitch.conf names. It loads libraries for that, 0.6 MB
+//! of memory which stay, and may wait for a network that is not up yet. So the two files are read
+//! first, and the system is asked about those only who are not in them. Lines that are damaged are
+//! passed over.
+
+use std::io;
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+const USERS: &str = "/etc/passwd";
+const GROUPS: &str = "/etc/group";
+
+/// A user of this machine.
+pub struct Account {
+    /// Its name.
+    pub name: String,
+    /// Its user id.
+    pub uid: Uid,
+    /// The group that it always has.
+    pub gid: Gid,
+    /// All its groups; none where the system is to be asked for them.
+    pub groups: Option<Vec<Gid>>,
+}
+
+/// The account of a name; the system is asked if `everywhere` is set.
+pub fn named(name: &str, everywhere: bool) -> io::Result<Option<Account>> {
+    if let Some(account) = local_account(|user, _| user == name) {
+        return Ok(Some(account));
+    }
+    let user = match everywhere {
+        true => User::from_name(name)?,
+        false => None,
+    };
+    Ok(user.map(|user| Account {
+        name: user.name,
+        uid: user.uid,
+        gid: user.gid,
+        groups: None,
+    }))
+}
+
+/// Whether there is a user of this name.
+pub fn is_user(name: &str) -> bool {
+    named(name, true).is_ok_and(|account| account.is_some())
+}
+
+/// The name of a user id, or the number.
+pub fn user_name(uid: Uid) -> String {
+    if let Some(account) = local_account(|_, id| id == uid.as_raw()) {
+        return account.name;
+    }
+    match User::from_uid(uid) {
+        Ok(Some(user)) => user.name,
+        _ => uid.to_string(),
+    }
+}
+
+/// The name of a group id, or the number.
+pub fn group_name(gid: Gid) -> String {
+    let text = read(GROUPS);
+    if let Some((name, ..)) = groups(&text).find(|&(_, id, _)| id == gid.as_raw()) {
+        return name.to_string();
+    }
+    match Group::from_gid(gid) {
+        Ok(Some(group)) => group.name,
+        _ => gid.to_string(),
+    }
+}
+
+fn local_account(is_it: impl Fn(&str, u32) -> bool) -> Option<Account> {
+    let text = read(USERS);
+    let (name, uid, gid) = users(&text).find(|&(name, uid, _)| is_it(name, uid))?;
+    Some(Account {
+        name: name.to_string(),
+        uid: Uid::from_raw(uid),
+        gid: Gid::from_raw(gid),
+        groups: Some(groups_of(name, gid, &read(GROUPS))),
+    })
+}
+
+/// A file's text. One that cannot be read says nothing: then the system is asked.
+fn read(path: &str) -> String {
+    let bytes = std::fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Name, user id and group id of each line.
+fn users(text: &str) -> impl Iterator<Item = (&str, u32, u32)> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _password) = (fields.next()?, fields.next()?);
+        Some((name, number(fields.next())?, number(fields.next())?))
+    })
+}
+
+/// Name, id and members of each line.
+fn groups(text: &str) -> impl Iterator<Item = (&str, u32, &str)> {
+    text.lines().filter_map(|line| {
+        let mut fields = line.split(':');
+        let (name, _password) = (fields.next()?, fields.next()?);
+        let id = number(fields.next())?;
+        Some((name, id, fields.next().unwrap_or_default()))
+    })
+}
+
+fn number(field: Option<&str>) -> Option<u32> {
+    field?.parse().ok()
+}
+
+fn groups_of(name: &str, own: u32, text: &str) -> Vec<Gid> {
+    let mut ids = vec![own];
+    for (_, id, members) in groups(text) {
+        if !ids.contains(&id) && members.split(',').any(|member| member == name) {
+            ids.push(id);
+        }
+    }
+    ids.into_iter().map(Gid::from_raw).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_say_what_the_system_says() {
+        for (name, uid, gid) in users(&read(USERS)) {
+            let user = User::from_name(name).expect("the system answers");
+            let user = user.expect("the system knows it");
+            assert_eq!((user.uid.as_raw(), user.gid.as_raw()), (uid, gid), "{name}");
+            let account = named(name, false).expect("nothing was asked");
+            let account = account.expect("it is in the file");
+            let c_name = std::ffi::CString::new(name).expect("no NUL");
+            let mut theirs = nix::unistd::getgrouplist(&c_name, user.gid).expect("its groups");
+            let mut ours = account.groups.expect("it is in the file");
+            theirs.sort_by_key(|gid| gid.as_raw());
+            ours.sort_by_key(|gid| gid.as_raw());
+            assert_eq!(ours, theirs, "{name}");
+        }
+        assert_eq!(user_name(Uid::from_raw(0)), "root");
+        assert_eq!(group_name(Gid::from_raw(0)), "root");
+        assert_eq!(user_name(Uid::from_raw(3_999_999_999)), "3999999999");
+        assert!(named("no-such-user", true).is_ok_and(|account| account.is_none()));
+    }
+
+    #[test]
+    fn damaged_lines_are_passed_over() {
+        let text = "\n+::::::\nnobody\nnobody:x\nnobody:x:y:1:::\nmidge:x:7:8:a:b:c\n";
+        assert_eq!(users(text).collect::<Vec<_>>(), [("midge", 7, 8)]);
+        let text = "dialout:x:20:me,midge\nbroken:x:no:midge\n\ntty:x:5:\nmidge:x:8:midge\nx:y:9";
+        let ids = groups_of("midge", 8, text);
+        assert_eq!(ids, [8, 20].map(Gid::from_raw));
+    }
+}
