@@ -94,7 +94,7 @@ impl Running {
             interface: None,
             only_ipv6: None,
         }
-        .open(&mut Passed::default())
+        .open(&mut Passed::default(), None)
         .expect("loopback")
         .sockets;
         let port = listening[0].port().expect("a TCP socket");

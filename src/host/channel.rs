@@ -104,6 +104,14 @@ impl<T> Receiver<T> {
         }
     }
 
+    /// Waits for the next one, this long at most.
+    pub fn recv_within(&self, time: Duration) -> Got<T> {
+        let is_quiet = |queue: &mut Queue<T>| queue.items.is_empty() && !queue.is_closed;
+        let queue = (self.0.changed).wait_timeout_while(self.0.lock(), time, is_quiet);
+        drop(queue);
+        self.try_recv()
+    }
+
     /// Takes the next one, if there is one.
     pub fn try_recv(&self) -> Got<T> {
         let mut queue = self.0.lock();
@@ -150,7 +158,9 @@ mod tests {
     #[test]
     fn a_sender_with_a_full_queue_learns_that_the_receiver_is_gone() {
         let (sender, receiver) = channel(1);
-        assert_eq!(receiver.try_recv(), Got::Nothing);
+        assert_eq!(receiver.recv_within(Duration::from_millis(1)), Got::Nothing);
+        assert_eq!(sender.send(1), Ok(()));
+        assert_eq!(receiver.recv_within(Duration::MAX), Got::Item(1));
         assert_eq!(sender.send(1), Ok(()));
         assert!(!sender.is_closed_within(Duration::ZERO));
         let thread = thread::spawn(move || (sender.send(2), sender));

@@ -9,6 +9,7 @@ mod passed;
 
 pub use passed::Passed;
 
+use super::channel::{Got, channel};
 use super::tls::{Acceptor, Encrypted};
 use crate::broker::Origin;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -17,6 +18,8 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// What to listen on.
 #[derive(Clone, Debug)]
@@ -75,6 +78,9 @@ pub enum Stream {
 /// Connections that the kernel completes before we accept them.
 const BACKLOG: i32 = 1024;
 
+/// How long others wait for the address of a host's name.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
 impl Address {
     /// The network interface whose number its sockets remember: that of `bind_interface`, or the
     /// scope of an address that is valid on one link only (`fe80::1%eth0`).
@@ -89,8 +95,9 @@ impl Address {
     /// Opens the sockets of this address, or takes those that the service manager passed for it.
     ///
     /// Fails with the first error if none could be opened; errors of single addresses of a host
-    /// that has several are logged.
-    pub fn open(&self, passed: &mut Passed) -> io::Result<Opened> {
+    /// that has several are logged. A host's name is looked up for `patience` at most; without
+    /// that, as long as the system takes.
+    pub fn open(&self, passed: &mut Passed, patience: Option<Duration>) -> io::Result<Opened> {
         let (host, port) = match &self.bind {
             Bind::Unix(path) => {
                 let socket = match passed.take_unix(path) {
@@ -105,7 +112,13 @@ impl Address {
             }
             Bind::Tcp { host, port } => (host, *port),
         };
-        let mut addresses = resolve(host.as_deref(), port)?;
+        let mut addresses = match (host, patience) {
+            (Some(name), Some(time)) if name.parse::<IpAddr>().is_err() => {
+                let name = name.clone();
+                within(time, move || resolve(Some(&name), port))?
+            }
+            _ => resolve(host.as_deref(), port)?,
+        };
         addresses.retain(|a| {
             self.only_ipv6
                 .is_none_or(|only_ipv6| a.is_ipv6() == only_ipv6)
@@ -227,6 +240,22 @@ pub(super) fn resolve(host: Option<&str>, port: u16) -> io::Result<Vec<SocketAdd
     };
     let error = |e: io::Error| io::Error::new(e.kind(), format!("{host}: {e}"));
     Ok((host, port).to_socket_addrs().map_err(error)?.collect())
+}
+
+/// What a job on a thread of its own comes to, if it does in time.
+fn within<T: Send + 'static>(
+    time: Duration,
+    job: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (tell, result) = channel(1);
+    thread::Builder::new().spawn(move || tell.send(job()).is_ok())?;
+    match result.recv_within(time) {
+        Got::Item(result) => result,
+        Got::Nothing | Got::Ended => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the name server has not answered yet",
+        )),
+    }
 }
 
 fn open_unix(path: &Path) -> io::Result<Listening> {
@@ -417,6 +446,40 @@ impl io::Write for Stream {
         match self {
             Stream::Tls(stream) => stream.flush(),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_longer_for_a_name_than_the_patience_lasts() {
+        let quick = within(Duration::MAX, || Ok(1));
+        assert_eq!(quick.ok(), Some(1));
+        // A name server that never answers.
+        let (end, never) = channel::<()>(1);
+        let slow = within(Duration::from_millis(1), move || Ok(never.recv()));
+        let kind = slow.map_err(|error| error.kind());
+        assert_eq!(kind, Err(io::ErrorKind::TimedOut));
+        drop(end);
+    }
+
+    #[test]
+    fn a_name_of_this_machine_is_opened_with_patience_or_without() {
+        for patience in [None, Some(PATIENCE)] {
+            let address = Address {
+                bind: Bind::Tcp {
+                    host: Some("localhost".into()),
+                    port: 0,
+                },
+                interface: None,
+                only_ipv6: Some(false),
+            };
+            let opened = address.open(&mut Passed::default(), patience);
+            let opened = opened.expect("localhost is always there");
+            assert!(opened.sockets[0].port().is_some());
         }
     }
 }

@@ -14,7 +14,7 @@
 
 use super::setup;
 use crate::conf::{Bind, Config, Listener};
-use crate::host::listen::{Passed, is_refusal};
+use crate::host::listen::{PATIENCE, Passed, is_refusal};
 use crate::host::poll::{Awaited, Doors, Wanted};
 use std::io;
 use std::net::SocketAddr;
@@ -90,7 +90,7 @@ impl Listeners {
                 name: listener.bind.to_string(),
                 wanted,
             };
-            match address.open(passed) {
+            match address.open(passed, Some(PATIENCE)) {
                 Ok(mut opened) => {
                     // In local only mode one address of a port is enough: a machine without IPv6
                     // is nothing to complain about.

@@ -8,7 +8,7 @@ use super::late::{Awaited, Late, Wanted};
 use super::{FIRST_LINK, FIRST_LISTENING, Loop};
 use crate::broker::{Now, Peer};
 use crate::host::link::Link;
-use crate::host::listen::{Address, Listening, Passed, Stream};
+use crate::host::listen::{Address, Listening, PATIENCE, Passed, Stream};
 use mio::{Interest, Registry, Token, Waker};
 use nix::sys::resource::{Resource, getrlimit};
 use slab::Slab;
@@ -98,7 +98,7 @@ impl Accepting {
         }
         let mut awaited = doors.awaited;
         for (listener, address) in doors.moved {
-            match address.open(&mut Passed::default()) {
+            match address.open(&mut Passed::default(), Some(PATIENCE)) {
                 Ok(opened) => {
                     for socket in opened.sockets {
                         log::info!("{}", socket.announcement());

@@ -71,7 +71,7 @@ impl Wanted {
                 }
             }
         };
-        let opened = address.open(&mut Passed::default())?;
+        let opened = address.open(&mut Passed::default(), None)?;
         let next = Wanted::afterwards(address, opened.absent);
         Ok(Some((opened.sockets, next)))
     }
