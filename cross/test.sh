@@ -9,7 +9,8 @@
 #    ext4 disk. tests/durability's clients publish QoS 1, QoS 2 and retained messages from here, the
 #    machine is cut from its power at random instants, boots again, and all that was acknowledged
 #    has to be there. Then the same with a broker that never syncs, which has to FAIL: a test that
-#    cannot see a loss would prove nothing.
+#    cannot see a loss would prove nothing. Before that, a broker that just started may take no
+#    more memory than MEMORY_MAX.
 #
 # Installs the emulators with apt-get where it may; what cannot be had is named and SKIPPED.
 # ROUNDS= says how many rounds of cuts (2; one boots three to six times), SLOWER= how much time a
@@ -90,6 +91,30 @@ rounds() {
         --nocapture --test-threads=1 killed_at
 }
 
+# What a broker that just started takes on a booted machine, in kB of resident memory.
+MEMORY_MAX=2500
+
+memory() {
+    local log=$logs/memory-$1.log folder=$run/memory-$1 booted resident=
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    printf '%s\n' 'listener 21883' 'allow_anonymous true' 'persistence true' \
+        "persistence_location $folder" >"$folder/conf"
+    MACHINE=$1 timeout 300 cross/boot/machine.sh -c "$folder/conf" >"$log" 2>&1 &
+    booted=$!
+    while [ -z "$resident" ] && kill -0 $booted 2>/dev/null; do
+        sleep 0.2
+        resident=$(sed -n 's/^memory of midge: VmRSS: *\([0-9]*\) kB.*/\1/p' "$log")
+    done
+    kill $booted 2>/dev/null || true
+    wait $booted || true
+    if [ "${resident:-$((MEMORY_MAX + 1))}" -le $MEMORY_MAX ]; then
+        say "$1, memory of a broker that just started: $resident kB (at most $MEMORY_MAX)"
+    else
+        broken "$1, memory of a broker that just started: ${resident:-not told}" "$log"
+    fi
+}
+
 # What the ledger of tests/durability says of a loss that a power cut explains.
 LOSS='^(Lost|Session|Subscription|Retained) \('
 
@@ -97,6 +122,7 @@ machine() {
     local log=$logs/boot-$1.log
     cross/sdk.sh boot
     cross/boot/image.sh "$1"
+    memory "$1"
     say "$1: power cuts of a booted machine, $ROUNDS rounds"
     if rounds "$1" >"$log" 2>&1; then
         grep '^seed' "$log" || true

@@ -35,6 +35,12 @@ ln -s /bin/busybox "$into/tree/init"
 cat >"$into/tree/etc/inittab" <<'EOF'
 ::sysinit:/bin/busybox sh /etc/rc
 ::respawn:/bin/midge -c /etc/midge.conf
+::once:/bin/busybox sh /etc/memory
+EOF
+# Tells the console what a broker takes as soon as it accepts (cross/test.sh reads it).
+cat >"$into/tree/etc/memory" <<'EOF'
+until netstat -ltn | grep -q :1883; do usleep 100000; done
+echo "memory of midge: $(grep VmRSS "/proc/$(pidof midge)/status")"
 EOF
 cat >"$into/tree/etc/rc" <<'EOF'
 /bin/busybox --install -s /bin

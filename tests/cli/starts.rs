@@ -286,15 +286,43 @@ fn files_of_the_journal_that_are_roots_are_told() {
     broker.stop(Signal::SIGTERM).ok();
 }
 
+/// A script in a tree of mounts of its own.
+fn unshared(script: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", script]);
+    command
+}
+
+/// A container that holds one program has no accounts, nor any other file in /etc.
+#[test]
+fn a_machine_without_accounts_is_enough() {
+    let works = unshared("mount -t tmpfs none /etc").output();
+    let works = works.is_ok_and(|o| o.status.success());
+    if peer_broker("it wants a user") || tools::excused(!works, "needs root and mount") {
+        return;
+    }
+    let mut setup = Setup::new(Kind::Midge).conf(
+        "user mosquitto\nlistener {port} 127.0.0.1\npersistence true\n\
+         persistence_location {dir}/made/kept/\n",
+    );
+    fs::set_permissions(setup.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let command = setup.command();
+    let mut start = unshared("mount -t tmpfs none /etc && exec \"$0\" \"$@\"");
+    start.arg(command.get_program()).args(command.get_args());
+    let broker = Process::spawn(&mut start);
+    broker.err_has("Trying '65534' instead.");
+    broker.err_has(" running");
+    let status = fs::read_to_string(format!("/proc/{}/status", broker.pid())).unwrap();
+    for line in ["Uid", "Gid"].map(|name| format!("{name}:\t65534\t65534\t65534\t65534")) {
+        assert!(status.contains(&line), "{status}");
+    }
+    broker.stop(Signal::SIGTERM).ok();
+}
+
 /// A root file system that cannot be written: only what is kept and the log are.
 #[test]
 fn a_read_only_system_is_enough() {
     let probe = "mount -o bind,remount,ro / && ! touch /x-midge 2>/dev/null";
-    let unshared = |script: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["-m", "sh", "-c", script]);
-        command
-    };
     let works = unshared(probe).output().is_ok_and(|o| o.status.success());
     if peer_broker("it is about midge") || tools::excused(!works, "needs root and mount") {
         return;

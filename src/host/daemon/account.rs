@@ -7,6 +7,7 @@
 
 use std::io;
 
+use nix::errno::Errno;
 use nix::unistd::{Gid, Group, Uid, User};
 
 const USERS: &str = "/etc/passwd";
@@ -24,14 +25,28 @@ pub struct Account {
     pub groups: Option<Vec<Gid>>,
 }
 
+impl Account {
+    /// One without a name: user and group have this number.
+    pub fn numbered(id: u32) -> Self {
+        let gid = Gid::from_raw(id);
+        Self {
+            name: id.to_string(),
+            uid: Uid::from_raw(id),
+            gid,
+            groups: Some(vec![gid]),
+        }
+    }
+}
+
 /// The account of a name; the system is asked if `everywhere` is set.
 pub fn named(name: &str, everywhere: bool) -> io::Result<Option<Account>> {
     if let Some(account) = local_account(|user, _| user == name) {
         return Ok(Some(account));
     }
-    let user = match everywhere {
-        true => User::from_name(name)?,
-        false => None,
+    let user = match everywhere.then(|| User::from_name(name)) {
+        // Where there is no file of accounts at all, some systems call that an error.
+        None | Some(Err(Errno::ENOENT | Errno::ESRCH)) => None,
+        Some(answer) => answer?,
     };
     Ok(user.map(|user| Account {
         name: user.name,

@@ -2,8 +2,9 @@
 //!
 //! Only a process started as root has anything to leave. It becomes the user of the `user`
 //! directive, `mosquitto` by default, with that user's groups; where there is no such account it
-//! becomes `nobody`. Real, effective and saved ids all change, and we try to come back before we
-//! believe it.
+//! becomes `nobody`, and where there are no accounts at all, as in a container of one program, the
+//! number that `nobody` has elsewhere. Real, effective and saved ids all change, and we try to come
+//! back before we believe it.
 
 use super::account::{self, Account, group_name, user_name};
 use std::ffi::CString;
@@ -21,6 +22,9 @@ const DEFAULT_USER: &str = "mosquitto";
 
 /// The account that every system has.
 const FALLBACK_USER: &str = "nobody";
+
+/// Its user and group id, where it is not named.
+const FALLBACK_ID: u32 = 65_534;
 
 /// Who the broker is to be, if it was started as root.
 #[derive(Clone, Copy, Debug, Default)]
@@ -247,17 +251,16 @@ impl Target {
     }
 }
 
+/// The account to become where there is no default one.
 fn fallback() -> io::Result<Account> {
+    let account = account::named(FALLBACK_USER, true)?;
+    let account = account.unwrap_or_else(|| Account::numbered(FALLBACK_ID));
+    let instead = &account.name;
     log::warn!(
         "Warning: Unable to drop privileges to '{DEFAULT_USER}' because this user does not exist. \
-         Trying '{FALLBACK_USER}' instead."
+         Trying '{instead}' instead."
     );
-    account::named(FALLBACK_USER, true)?.ok_or_else(|| {
-        invalid(format!(
-            "Neither user '{DEFAULT_USER}' nor '{FALLBACK_USER}' exists: create one, \
-             or name another in the configuration (user NAME)"
-        ))
-    })
+    Ok(account)
 }
 
 fn invalid(what: String) -> io::Error {
