@@ -98,13 +98,13 @@ memory() {
     local log=$logs/memory-$1.log folder=$run/memory-$1 booted resident=
     rm -rf "$folder"
     mkdir -p "$folder"
-    printf '%s\n' 'listener 21883' 'allow_anonymous true' 'persistence true' \
+    printf '%s\n' "listener $((20000 + RANDOM % 10000))" 'allow_anonymous true' 'persistence true' \
         "persistence_location $folder" >"$folder/conf"
     MACHINE=$1 timeout 300 cross/boot/machine.sh -c "$folder/conf" >"$log" 2>&1 &
     booted=$!
     while [ -z "$resident" ] && kill -0 $booted 2>/dev/null; do
         sleep 0.2
-        resident=$(sed -n 's/^memory of midge: VmRSS: *\([0-9]*\) kB.*/\1/p' "$log")
+        resident=$(sed -n 's/^memory of midge: VmRSS:[[:space:]]*\([0-9]*\) kB.*/\1/p' "$log")
     done
     kill $booted 2>/dev/null || true
     wait $booted || true

@@ -51,7 +51,6 @@ for module in /modules/*; do insmod "$module"; done
 ifconfig lo 127.0.0.1 up
 ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
 mount -t ext4 /dev/vda /data || { echo "no disk"; poweroff -f; }
-mkdir -p /data/midge
 EOF
 (cd "$into/tree" && find . | LC_ALL=C sort | cpio -o -H newc --owner 0:0 --quiet | gzip -1) \
     >"$into/initramfs"
