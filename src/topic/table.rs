@@ -218,7 +218,7 @@ impl Table {
             ..
         } = matches;
         levels.clear();
-        for level in memchr_split(topic) {
+        for level in split(topic) {
             levels.push(self.levels.lookup(level).unwrap_or(NONE));
         }
         let is_dollar = topic.first() == Some(&b'$');
@@ -453,12 +453,18 @@ impl Table {
 }
 
 /// The levels of a topic name.
-fn memchr_split(topic: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut start = 0;
-    let ends = memchr::memchr_iter(b'/', topic).chain(std::iter::once(topic.len()));
-    ends.map(move |end| {
-        let level = &topic[start..end];
-        start = end + 1;
-        level
+fn split(topic: &[u8]) -> impl Iterator<Item = &[u8]> {
+    // Setting up a search in long strides costs more than looking at a few bytes.
+    const SHORT: usize = 32;
+    let mut rest = Some(topic);
+    std::iter::from_fn(move || {
+        let level = rest?;
+        let end = match level.len() {
+            ..=SHORT => level.iter().position(|&byte| byte == b'/'),
+            _ => memchr::memchr(b'/', level),
+        };
+        let end = end.unwrap_or(level.len());
+        rest = level.get(end + 1..);
+        Some(&level[..end])
     })
 }
