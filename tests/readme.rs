@@ -5,6 +5,7 @@
 //! The broker here has no sockets: a client machine and a broker machine hand each other bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
@@ -521,7 +522,8 @@ fn commands_are_understood() {
         match (command, tool) {
             ("midge", Some(tool)) => {
                 let mut settings = midge::cmd::client::settings::Settings::new(tool);
-                let asked = flags::apply(&mut settings, &rest[1..]);
+                let rest: Vec<&OsStr> = rest[1..].iter().map(OsStr::new).collect();
+                let asked = flags::apply(&mut settings, &rest);
                 assert!(matches!(asked, Ok(Asked::Run)), "{line}: {:?}", asked.err());
                 assert_eq!(settings.complete(), Ok(()), "{line}");
             }

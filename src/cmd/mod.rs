@@ -10,6 +10,8 @@ pub mod publish;
 pub mod request;
 pub mod subscribe;
 
+use std::ffi::OsString;
+
 /// How Mosquitto's programs are called, and which of our commands they are.
 const LINK_NAMES: [(&str, &str); 5] = [
     ("mosquitto", "broker"),
@@ -23,9 +25,11 @@ const LINK_NAMES: [(&str, &str); 5] = [
 ///
 /// `midge pub ...` is a command; so is a link to the program with the name of one of Mosquitto's.
 /// Everything else is the broker.
-pub fn run(argv: &[String]) -> u8 {
-    let called = argv.first().map_or("midge", String::as_str);
-    let name = called.rsplit('/').next().unwrap_or(called);
+pub fn run(argv: &[OsString]) -> u8 {
+    let called = argv
+        .first()
+        .map_or("midge".into(), |arg| arg.to_string_lossy());
+    let name = called.rsplit('/').next().unwrap_or(&called);
     let linked = LINK_NAMES
         .iter()
         .find(|(link, _)| *link == name)
@@ -34,11 +38,11 @@ pub fn run(argv: &[String]) -> u8 {
     if let Some(command) = linked {
         return run_command(command, name, args);
     }
-    match args.split_first() {
-        Some((command, rest)) if is_command(command) => {
+    match args.split_first().map(|(word, rest)| (word.to_str(), rest)) {
+        Some((Some(command), rest)) if is_command(command) => {
             run_command(command, &format!("midge {command}"), rest)
         }
-        _ => broker::run("midge", args),
+        _ => run_command("broker", "midge", args),
     }
 }
 
@@ -50,15 +54,19 @@ fn is_command(word: &str) -> bool {
             .any(|(_, command)| *command == word && word != "broker")
 }
 
-fn run_command(command: &str, program: &str, args: &[String]) -> u8 {
+fn run_command(command: &str, program: &str, args: &[OsString]) -> u8 {
+    // What is not UTF-8 can only be a file name, except for clients and passwords; it comes out
+    // with replacements and is told to be missing.
+    let texts = args.iter().map(|arg| arg.to_string_lossy().into_owned());
+    let texts: Vec<String> = texts.collect();
     match command {
-        "check" => check::run(program, args),
-        "explain" => explain::run(program, args),
-        "log" => log::run(program, args),
+        "check" => check::run(program, &texts),
+        "explain" => explain::run(program, &texts),
+        "log" => log::run(program, &texts),
         "passwd" => passwd::run(program, args),
         "pub" => publish::run(program, args),
         "sub" => subscribe::run(program, args),
         "rr" => request::run(program, args),
-        _ => broker::run(program, args),
+        _ => broker::run(program, &texts),
     }
 }

@@ -11,6 +11,7 @@ mod edit;
 mod prompt;
 mod replace;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 
 use getopts::{Options, ParsingStyle};
@@ -23,8 +24,13 @@ use replace::Target;
 ///
 /// `program` is how the user called it, for the usage text (`midge passwd`, `mosquitto_passwd`);
 /// `args` is what followed. Messages go to stderr, prompts and `-c -` to stdout.
-pub fn run(program: &str, args: &[String]) -> u8 {
-    let order = match Order::parse(args) {
+pub fn run(program: &str, args: &[OsString]) -> u8 {
+    let args: Option<Vec<String>> = args.iter().map(|arg| Some(arg.to_str()?.into())).collect();
+    let Some(args) = args else {
+        eprintln!("Error: an argument is not UTF-8; without -b a password may be any bytes.");
+        return 1;
+    };
+    let order = match Order::parse(&args) {
         Ok(order) => order,
         Err(Misuse::Help) => {
             // 1, as Mosquitto's tools answer --help.

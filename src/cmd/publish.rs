@@ -1,5 +1,6 @@
 //! `midge pub`: publishes a message, a file, or each line of standard input.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufRead, Read};
 use std::path::Path;
@@ -21,7 +22,7 @@ const LINES_AHEAD: usize = 64;
 const OUTPUT_MAX: usize = 1 << 16;
 
 /// Runs the command and returns its exit code; `program` is what the user called it.
-pub fn run(program: &str, args: &[String]) -> u8 {
+pub fn run(program: &str, args: &[OsString]) -> u8 {
     let settings = match files::settings(Tool::Publish, program, args) {
         Ok(settings) => settings,
         Err(code) => return code,
@@ -41,7 +42,7 @@ pub fn run(program: &str, args: &[String]) -> u8 {
 /// what to tell the user.
 pub fn payload(settings: &Settings) -> Result<Vec<u8>, String> {
     match &settings.input {
-        Some(Input::Message(text)) => Ok(text.clone().into_bytes()),
+        Some(Input::Message(payload)) => Ok(payload.clone()),
         Some(Input::File(path)) => read_file(path).map_err(|error| {
             let what = exit::system_words(&error);
             format!("Error: Unable to read file \"{}\": {what}.", path.display())

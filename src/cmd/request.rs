@@ -1,5 +1,6 @@
 //! `midge rr`: publishes a request, waits for the first answer and prints it.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::client::{Client, Event};
 use crate::wire::{ReasonCode, SubscribeFilter};
 
 /// Runs the command and returns its exit code; `program` is what the user called it.
-pub fn run(program: &str, args: &[String]) -> u8 {
+pub fn run(program: &str, args: &[OsString]) -> u8 {
     let settings = match files::settings(Tool::Request, program, args) {
         Ok(settings) => settings,
         Err(code) => return code,

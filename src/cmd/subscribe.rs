@@ -1,6 +1,7 @@
 //! `midge sub`: subscribes to topics and prints the messages that come in.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 use super::client::drive::{self, Script, complain};
@@ -17,7 +18,7 @@ use crate::wire::{Publish, QoS, ReasonCode, SubAck, SubscribeFilter, Subscriptio
 const TO_CLEAR_MAX: usize = 1 << 20;
 
 /// Runs the command and returns its exit code; `program` is what the user called it.
-pub fn run(program: &str, args: &[String]) -> u8 {
+pub fn run(program: &str, args: &[OsString]) -> u8 {
     let settings = match files::settings(Tool::Subscribe, program, args) {
         Ok(settings) => settings,
         Err(code) => return code,

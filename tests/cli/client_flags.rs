@@ -1,6 +1,8 @@
 //! The flags of `pub`, `sub` and `rr`, one after the other.
 
+use std::ffi::OsStr;
 use std::net::TcpListener;
+use std::os::unix::ffi::OsStrExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -39,6 +41,23 @@ constellations! {
         let empty = dir.write("empty", "");
         let ended = pair.run("pub", &broker, &["-t", "a", "-f", &empty]);
         assert!(ended.code == 0 || pair.clients.is_peer(), "{ended:?}");
+    }
+
+    /// `-m` takes any bytes that the system lets through.
+    fn pub_bytes(pair) {
+        let broker = Broker::open(pair.broker);
+        let mut sub = pair.sub(&broker, &["-t", "a", "-F", "%x"]);
+        let mut command = pair.command("pub", "127.0.0.1", broker.port(), &["-t", "a", "-m"]);
+        Process::run(command.arg(OsStr::from_bytes(b"\xff\xa0\x01"))).ok();
+        sub.expect("ffa001");
+    }
+
+    /// A HOME that is no folder has no option file, which is no fault.
+    fn home_is_nowhere(pair) {
+        let broker = Broker::open(pair.broker);
+        let args = ["-t", "a", "-m", "x", "-q", "1"];
+        let mut command = pair.command("pub", "127.0.0.1", broker.port(), &args);
+        Process::run(command.env("HOME", "/dev/null")).ok();
     }
 
     /// `-n`: nothing, which is something.

@@ -1,6 +1,7 @@
 //! From the arguments to settings: the option file first, then the command line over it.
 
 use std::env;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -15,8 +16,8 @@ const FILE_MAX: u64 = 1 << 20;
 /// Reads everything that the user said; `Err` is the exit code when there is nothing to run.
 ///
 /// `program` is what the user called us, for the words.
-pub fn settings(tool: Tool, program: &str, args: &[String]) -> Result<Settings, u8> {
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+pub fn settings(tool: Tool, program: &str, args: &[OsString]) -> Result<Settings, u8> {
+    let words: Vec<&OsStr> = args.iter().map(OsString::as_os_str).collect();
     let mut settings = Settings::new(tool);
     let read = read_file(&mut settings, &words)
         .and_then(|asked| match asked {
@@ -50,7 +51,7 @@ pub fn settings(tool: Tool, program: &str, args: &[String]) -> Result<Settings, 
 }
 
 /// Applies the option file: the one that `-o` names, or the user's own if there is one.
-fn read_file(settings: &mut Settings, words: &[&str]) -> Result<Asked, String> {
+fn read_file(settings: &mut Settings, words: &[&OsStr]) -> Result<Asked, String> {
     let named = flags::options_file(settings.tool, words);
     let must_exist = named.is_some();
     let Some(path) = named.or_else(|| usual_place(settings.tool)) else {
@@ -58,9 +59,8 @@ fn read_file(settings: &mut Settings, words: &[&str]) -> Result<Asked, String> {
     };
     let text = match read(&path) {
         Ok(text) => text,
-        Err(error) if !must_exist && error.kind() == io::ErrorKind::NotFound => {
-            return Ok(Asked::Run);
-        }
+        // Not there, or in a place of somebody else: HOME is not always that of the user.
+        Err(_) if !must_exist && path.metadata().is_err() => return Ok(Asked::Run),
         Err(error) => {
             let what = exit::system_words(&error);
             return Err(format!("Unable to read {}: {what}.", path.display()));
@@ -70,11 +70,13 @@ fn read_file(settings: &mut Settings, words: &[&str]) -> Result<Asked, String> {
 }
 
 /// Applies the lines of an option file; an error comes with the number of its line.
-pub(super) fn apply_text(settings: &mut Settings, text: &str) -> Result<Asked, (usize, String)> {
-    for (i, line) in text.lines().enumerate() {
-        if line.starts_with('#') {
+pub(super) fn apply_text(settings: &mut Settings, text: &[u8]) -> Result<Asked, (usize, String)> {
+    for (i, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        if line.starts_with(b"#") {
             continue;
         }
+        let line =
+            std::str::from_utf8(line).map_err(|_| (i + 1, "The line is not UTF-8.".into()))?;
         let line = line.trim_start_matches(' ').trim_end_matches('\r');
         let Some((name, value)) = line
             .split_once(' ')
@@ -83,10 +85,13 @@ pub(super) fn apply_text(settings: &mut Settings, text: &str) -> Result<Asked, (
             continue;
         };
         // The value is the rest of the line, blanks and all, but a property has several words.
-        let words: Vec<&str> = match name {
-            "-D" | "--property" => line.split(' ').filter(|word| !word.is_empty()).collect(),
-            _ if value.is_empty() => vec![name],
-            _ => vec![name, value],
+        let words: Vec<&OsStr> = match name {
+            "-D" | "--property" => {
+                let words = line.split(' ').filter(|word| !word.is_empty());
+                words.map(OsStr::new).collect()
+            }
+            _ if value.is_empty() => vec![name.as_ref()],
+            _ => vec![name.as_ref(), value.as_ref()],
         };
         match flags::apply(settings, &words).map_err(|what| (i + 1, what))? {
             Asked::Run => {}
@@ -104,8 +109,8 @@ fn usual_place(tool: Tool) -> Option<PathBuf> {
     Some(directory.join(tool.file_name()))
 }
 
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(FILE_MAX).read_to_string(&mut text)?;
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(FILE_MAX).read_to_end(&mut text)?;
     Ok(text)
 }

@@ -5,6 +5,7 @@
 //! a dash (`-x -1`), and `-D` takes three words or four. So this walks over the words itself: each
 //! is looked up in the table, and the entry says how many words follow and what they mean.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use super::Tool;
@@ -30,6 +31,8 @@ pub struct Flag {
 pub(super) enum Action {
     Switch(fn(&mut Settings)),
     Value(fn(&mut Settings, &str) -> Result<(), String>),
+    /// A value of any bytes.
+    Bytes(fn(&mut Settings, &OsStr)),
     Property,
     Missing(&'static str),
     /// Known, and not supported for this reason.
@@ -51,9 +54,10 @@ pub enum Asked {
 }
 
 /// Applies `words`, a command line without the program's name or a line of an option file.
-pub fn apply(settings: &mut Settings, words: &[&str]) -> Result<Asked, String> {
+pub fn apply(settings: &mut Settings, words: &[&OsStr]) -> Result<Asked, String> {
     let mut at = 0;
-    while let Some(&word) = words.get(at) {
+    while let Some(word) = words.get(at) {
+        let word = &*word.to_string_lossy();
         let flag = find(settings.tool, word).ok_or_else(|| unknown(settings.tool, word))?;
         let rest = &words[at + 1..];
         at += 1;
@@ -63,7 +67,9 @@ pub fn apply(settings: &mut Settings, words: &[&str]) -> Result<Asked, String> {
         match &flag.action {
             Action::Switch(set) => set(settings),
             Action::Property => {
-                at += settings.properties.add(rest)?;
+                let rest = rest.iter().take(4).map(|value| text(word, value));
+                let rest: Vec<&str> = rest.collect::<Result<_, _>>()?;
+                at += settings.properties.add(&rest)?;
                 settings.version = Version::V5;
             }
             Action::Help => return Ok(Asked::Help),
@@ -75,7 +81,9 @@ pub fn apply(settings: &mut Settings, words: &[&str]) -> Result<Asked, String> {
                     .ok_or_else(|| format!("{word} needs a value: {}.", flag.value))?;
                 at += 1;
                 match action {
+                    Action::Bytes(set) => set(settings, value),
                     Action::Value(set) => {
+                        let value = text(word, value)?;
                         set(settings, value).map_err(|what| what.replacen("{flag}", word, 1))?;
                     }
                     Action::Refused(why) => {
@@ -92,20 +100,25 @@ pub fn apply(settings: &mut Settings, words: &[&str]) -> Result<Asked, String> {
 }
 
 /// The file named by `-o`, if the command line has that flag.
-pub fn options_file(tool: Tool, words: &[&str]) -> Option<PathBuf> {
+pub fn options_file(tool: Tool, words: &[&OsStr]) -> Option<PathBuf> {
     let mut at = 0;
-    while let Some(&word) = words.get(at) {
+    while let Some(word) = words.get(at) {
         // What is wrong with the line is told when it is applied.
-        let flag = find(tool, word)?;
+        let flag = find(tool, &word.to_string_lossy())?;
         at += match &flag.action {
             Action::OptionsFile => return words.get(at + 1).map(PathBuf::from),
-            Action::Property if words.get(at + 2) == Some(&"user-property") => 5,
+            Action::Property if words.get(at + 2) == Some(&OsStr::new("user-property")) => 5,
             Action::Property => 4,
             _ if flag.value.is_empty() => 1,
             _ => 2,
         };
     }
     None
+}
+
+fn text<'a>(flag: &str, value: &'a OsStr) -> Result<&'a str, String> {
+    let text = value.to_str();
+    text.ok_or_else(|| format!("Malformed UTF-8 in {flag} argument."))
 }
 
 /// The flags that a client knows, in the order of the help.
@@ -161,4 +174,63 @@ pub(super) const fn value(
     set: fn(&mut Settings, &str) -> Result<(), String>,
 ) -> Flag {
     flag(names, value, tools, help, Action::Value(set))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::super::settings::Input;
+    use super::*;
+
+    #[test]
+    fn a_payload_and_a_password_may_be_any_bytes() {
+        let bytes = OsStr::from_bytes(b"\xff\xa0\x01");
+        let apply = |flags: &[&str]| {
+            let mut settings = Settings::new(Tool::Publish);
+            for flag in flags {
+                let asked = super::apply(&mut settings, &[flag.as_ref(), bytes])?;
+                assert!(matches!(asked, Asked::Run));
+            }
+            Ok::<_, String>(settings)
+        };
+        let settings = apply(&["-m", "-P", "--will-payload"]).unwrap();
+        assert_eq!(settings.input, Some(Input::Message(b"\xff\xa0\x01".into())));
+        assert_eq!(settings.password.as_deref(), Some(bytes.as_bytes()));
+        assert_eq!(settings.will_payload.as_deref(), Some(bytes.as_bytes()));
+        let settings = apply(&["-f"]).unwrap();
+        assert_eq!(settings.input, Some(Input::File(bytes.into())));
+        for flag in ["-t", "-u", "-i", "--will-topic"] {
+            let error = apply(&[flag]).unwrap_err();
+            assert_eq!(error, format!("Malformed UTF-8 in {flag} argument."));
+        }
+        let words = ["-D", "publish", "content-type"].map(OsStr::new);
+        let mut settings = Settings::new(Tool::Publish);
+        let asked = super::apply(&mut settings, &[&words[..], &[bytes]].concat());
+        assert_eq!(asked.err().unwrap(), "Malformed UTF-8 in -D argument.");
+    }
+
+    #[test]
+    fn an_empty_client_id_keeps_no_session() {
+        for version in ["311", "5"] {
+            let mut settings = Settings::new(Tool::Subscribe);
+            let words = ["-t", "a", "-c", "-i", "", "-V", version].map(OsStr::new);
+            assert!(apply(&mut settings, &words).is_ok());
+            let error = settings.complete().unwrap_err();
+            assert!(error.contains("client id"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_connect_cannot_carry_is_refused() {
+        for (flag, most) in [("-i", 65535), ("-I", 65525), ("-u", 65535), ("-P", 65535)] {
+            for len in [most, most + 1] {
+                let mut settings = Settings::new(Tool::Subscribe);
+                let value = "x".repeat(len);
+                let words = ["-t", "a", "-u", "me", flag, &value].map(OsStr::new);
+                assert!(apply(&mut settings, &words).is_ok());
+                assert_eq!(settings.complete().is_ok(), len == most, "{flag}");
+            }
+        }
+    }
 }

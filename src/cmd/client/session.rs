@@ -10,7 +10,7 @@ use crate::wire::Version;
 pub fn options(settings: &Settings) -> io::Result<Options> {
     let will = settings.will_topic.as_ref().map(|topic| Will {
         topic: topic.clone(),
-        payload: settings.will_payload.clone().unwrap_or_default().into(),
+        payload: settings.will_payload.clone().unwrap_or_default(),
         qos: settings.will_qos,
         retain: settings.will_retain,
         properties: settings.properties.will.clone(),
@@ -21,7 +21,7 @@ pub fn options(settings: &Settings) -> io::Result<Options> {
         clean_start: settings.clean_start,
         keep_alive_s: settings.keep_alive_s,
         username: settings.username.clone(),
-        password: settings.password.clone().map(String::into_bytes),
+        password: settings.password.clone(),
         will,
         properties: settings.properties.connect.clone(),
         inflight_max: settings.inflight_max,

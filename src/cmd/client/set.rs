@@ -10,10 +10,15 @@ use super::{Tool, decimal, topics};
 use crate::wire::{QoS, RetainHandling, Version};
 
 pub(super) fn number<T: TryFrom<i64>>(text: &str, min: i64, max: i64) -> Result<T, String> {
-    let number = text.parse::<i64>().ok().filter(|n| (min..=max).contains(n));
-    number
+    integer(text)
+        .filter(|n| (min..=max).contains(n))
         .and_then(|n| T::try_from(n).ok())
         .ok_or_else(|| format!("{{flag}}: '{text}' is not a number from {min} to {max}."))
+}
+
+/// A line of an option file may end with blanks.
+fn integer(text: &str) -> Option<i64> {
+    text.trim().parse().ok()
 }
 
 /// A second source of a message is refused when all flags are read: [`Settings::complete`].
@@ -23,18 +28,10 @@ pub(super) fn set_input(settings: &mut Settings, input: Input) {
 
 /// 0 stands for a unix socket in Mosquitto's clients; here `--unix` does.
 pub(super) fn port(text: &str) -> Result<u16, String> {
-    text.parse::<u16>()
-        .ok()
+    integer(text)
+        .and_then(|port| u16::try_from(port).ok())
         .filter(|&port| port > 0)
         .ok_or_else(|| format!("Invalid port given: {text}"))
-}
-
-pub(super) fn set_will_payload(settings: &mut Settings, text: &str) -> Result<(), String> {
-    if text.len() > usize::from(u16::MAX) {
-        return Err("{flag}: a will takes at most 65535 bytes.".into());
-    }
-    settings.will_payload = Some(text.to_owned());
-    Ok(())
 }
 
 pub(super) fn add_topic(settings: &mut Settings, topic: &str) -> Result<(), String> {
@@ -82,7 +79,8 @@ pub(super) fn set_url(settings: &mut Settings, url: &str) -> Result<(), String> 
     settings.port = Some(url.port);
     if url.username.is_some() {
         settings.username = url.username;
-        settings.password = url.password.or(settings.password.take());
+        let password = url.password.map(String::into_bytes);
+        settings.password = password.or(settings.password.take());
     }
     Ok(())
 }
@@ -151,8 +149,8 @@ pub(super) fn set_random_filter(settings: &mut Settings, text: &str) -> Result<(
 }
 
 pub(super) fn qos(text: &str) -> Result<QoS, String> {
-    text.parse()
-        .ok()
+    integer(text)
+        .and_then(|qos| u8::try_from(qos).ok())
         .and_then(QoS::from_bits)
         .ok_or_else(|| format!("{{flag}}: Invalid QoS given: {text}; it is 0, 1 or 2."))
 }

@@ -9,6 +9,9 @@ use super::properties::PropertySets;
 use super::url::Proxy;
 use crate::wire::{QoS, RetainHandling, Version};
 
+/// Digits of the largest process id, which follows the prefix of `-I`.
+const PID_DIGITS: usize = 10;
+
 /// Everything that flags and option files can say. One field for each, named after what it means.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -59,7 +62,7 @@ pub struct Settings {
     /// `-p`, or from a URL.
     pub port: Option<u16>,
     /// `-P`.
-    pub password: Option<String>,
+    pub password: Option<Vec<u8>>,
     /// `--pretty`.
     pub pretty: bool,
     /// `--proxy`.
@@ -107,7 +110,7 @@ pub struct Settings {
     /// `--will-topic`.
     pub will_topic: Option<String>,
     /// `--will-payload`.
-    pub will_payload: Option<String>,
+    pub will_payload: Option<Vec<u8>>,
     /// `--will-qos`.
     pub will_qos: QoS,
     /// `--will-retain`.
@@ -153,7 +156,7 @@ pub struct TlsSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// `-m`
-    Message(String),
+    Message(Vec<u8>),
     /// `-n`
     Null,
     /// `-f`
@@ -265,6 +268,7 @@ impl Settings {
                 return Err("--will-retain needs a will topic (--will-topic).".into());
             }
         }
+        self.check_lengths()?;
         let v5 = self.version == Version::V5;
         if !v5 && self.password.is_some() && self.username.is_none() {
             return Err("before MQTT 5.0 a password (-P) needs a user name (-u).".into());
@@ -272,16 +276,38 @@ impl Settings {
         if v5 && !self.clean_start && self.session_expiry_s.is_none() {
             self.session_expiry_s = Some(u32::MAX);
         }
-        if !v5 && !self.clean_start && self.id.is_none() {
+        let has_id = self.id.as_ref().is_some_and(|id| !id.is_empty());
+        if !v5 && !self.clean_start && !has_id {
             return Err("-c keeps a session, and that needs a client id (-i).".into());
         }
-        if v5 && self.session_expiry_s == Some(u32::MAX) && self.id.is_none() {
+        if v5 && self.session_expiry_s == Some(u32::MAX) && !has_id {
             return Err("a session that never expires needs a client id (-i).".into());
+        }
+        if self.skip_retained && self.retained_only {
+            return Err("Combining '-R' and '--retained-only' makes no sense.".into());
         }
         self.check_topics()?;
         let mut properties = std::mem::take(&mut self.properties);
         properties.complete(self)?;
         self.properties = properties;
+        Ok(())
+    }
+
+    /// CONNECT tells lengths in 16 bits; topics were looked at when they were read.
+    fn check_lengths(&self) -> Result<(), String> {
+        let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let len_of_bytes = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        for (flag, len) in [
+            ("-i", len(&self.id)),
+            ("-I", len(&self.id_prefix) + PID_DIGITS),
+            ("-u", len(&self.username)),
+            ("-P", len_of_bytes(&self.password)),
+            ("--will-payload", len_of_bytes(&self.will_payload)),
+        ] {
+            if len > usize::from(u16::MAX) {
+                return Err(format!("{flag}: it may have at most {} bytes.", u16::MAX));
+            }
+        }
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! The table of all flags of the three clients, in the order of their help.
 
+use std::os::unix::ffi::OsStrExt;
+
 use super::Tool;
 use super::flags::{Action, Flag, flag, switch, value};
 use super::format::Format;
@@ -80,15 +82,12 @@ pub(super) static FLAGS: &[Flag] = &[
         "End once the broker has acknowledged the subscriptions.",
         |s| s.exit_after_subscribe = true,
     ),
-    value(
+    flag(
         &["-f", "--file"],
         "FILE",
         PUB_RR,
         "Send the contents of FILE.",
-        |s, v| {
-            set_input(s, Input::File(v.into()));
-            Ok(())
-        },
+        Action::Bytes(|s, v| set_input(s, Input::File(v.into()))),
     ),
     value(
         &["-F"],
@@ -161,15 +160,12 @@ pub(super) static FLAGS: &[Flag] = &[
             s.nodelay = true;
         },
     ),
-    value(
+    flag(
         &["-m", "--message"],
         "MESSAGE",
         PUB_RR,
         "Send MESSAGE.",
-        |s, v| {
-            set_input(s, Input::Message(v.to_owned()));
-            Ok(())
-        },
+        Action::Bytes(|s, v| set_input(s, Input::Message(v.as_bytes().into()))),
     ),
     value(
         &["-M"],
@@ -219,15 +215,12 @@ pub(super) static FLAGS: &[Flag] = &[
             Ok(())
         },
     ),
-    value(
+    flag(
         &["-P", "--pw"],
         "PASSWORD",
         ALL,
         "Sign in with this password.",
-        |s, v| {
-            s.password = Some(v.to_owned());
-            Ok(())
-        },
+        Action::Bytes(|s, v| s.password = Some(v.as_bytes().into())),
     ),
     switch(
         &["--pretty"],
@@ -411,12 +404,12 @@ pub(super) static FLAGS: &[Flag] = &[
             Ok(())
         },
     ),
-    value(
+    flag(
         &["--will-payload"],
         "MESSAGE",
         ALL,
         "What the broker publishes if this client is lost; empty unless given.",
-        set_will_payload,
+        Action::Bytes(|s, v| s.will_payload = Some(v.as_bytes().into())),
     ),
     value(
         &["--will-qos"],

@@ -1,5 +1,7 @@
 //! Flags, option files, properties, formats and JSON, without a network.
 
+use std::ffi::OsStr;
+
 use super::files::apply_text;
 use super::flags::{self, Asked};
 use super::format::{Format, Unprintable};
@@ -12,7 +14,8 @@ use crate::wire::{
 };
 
 fn parse(tool: Tool, line: &str) -> Result<Settings, String> {
-    let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
+    let words = line.split(' ').filter(|word| !word.is_empty());
+    let words: Vec<&OsStr> = words.map(OsStr::new).collect();
     let mut settings = Settings::new(tool);
     assert!(matches!(flags::apply(&mut settings, &words)?, Asked::Run));
     settings.complete()?;
@@ -72,6 +75,7 @@ fn every_usage_error_is_told() {
         ("-t", "-t needs a value: TOPIC"),
         ("-t a -c", "-c"),
         ("-t a -c -I x", "-c"),
+        ("-t a -R --retained-only", "makes no sense"),
         ("-t a -i x -I y", "-i and -I"),
         ("-t a -I x -i y", "-i and -I"),
         ("-t a -q 3", "-q: Invalid QoS given: 3"),
@@ -249,32 +253,34 @@ fn a_url_says_it_all() {
     assert_eq!((settings.host.as_str(), settings.port()), ("example", 1999));
     assert_eq!(settings.topics, ["a/b"]);
     assert_eq!(settings.username.as_deref(), Some("me"));
-    assert_eq!(settings.password.as_deref(), Some("pw"));
+    assert_eq!(settings.password.as_deref(), Some(&b"pw"[..]));
 }
 
 #[test]
 fn an_option_file_comes_before_the_command_line() {
-    let text = "# comment\n\n-h broker\r\n--will-topic a b\n-q 1\n-d\n  -p 1999\n\
+    let text = b"# comm\xe9nt\n\n-h broker\r\n--will-topic a b\n-q 1 \n-d\n  -p 1999\n\
                 -D publish user-property a  b";
     let mut settings = Settings::new(Tool::Publish);
     assert!(apply_text(&mut settings, text).is_ok());
     assert_eq!((settings.host.as_str(), settings.port()), ("broker", 1999));
     assert_eq!(settings.will_topic.as_deref(), Some("a b"));
     assert!(settings.debug);
-    let words = ["-q", "2", "-t", "t", "-m", "x"];
+    let words = ["-q", "2", "-t", "t", "-m", "x"].map(OsStr::new);
     assert!(flags::apply(&mut settings, &words).is_ok());
     assert_eq!(settings.qos, QoS::ExactlyOnce);
     assert_eq!(settings.properties.publish, b"\x26\0\x01a\0\x01b");
     let mut settings = Settings::new(Tool::Publish);
-    let error = apply_text(&mut settings, "-h x\n\n-q 7").err().unwrap();
+    let error = apply_text(&mut settings, b"-h x\n\n-q 7").err().unwrap();
     assert_eq!(error.0, 3);
     assert!(error.1.contains("Invalid QoS"));
+    let error = apply_text(&mut settings, b"-h x\n-m \xe9").err().unwrap();
+    assert_eq!(error, (2, "The line is not UTF-8.".to_owned()));
 }
 
 #[test]
 fn the_option_file_s_flag_is_found_among_the_others() {
     let find = |line: &str| {
-        let words: Vec<&str> = line.split(' ').collect();
+        let words: Vec<&OsStr> = line.split(' ').map(OsStr::new).collect();
         flags::options_file(Tool::Subscribe, &words)
     };
     assert_eq!(find("-t a -o file -v"), Some("file".into()));

@@ -2,6 +2,7 @@
 
 use super::*;
 use std::fs;
+use std::os::unix::ffi::OsStringExt;
 
 use crate::auth::{Passwords, SignIn};
 
@@ -331,11 +332,22 @@ fn later_lines_of_the_same_user_go() {
 fn exit_codes_are_zero_or_one() {
     let folder = Folder::new();
     let file = &folder.path("pw");
-    let run = |line: &[&str]| run("midge passwd", &args(line));
+    let run = |line: &[&str]| {
+        let line: Vec<OsString> = line.iter().map(OsString::from).collect();
+        run("midge passwd", &line)
+    };
     assert_eq!(run(&["-c", "-b", "-I", "1", file, "ann", "x"]), 0);
     assert_eq!(run(&["-D", file, "bob"]), 1);
     assert_eq!(run(&["-D", file, "ann"]), 0);
     assert_eq!(run(&["-b", "-D", file, "ann"]), 1);
     assert_eq!(run(&["--help"]), 1);
     assert_eq!(run(&[]), 1);
+    // Whose bytes would be others in the hash.
+    let password = OsString::from_vec(b"p\xe9".into());
+    let line = ["-c", "-b", "-I", "1", file, "ann"].map(OsString::from);
+    assert_eq!(
+        super::run("midge passwd", &[&line[..], &[password]].concat()),
+        1
+    );
+    assert_eq!(folder.read("pw"), "");
 }
