@@ -1,10 +1,13 @@
 //! The flags of `pub`, `sub` and `rr`, one after the other.
 
 use std::ffi::OsStr;
+use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
 
 use crate::harness::client::{constellations, peer_clients};
 use crate::harness::frame::From;
@@ -319,6 +322,34 @@ fn refused_subscriptions() {
         "{ended:?}"
     );
     assert_ne!(ended.code, 27, "{ended:?}");
+    broker.join().unwrap();
+}
+
+/// A broker that never pauses does not keep `sub` from its time and from signals.
+#[test]
+fn sub_ends_in_a_flood() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let broker = thread::spawn(move || {
+        let flood = b"\x30\x05\0\x01axx".repeat(100_000);
+        for _ in 0..2 {
+            let mut stream = listener.accept().unwrap().0;
+            let mut raw = Raw::accepted(stream.try_clone().unwrap());
+            assert_eq!(raw.receive()[0], 0x10);
+            raw.send(&[0x20, 2, 0, 0]);
+            let subscribe = raw.receive();
+            raw.send(&[0x90, 3, subscribe[2], subscribe[3], 0]);
+            raw.send(&flood);
+            raw.send(b"\x30\x05\0\x01bgo");
+            while stream.write_all(&flood).is_ok() {}
+        }
+    });
+    let mut command = Clients::Midge.command("sub");
+    command.args(["-h", "127.0.0.1", "-p", &port, "-t", "#", "-T", "a"]);
+    let mut sub = Process::spawn(&mut command);
+    sub.expect("go");
+    sub.stop(Signal::SIGTERM).ok();
+    Process::run(command.args(["-W", "1"])).with(27);
     broker.join().unwrap();
 }
 

@@ -217,6 +217,12 @@ impl<'a> Drive<'a> {
                 if written.is_err() && !more_to_read {
                     return End::Lost;
                 }
+                if more_to_read {
+                    // A broker that never pauses must not keep us from signals and time.
+                    if let Err(end) = self.wait(Some(Duration::ZERO)) {
+                        return end;
+                    }
+                }
                 continue;
             }
             let wait = match written {
