@@ -128,17 +128,17 @@ impl<'a> Publisher<'a> {
     }
 
     fn act_once(&mut self, client: &mut Client, now_ms: u64) -> Result<(), u8> {
-        match self.step {
-            Step::Publish { at_ms } if at_ms <= now_ms => {
-                self.send(client, &self.payload)
-                    .map_err(|error| give_up(self.settings, error))?;
-                self.step = match self.settings.qos {
-                    QoS::AtMostOnce => Step::Drain,
-                    _ => Step::Acknowledge,
-                };
-            }
-            Step::Drain if client.transmit().is_empty() => self.count(now_ms),
-            _ => {}
+        if self.step == Step::Drain && client.transmit().is_empty() {
+            self.count(now_ms);
+        }
+        // What is due goes now: nothing may come that calls us again.
+        if matches!(self.step, Step::Publish { at_ms } if at_ms <= now_ms) {
+            self.send(client, &self.payload)
+                .map_err(|error| give_up(self.settings, error))?;
+            self.step = match self.settings.qos {
+                QoS::AtMostOnce => Step::Drain,
+                _ => Step::Acknowledge,
+            };
         }
         // The last message of QoS 0 need not have left before DISCONNECT follows it.
         let is_last = self.step == Step::Drain && self.published + 1 == self.settings.repeat;
@@ -326,4 +326,33 @@ fn send_lines(sender: &Sender<io::Result<Vec<u8>>>, waker: Option<&Waker>) {
 fn wake(waker: Option<&Waker>) {
     // A loop that is gone needs no waking.
     let _ = waker.map(Waker::wake);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::super::client::{flags, session};
+    use super::*;
+
+    /// However fast the broker is: within the first millisecond, too.
+    #[test]
+    fn repetitions_without_a_delay_follow_at_once() {
+        for (qos, puback) in [("0", &[][..]), ("1", b"\x40\x02\0\x01")] {
+            let mut settings = Settings::new(Tool::Publish);
+            let words = ["-t", "a", "-m", "x", "--repeat", "2", "-q", qos].map(OsStr::new);
+            assert!(flags::apply(&mut settings, &words).is_ok());
+            let mut script = Publisher::new(&settings, b"x".to_vec());
+            let mut client = Client::new(session::options(&settings).unwrap());
+            client.opened(0);
+            for answer in [&[0x20, 2, 0, 0][..], puback] {
+                client.sent(client.transmit().len(), 0);
+                if let Some(event) = client.receive(answer, 0).unwrap().event {
+                    script.event(&event);
+                }
+                script.act(&mut client, 0).unwrap();
+                assert_eq!(client.transmit()[0] >> 4, 3, "a PUBLISH at QoS {qos}");
+            }
+        }
+    }
 }
