@@ -109,10 +109,12 @@ impl Broker {
         let session = self.sessions.get(session_id);
         let listener = &self.settings.listeners[usize::from(session.listener)];
         let mut publish = publish_of(message, delivery, version, mono_ms);
-        publish.topic = publish
-            .topic
-            .strip_prefix(listener.mount_point.as_bytes())
-            .unwrap_or(publish.topic);
+        let mount_point = listener.mount_point.as_bytes();
+        match publish.topic.strip_prefix(mount_point) {
+            Some(topic) if !topic.is_empty() => publish.topic = topic,
+            // `#` behind the mount point `site/` finds `site` and `site/`: nothing is left of them.
+            _ => return (0, None),
+        }
         let mut len = publish.encoded_len(version);
         let max_packet_size = conn.max_packet_size as usize;
         if is_expired || len > max_packet_size && !is_rest {

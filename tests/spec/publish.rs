@@ -257,6 +257,25 @@ fn a_listener_can_mount_its_clients_below_a_topic() {
 }
 
 #[test]
+fn what_lies_above_a_mount_point_stays_outside() {
+    let world = World::with(|s| {
+        s.listeners[0].mount_point = "site/".to_string();
+        let second = crate::seam::another_listener(s);
+        s.listeners.push(second);
+    });
+    let outside = world.v5("outside").listener(1).connect();
+    outside.retain("site", "kept", 1);
+    let inside = world.v5("inside").connect();
+    inside.subscribe("#", 1);
+    for topic in ["site", "site/"] {
+        outside.say(topic, "not for them", 1);
+    }
+    inside.expect_nothing();
+    outside.say("site/door", "open", 1);
+    inside.hear("door", "open");
+}
+
+#[test]
 fn the_will_and_the_retained_messages_of_a_mounted_client_are_mounted_too() {
     let world = World::with(|s| {
         s.listeners[0].mount_point = "site/".to_string();
