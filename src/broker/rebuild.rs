@@ -209,14 +209,18 @@ impl Broker {
             silence_ms => u64::from(silence_ms).max(GRACE_MIN_MS),
         };
         session.is_ghost = left_ms.is_none();
-        let will_at = delay_ms.map(|delay_ms| match left_ms {
-            Some(left_ms) => left_ms + delay_ms,
-            None => now_ms + grace_ms.max(delay_ms),
-        });
+        // Without a will, too: then it is noted that the client left, or its session would last for
+        // ever where the power goes again and again.
+        let will_at = match left_ms {
+            Some(left_ms) => delay_ms.map(|delay_ms| left_ms + delay_ms),
+            None => Some(now_ms + grace_ms.max(delay_ms.unwrap_or(0))),
+        };
         session.will_at = will_at.into();
         // A session that ends with its connection waits for its client only to spare the will.
         let expires_at = match (expires_at, will_at) {
-            (Some(end), Some(will)) if left_ms.is_none() => Some(end.max(will)),
+            (Some(end), Some(will)) if left_ms.is_none() && delay_ms.is_some() => {
+                Some(end.max(will))
+            }
             (end, _) => end,
         };
         session.expires_at = expires_at.into();

@@ -339,6 +339,27 @@ fn copies_of_retained_messages_wait_for_the_disk() {
     assert_eq!(got, COPIES);
 }
 
+/// Its client was here when the power went first, and never again.
+#[test]
+fn a_session_expires_however_often_the_power_goes() {
+    let mut world = World::kept(Settings::default());
+    let lasting = properties(&[(PropertyId::SessionExpiryInterval, 200)]);
+    let connect = Connect {
+        properties: Properties::from_encoded(&lasting),
+        ..hello(V5, "c")
+    };
+    let client = world.dial(V5, 0);
+    world.send(client, &bytes(|out| connect.encode(out)));
+    world.rest();
+    for seconds in [70, 70, 70, 70] {
+        assert!(world.broker.sessions.find("c").is_some());
+        world.restart(None);
+        world.pass(seconds * 1000);
+        world.rest();
+    }
+    assert!(world.broker.sessions.find("c").is_none());
+}
+
 /// Nobody has told yet how full the disk is.
 #[test]
 fn a_large_message_is_taken_right_after_the_start() {
