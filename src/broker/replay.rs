@@ -9,6 +9,7 @@ use super::Broker;
 use super::retain::{Retained, publisher_of};
 use super::session::{Session, SessionId};
 use super::subscriptions::{SubscriptionId, Subscriptions};
+use super::timer::Timer;
 use crate::auth::Access;
 use crate::store::{Delivery, MessageId};
 use crate::topic::{Cursor, NodeId};
@@ -39,6 +40,9 @@ const STEPS: usize = 512;
 const FOUND_MAX: usize = 64;
 /// Steps through the table that a new subscription takes before it is answered.
 const FIRST_STEPS: usize = 8;
+
+/// How long a replay waits where it lacks room.
+const AGAIN_MS: u64 = 1000;
 
 impl Replay {
     fn goes_on(&self, subscriptions: &Subscriptions) -> bool {
@@ -244,7 +248,11 @@ impl Broker {
         let len = super::route::queued_len(self.messages.len_of(id));
         let session = self.sessions.get(session_id);
         let is_copied = self.is_copied(session_id, qos);
-        if !self.has_room(session, qos, len) || !self.has_memory_to_replay(session, qos, len) {
+        if !self.has_room(session, qos, len) {
+            return false;
+        }
+        if !self.has_memory_to_replay(session, qos, len) {
+            self.look_again(session_id);
             return false;
         }
         if is_copied && !self.surely_has_room(len) {
@@ -270,11 +278,20 @@ impl Broker {
             || flow.queue.is_empty() && flow.window.in_flight() == 0
     }
 
-    /// Goes on when the journal has got further.
+    /// Goes on when the journal has got further, or there is room on the disk.
     fn wait_to_copy(&mut self, session: SessionId) {
         if let Some(conn) = self.sessions.get(session).connection {
             self.wait_at_gate(conn, self.journal.end());
         }
+        self.look_again(session);
+    }
+
+    /// Goes on in a while: nobody tells when memory or the disk has room again.
+    fn look_again(&mut self, id: SessionId) {
+        let at = self.now.mono_ms + AGAIN_MS;
+        let session = self.sessions.get_mut(id);
+        self.timers
+            .set(Timer::Session(id), &mut session.timer_at, Some(at));
     }
 
     /// Whether a retained message becomes a message of its own for a session that is kept.

@@ -313,8 +313,9 @@ impl Broker {
             self.timers
                 .set(Timer::Session(id), &mut session.timer_at, None);
         }
-        if session.connection.is_some() {
-            return;
+        if let Some(conn) = session.connection {
+            // A replay waits for room.
+            return self.mark_writable(conn);
         }
         if session.will_at.has_come(now_ms) {
             self.publish_will(id);

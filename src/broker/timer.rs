@@ -38,7 +38,7 @@ impl From<Option<u64>> for At {
 pub(super) enum Timer {
     /// A connection, by its slot: CONNECT overdue, or Keep Alive.
     Connection(u32),
-    /// A session without a connection: its will or its end.
+    /// A session: its will or its end without a connection, else a replay that waits for room.
     Session(SessionId),
     /// `$SYS` is due.
     Sys,

@@ -193,6 +193,35 @@ fn retained_messages_wait_where_memory_is_short() {
     assert_eq!(got, ["SUBACK [1]", "PUBLISH q1 'kept' x retain"]);
 }
 
+/// They go on when there is memory again, whether the client says something or not.
+#[test]
+fn retained_messages_that_wait_for_memory_need_no_nudge() {
+    let mut world = limited(1_000_000);
+    let reader = world.connect(&hello(V5, "reader"));
+    let subscription = subscribe(V5, "kept/+", QoS::AtLeastOnce);
+    world.send(reader, &subscription);
+    let writer = world.connect(&hello(V5, "writer"));
+    for topic in ["kept/1", "kept/2", "kept/3"] {
+        let kept = Publish {
+            retain: true,
+            ..message(topic, b"x", QoS::AtLeastOnce)
+        };
+        say(&mut world, writer, &kept);
+    }
+    for packet_id in 1..=3 {
+        world.send(reader, &ack(V5, PacketType::PubAck, packet_id));
+    }
+    fill(&mut world);
+    world.packets(reader);
+    world.send(reader, &subscription);
+    assert_eq!(world.packets(reader).len(), 2, "SUBACK and one message");
+    world.pass(5000);
+    assert_eq!(world.packets(reader), [""; 0]);
+    world.connect(&hello(V5, "hoarder"));
+    world.pass(5000);
+    assert_eq!(world.packets(reader).len(), 2, "the others");
+}
+
 /// Replays that wait are counted, too.
 #[test]
 fn replays_that_wait_are_counted() {
