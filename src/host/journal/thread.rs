@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 /// How long to wait before trying again what failed.
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long the end of the broker waits for a disk that takes nothing.
-const FINISH_MAX: Duration = Duration::from_secs(5);
+pub const FINISH_MAX: Duration = Duration::from_secs(5);
 /// Reads in the reader's hands.
 const READS_MAX: usize = 32;
 
@@ -140,10 +140,10 @@ impl Journal {
         self.shared.bell.notify_all();
     }
 
-    /// Ends the thread after the batch at hand, with everything synced; waits for it, but not for
-    /// ever.
-    pub fn finish(&mut self) {
-        let until = Instant::now() + FINISH_MAX;
+    /// Ends the thread after the batch at hand, with everything synced; waits for it, but no longer
+    /// than `max`.
+    pub fn finish(&mut self, max: Duration) {
+        let until = Instant::now() + max;
         let mut inner = self.shared.lock();
         inner.ends_at = Some(until);
         self.shared.bell.notify_all();

@@ -3,6 +3,7 @@
 use super::{Loop, Now, clock};
 use crate::conf::Sync;
 use crate::host::journal::import;
+use crate::host::journal::thread::FINISH_MAX;
 use crate::host::journal::{Disk, Files, Folder, Journal, lock, open};
 use crate::store::journal::record::Clock;
 use crate::store::journal::{Batch, Opened, Read};
@@ -22,6 +23,8 @@ pub(super) struct Keeping {
     /// Reads that the reader had no hand free for.
     reads: VecDeque<Read>,
     lock: Option<lock::Lock>,
+    /// At the end something did not become durable in time: nothing is waited for any more.
+    is_stuck: bool,
     /// The broker's clock less the boot clock.
     offset_ms: i64,
 }
@@ -138,10 +141,11 @@ impl Loop {
     /// Waits a while until what was promised is durable, so that the promises can be sent.
     pub(super) fn await_journal(&mut self) {
         let until = Instant::now() + LAST_PROMISES;
-        while self.keeping.journal.is_some()
-            && !self.broker.is_all_durable()
-            && Instant::now() < until
-        {
+        while self.keeping.journal.is_some() && !self.broker.is_all_durable() {
+            self.keeping.is_stuck |= Instant::now() >= until;
+            if self.keeping.is_stuck {
+                return;
+            }
             self.feed_journal();
             let left = until.saturating_duration_since(Instant::now());
             // The waker rings when there is news; other events are too late anyway.
@@ -160,7 +164,11 @@ impl Loop {
         self.await_journal();
         self.feed_journal();
         if let Some(journal) = &mut self.keeping.journal {
-            journal.finish();
+            // A disk that takes nothing has had its time.
+            journal.finish(match self.keeping.is_stuck {
+                true => Duration::from_secs(1),
+                false => FINISH_MAX,
+            });
         }
     }
 

@@ -3,6 +3,7 @@
 use super::fake::{EIO, Fake, Op};
 use super::*;
 use crate::host::journal::Journal;
+use crate::host::journal::thread::FINISH_MAX;
 use crate::store::journal::scan::RECORD_HEADER;
 use crate::store::journal::writer::SEGMENT_BYTES;
 use crate::store::journal::{Read, Report, State};
@@ -133,7 +134,7 @@ fn always_syncs_before_it_reports() {
         assert!(Rig::is_safe(&rig.disk, &rig.known.log));
     }
     assert!(rig.known.writer.segment_count() > 1);
-    rig.journal.finish();
+    rig.journal.finish(FINISH_MAX);
 }
 
 #[test]
@@ -147,7 +148,7 @@ fn a_delay_reports_at_once_and_syncs_later() {
     });
     assert!(began.elapsed() >= Duration::from_millis(300), "too early");
     assert!(Rig::is_safe(&rig.disk, &rig.known.log));
-    rig.journal.finish();
+    rig.journal.finish(FINISH_MAX);
 }
 
 #[test]
@@ -165,7 +166,7 @@ fn never_syncs_at_the_end_only_or_when_it_is_told_to() {
     let end = rig.submit(b"three");
     rig.wait_until_durable(end);
     assert_eq!(syncs_since_write(&rig.disk), 0);
-    rig.journal.finish();
+    rig.journal.finish(FINISH_MAX);
     assert_eq!(syncs_since_write(&rig.disk), 1);
     assert!(Rig::is_safe(&rig.disk, &rig.known.log));
 }
@@ -182,7 +183,7 @@ fn another_mode_counts_at_once() {
         rig.journal.set_sync(sync);
         rig.wait("a sync", |_, disk| syncs_since_write(disk) == 1);
         assert!(Rig::is_safe(&rig.disk, &rig.known.log));
-        rig.journal.finish();
+        rig.journal.finish(FINISH_MAX);
     }
 }
 
@@ -197,7 +198,7 @@ fn one_error_is_got_over_at_once() {
     let report = rig.wait_until_durable(end);
     assert_eq!(report.state, State::Fine);
     assert!(Rig::is_safe(&rig.disk, &rig.known.log));
-    rig.journal.finish();
+    rig.journal.finish(FINISH_MAX);
 }
 
 #[test]
@@ -214,7 +215,7 @@ fn a_disk_that_fails_is_reported_and_tried_again_until_it_works() {
         report.state == State::Fine && report.spares == 2
     });
     assert!(Rig::is_safe(&rig.disk, &rig.known.log));
-    rig.journal.finish();
+    rig.journal.finish(FINISH_MAX);
 }
 
 #[test]
@@ -237,14 +238,14 @@ fn a_full_disk_is_reported_and_all_goes_on_when_there_is_room() {
         report.state == State::Fine && report.spares == 2
     });
     assert!(Rig::is_safe(&rig.disk, &rig.known.log));
-    rig.journal.finish();
+    rig.journal.finish(FINISH_MAX);
 }
 
 #[test]
 fn the_end_waits_for_the_last_batch() {
     let mut rig = Rig::new(Sync::Never);
     rig.submit(b"last words");
-    rig.journal.finish();
+    rig.journal.finish(FINISH_MAX);
     assert!(Rig::is_safe(&rig.disk, &rig.known.log));
 }
 
@@ -253,7 +254,7 @@ fn the_end_gets_over_an_error() {
     let mut rig = Rig::new(Sync::Always);
     rig.disk.fail(Op::Write, EIO, 2);
     rig.submit(b"last words");
-    rig.journal.finish();
+    rig.journal.finish(FINISH_MAX);
     assert!(Rig::is_safe(&rig.disk, &rig.known.log));
 }
 
@@ -262,7 +263,7 @@ fn the_end_does_not_wait_for_ever() {
     let mut rig = Rig::new(Sync::Always);
     rig.disk.fail(Op::Write, EIO, u32::MAX);
     let end = rig.submit(b"lost");
-    rig.journal.finish();
+    rig.journal.finish(FINISH_MAX);
     // It came back, and nothing was said to be durable that is not.
     while let Some(report) = rig.journal.poll_report() {
         assert!(report.durable < end);
@@ -306,5 +307,5 @@ fn bodies_are_read_back_also_when_their_file_is_gone() {
         .take_while(|_| rig.journal.try_read(read).is_ok())
         .count();
     assert!(taken < 1000);
-    rig.journal.finish();
+    rig.journal.finish(FINISH_MAX);
 }
