@@ -12,11 +12,11 @@ pub trait Disk: Send + 'static {
     /// An open file.
     type File: Send + Sync + 'static;
 
-    /// The names and lengths of all files.
+    /// The names and lengths of all files, and of folders that may stand in their place.
     fn list(&mut self) -> io::Result<Vec<(String, u64)>>;
     /// Makes a file that only its owner may read; an existing one is an error.
     fn create(&mut self, name: &str) -> io::Result<Self::File>;
-    /// Opens a file to read and write.
+    /// Opens a file to read and write; of a folder nothing can be read.
     fn open(&mut self, name: &str) -> io::Result<Self::File>;
     /// Sets bytes aside that read as zeros, so that writing to them cannot fail for want of room.
     fn allocate(&mut self, file: &Self::File, bytes: u64) -> io::Result<()>;
@@ -83,7 +83,7 @@ impl Disk for Folder {
             else {
                 continue;
             };
-            if metadata.is_file() {
+            if metadata.is_file() || metadata.is_dir() {
                 files.push((name, metadata.len()));
             }
         }
@@ -97,7 +97,11 @@ impl Disk for Folder {
     }
 
     fn open(&mut self, name: &str) -> io::Result<File> {
-        Folder::options().open(self.path.join(name))
+        let path = self.path.join(name);
+        match Folder::options().open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::IsADirectory => File::open(path),
+            opened => opened,
+        }
     }
 
     fn allocate(&mut self, file: &File, bytes: u64) -> io::Result<()> {

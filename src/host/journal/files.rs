@@ -23,8 +23,9 @@ use std::time::Instant;
 /// Spare files that are kept.
 pub const SPARES: usize = 2;
 
-/// Segments with higher numbers are none of ours: no log gets that far.
-const SEGMENT_MAX: u32 = 0xf000_0000;
+/// Segments with higher numbers are none of ours without our header: no log gets that far, but it
+/// may go on behind a stranger's file.
+pub(super) const SEGMENT_MAX: u32 = 0xf000_0000;
 
 /// No file is longer: a record has at most a packet of 256 MiB and the words around it.
 pub(super) const FILE_MAX: u32 = 300 * 1024 * 1024;
@@ -142,7 +143,7 @@ pub(super) fn parse_name(name: &str) -> Option<(u32, u32)> {
         Some((segment, start)) => (segment, u32::from_str_radix(start, 16).ok()?),
     };
     let segment: u32 = segment.parse().ok()?;
-    let is_ours = (1..=SEGMENT_MAX).contains(&segment)
+    let is_ours = (1..u32::MAX).contains(&segment)
         && (start == 0 || (HEADER_LEN..=FILE_MAX).contains(&start));
     (is_ours && name_of(segment, start) == name).then_some((segment, start))
 }

@@ -23,7 +23,11 @@ pub fn forget_unfinished<D: Disk>(disk: &mut D) -> io::Result<()> {
     }
     for (name, _) in files {
         if parse_name(&name).is_some() {
-            disk.remove(&name)?;
+            match disk.remove(&name) {
+                // No file of ours.
+                Err(error) if error.kind() == io::ErrorKind::IsADirectory => {}
+                removed => removed?,
+            }
         }
     }
     disk.sync_folder()?;

@@ -7,7 +7,7 @@
 //! it. Bounds: one file at a time is in memory, of at most [`FILE_MAX`] bytes.
 
 use super::disk::Disk;
-use super::files::{FILE_MAX, Files, Part, Parts, SPARES, parse_name};
+use super::files::{FILE_MAX, Files, Part, Parts, SEGMENT_MAX, SPARES, parse_name};
 use crate::store::journal::record::Clock;
 use crate::store::journal::report::continued;
 use crate::store::journal::scan::Scanned;
@@ -87,8 +87,10 @@ pub fn open<D: Disk>(
                 "{name} is empty and is removed. If something was kept in it, that is lost."
             );
         }
-        // Where it cannot be removed it does no harm either.
-        let _ = disk.remove(&name);
+        // Where it cannot be removed it does no harm either, unless it is a folder.
+        if disk.remove(&name).is_err() {
+            let _ = disk.rename(&name, &format!("{name}.bad"));
+        }
     }
     let salt = common_salt(&candidates).unwrap_or(fresh);
     let mut reading = Reading {
@@ -208,6 +210,9 @@ fn find<D: Disk>(disk: &mut D) -> io::Result<Finds<D::File>> {
         }
         if header == Found::Damaged && is_zero::<D>(&file, len) {
             finds.empty.push(name);
+            continue;
+        }
+        if header == Found::Damaged && segment > SEGMENT_MAX {
             continue;
         }
         let candidate = Candidate {

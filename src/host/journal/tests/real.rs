@@ -87,3 +87,23 @@ fn a_lock_that_is_a_link_is_not_followed() {
     lock::take(dir.path()).err().expect("it is refused");
     assert_eq!(fs::read(&victim).expect("it is there"), b"precious");
 }
+
+#[test]
+fn folders_in_the_place_of_files_make_way() {
+    let dir = TempDir::new();
+    for name in ["00000001.log", "spare-1.log"] {
+        fs::create_dir_all(dir.path().join(name).join("within")).expect("it is ours");
+    }
+    let open_here = || open_all(Folder::open(dir.path()).expect("it is there")).expect("it opens");
+    let (mut files, opened, _) = open_here();
+    assert_eq!(opened.damaged, 1);
+    make_spares(&mut files).expect("nothing is in the way");
+    let mut known = Known::new(&opened);
+    put(&mut files, &mut known, b"kept");
+    drop(files);
+    let (_, opened, found) = open_here();
+    assert_eq!((found, opened.damaged), (known.log, 0));
+    for name in ["00000001.log.bad", "spare-1.log.bad"] {
+        assert!(dir.path().join(name).join("within").is_dir(), "{name}");
+    }
+}

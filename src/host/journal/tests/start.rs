@@ -239,6 +239,17 @@ fn a_log_file_named_by_its_date_is_not_cut() {
 }
 
 #[test]
+fn a_log_goes_on_behind_the_highest_number() {
+    let disk = Fake::seeded(1);
+    disk.put("4026531840.log", b"somebody else's");
+    let (mut files, opened, _) = open_all(disk.clone()).expect("it opens");
+    let mut known = Known::new(&opened);
+    put(&mut files, &mut known, b"kept");
+    let (_, _, found) = open_all(disk).expect("it opens");
+    assert_eq!(found, known.log);
+}
+
+#[test]
 fn a_segment_of_another_log_is_put_aside_whole() {
     let (disk, log) = written(3);
     let other = Fake::seeded(9);
