@@ -285,7 +285,11 @@ impl Broker {
             waiting += flow.queue_qos0.len();
             bytes += flow.queue_qos0.bytes();
         }
-        let has_window = flow.window.in_flight() + waiting < self.window_limit(session);
+        // What can be under way at once does not count as queued; to who is away nothing can.
+        let limits = self.window_limits(session);
+        let has_window = session.connection.is_some()
+            && flow.window.in_flight() + waiting < limits.messages
+            && (limits.bytes == 0 || flow.window_bytes + bytes < limits.bytes);
         has_window
             || (max_messages == 0 || waiting < max_messages)
                 && (max_bytes == 0 || bytes + len as u64 <= max_bytes)

@@ -161,6 +161,32 @@ fn a_receive_maximum_of_0_is_a_protocol_error() {
 }
 
 #[test]
+fn what_waits_is_bounded_also_where_what_is_under_way_is_not() {
+    for (online, inflight_bytes, expected) in [(false, 0, 5), (false, 100, 5), (true, 100, 8)] {
+        let world = World::with(|s| {
+            s.max_inflight_messages = 0;
+            s.max_inflight_bytes = inflight_bytes;
+            s.max_queued_messages = 5;
+        });
+        let sub = world.v5("sub").durable().connect();
+        sub.subscribe("a", 1);
+        if !online {
+            sub.drop_link();
+        }
+        let p = world.v5("p").connect();
+        for n in 0..50 {
+            p.say("a", &format!("{n:020}"), 1);
+        }
+        let sub = match online {
+            true => sub,
+            false => world.v5("sub").durable().connect(),
+        };
+        let heard = sub.payloads().len();
+        assert_eq!(heard, expected, "online: {online}, {inflight_bytes} bytes");
+    }
+}
+
+#[test]
 fn what_waits_is_bounded_and_the_rest_is_dropped() {
     for version in Version::NUMBERED {
         for online in [true, false] {
