@@ -31,9 +31,14 @@ impl Broker {
     pub(super) fn surely_has_room(&self, len: usize) -> bool {
         let max_bytes = self.settings.persistence_max_bytes;
         let may_drop = self.settings.drops_oldest && self.journal.is_low(max_bytes);
-        !may_drop
-            && !self.journal.is_backlogged()
-            && self.journal.has_room(len + RECORD_BYTES, max_bytes)
+        !may_drop && self.has_room_left(len)
+    }
+
+    /// Whether the journal has room for a message of so many bytes as it is.
+    #[inline]
+    pub(super) fn has_room_left(&self, len: usize) -> bool {
+        let max_bytes = self.settings.persistence_max_bytes;
+        !self.journal.is_backlogged() && self.journal.has_room(len + RECORD_BYTES, max_bytes)
     }
 
     /// Whether cleaning makes room without anything being dropped.

@@ -255,7 +255,7 @@ impl Broker {
             self.look_again(session_id);
             return false;
         }
-        if is_copied && !self.surely_has_room(len) {
+        if is_copied && !self.has_room_left(len) {
             self.wait_to_copy(session_id);
             return false;
         }

@@ -49,6 +49,27 @@ fn room_that_a_session_leaves_is_used_again_without_other_traffic() {
 }
 
 #[test]
+fn retained_messages_come_also_where_the_next_message_may_drop_others() {
+    let mut world = limited(true);
+    let p = publisher(&mut world);
+    let kept = Publish {
+        retain: true,
+        ..message("kept", b"x", QoS::AtLeastOnce)
+    };
+    say(&mut world, p, &kept);
+    let reader = lasting(&mut world, "reader");
+    world.rest();
+    world.packets(reader);
+    (world.disk.report.spares, world.disk.report.free_bytes) = (0, 0);
+    world.report();
+    let version = world.links[reader].version;
+    world.send(reader, &subscribe(version, "kept", QoS::AtLeastOnce));
+    world.rest();
+    let got = world.packets(reader);
+    assert_eq!(got, ["SUBACK [1]", "PUBLISH q1 'kept' x retain"]);
+}
+
+#[test]
 fn a_disk_that_has_room_refuses_nothing_while_spare_files_are_made() {
     for drops_oldest in [false, true] {
         let mut world = limited(drops_oldest);
