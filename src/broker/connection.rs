@@ -70,6 +70,8 @@ pub(super) struct Connection {
     pub(super) waits_for_journal: bool,
     /// It is not read from until what it asked for last is done.
     pub(super) waits_for_job: bool,
+    /// It is not read from any more, and closed when its timer rings.
+    pub(super) is_ending: bool,
     /// A body that is to be sent next is on its way from the disk.
     pub(super) is_fetching: bool,
     /// A PUBREL whose message is on its way from the disk; nothing is read until it is there.
@@ -274,6 +276,7 @@ impl Connection {
             is_gated: false,
             waits_for_journal: false,
             waits_for_job: false,
+            is_ending: false,
             is_fetching: false,
             waiting_release: None,
         }
@@ -424,6 +427,10 @@ impl Broker {
                 self.close_quietly(id);
             }
             State::Waiting => self.connect_at_last(id),
+            State::Open(_) if conn.is_ending => {
+                let what = "more than max_inbound_qos2";
+                self.close(id, ReasonCode::QUOTA_EXCEEDED, what);
+            }
             State::Open(_) => self.check_silence(id),
             State::Closing => {}
         }
@@ -513,7 +520,8 @@ impl Broker {
         let is_waiting = matches!(conn.state, State::Authenticating | State::Waiting)
             || conn.waiting_release.is_some()
             || conn.waits_for_journal
-            || conn.waits_for_job;
+            || conn.waits_for_job
+            || conn.is_ending;
         if is_drained && !is_waiting {
             conn.is_paused = false;
             self.outputs.resume.push_back(id);

@@ -35,6 +35,9 @@ impl Refused {
     }
 }
 
+/// How long a client of 3.x that passes `max_inbound_qos2` may go on taking answers.
+const LAST_ANSWERS_MS: u64 = 2000;
+
 /// A QoS 2 message between PUBLISH and PUBREL.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Held {
@@ -323,14 +326,11 @@ impl Broker {
         {
             let limit = "max_inbound_qos2";
             self.acknowledge_limit(id, PacketType::PubRec, packet_id, reason, limit);
-        } else {
-            self.refuse_packet(
-                id,
-                Malformed {
-                    reason,
-                    what: "more than max_inbound_qos2",
-                },
-            );
+        } else if let Some(conn) = self.conn(id) {
+            // It cannot be told. The answers to the messages that were taken go out first: without
+            // one of them it would be no further when it comes back.
+            (conn.is_paused, conn.is_ending) = (true, true);
+            self.set_connection_timer(id, Some(self.now.mono_ms + LAST_ANSWERS_MS));
         }
     }
 

@@ -360,6 +360,35 @@ fn a_session_expires_however_often_the_power_goes() {
     assert!(world.broker.sessions.find("c").is_none());
 }
 
+/// Otherwise it would send the same again, and be closed again, for ever.
+#[test]
+fn a_client_with_too_many_messages_gets_the_answers_to_those_that_were_taken() {
+    let mut world = World::kept(Settings {
+        max_inbound_qos2: 2,
+        ..Settings::default()
+    });
+    let client = lasting(&mut world, "c");
+    world.rest();
+    world.packets(client);
+    let all: Vec<u8> = (1..=4)
+        .flat_map(|packet_id| {
+            let publish = Publish {
+                packet_id,
+                ..message("t", b"x", QoS::ExactlyOnce)
+            };
+            super::publish(V3, &publish)
+        })
+        .collect();
+    world.send(client, &all);
+    assert_eq!(world.packets(client), [""; 0]);
+    world.rest();
+    assert_eq!(world.packets(client), ["PUBREC 1 0x00", "PUBREC 2 0x00"]);
+    world.send(client, &ack(V3, PacketType::PubRel, 1));
+    assert!(!world.links[client].is_closed, "it may be on its way");
+    world.pass(2000);
+    assert!(world.links[client].is_closed);
+}
+
 /// Nobody has told yet how full the disk is.
 #[test]
 fn a_large_message_is_taken_right_after_the_start() {
