@@ -435,5 +435,5 @@ fn a_disk_that_takes_nothing_does_not_hold_up_the_end() {
     let began = Instant::now();
     broker.stop().ok();
     // Five seconds each for several waits would be more.
-    assert!(began.elapsed() < Duration::from_secs(9));
+    assert!(began.elapsed() < Duration::from_secs(11));
 }
