@@ -7,8 +7,7 @@
 
 use std::io;
 
-use nix::errno::Errno;
-use nix::unistd::{Gid, Group, Uid, User};
+use nix::unistd::{Gid, Uid};
 
 const USERS: &str = "/etc/passwd";
 const GROUPS: &str = "/etc/group";
@@ -21,8 +20,8 @@ pub struct Account {
     pub uid: Uid,
     /// The group that it always has.
     pub gid: Gid,
-    /// All its groups; none where the system is to be asked for them.
-    pub groups: Option<Vec<Gid>>,
+    /// All its groups.
+    pub groups: Vec<Gid>,
 }
 
 impl Account {
@@ -33,27 +32,17 @@ impl Account {
             name: id.to_string(),
             uid: Uid::from_raw(id),
             gid,
-            groups: Some(vec![gid]),
+            groups: vec![gid],
         }
     }
 }
 
 /// The account of a name; the system is asked if `everywhere` is set.
 pub fn named(name: &str, everywhere: bool) -> io::Result<Option<Account>> {
-    if let Some(account) = local_account(|user, _| user == name) {
-        return Ok(Some(account));
+    match local_account(|user, _| user == name) {
+        None if everywhere => system::account(name),
+        account => Ok(account),
     }
-    let user = match everywhere.then(|| User::from_name(name)) {
-        // Where there is no file of accounts at all, some systems call that an error.
-        None | Some(Err(Errno::ENOENT | Errno::ESRCH)) => None,
-        Some(answer) => answer?,
-    };
-    Ok(user.map(|user| Account {
-        name: user.name,
-        uid: user.uid,
-        gid: user.gid,
-        groups: None,
-    }))
 }
 
 /// Whether there is a user of this name.
@@ -63,24 +52,72 @@ pub fn is_user(name: &str) -> bool {
 
 /// The name of a user id, or the number.
 pub fn user_name(uid: Uid) -> String {
-    if let Some(account) = local_account(|_, id| id == uid.as_raw()) {
-        return account.name;
-    }
-    match User::from_uid(uid) {
-        Ok(Some(user)) => user.name,
-        _ => uid.to_string(),
-    }
+    let name = local_account(|_, id| id == uid.as_raw()).map(|account| account.name);
+    name.or_else(|| system::user_name(uid))
+        .unwrap_or_else(|| uid.to_string())
 }
 
 /// The name of a group id, or the number.
 pub fn group_name(gid: Gid) -> String {
     let text = read(GROUPS);
-    if let Some((name, ..)) = groups(&text).find(|&(_, id, _)| id == gid.as_raw()) {
-        return name.to_string();
+    let found = groups(&text).find(|&(_, id, _)| id == gid.as_raw());
+    let name = found.map(|(name, ..)| name.to_string());
+    name.or_else(|| system::group_name(gid))
+        .unwrap_or_else(|| gid.to_string())
+}
+
+#[cfg(not(target_env = "musl"))]
+mod system {
+    use super::Account;
+    use nix::errno::Errno;
+    use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+    use std::{ffi::CString, io};
+
+    pub fn account(name: &str) -> io::Result<Option<Account>> {
+        let user = match User::from_name(name) {
+            // Where there is no file of accounts at all, some systems call that an error.
+            Err(Errno::ENOENT | Errno::ESRCH) => None,
+            answer => answer?,
+        };
+        let Some(user) = user else {
+            return Ok(None);
+        };
+        let name = CString::new(user.name.as_str())?;
+        Ok(Some(Account {
+            groups: getgrouplist(&name, user.gid)?,
+            name: user.name,
+            uid: user.uid,
+            gid: user.gid,
+        }))
     }
-    match Group::from_gid(gid) {
-        Ok(Some(group)) => group.name,
-        _ => gid.to_string(),
+
+    pub fn user_name(uid: Uid) -> Option<String> {
+        Some(User::from_uid(uid).ok()??.name)
+    }
+
+    pub fn group_name(gid: Gid) -> Option<String> {
+        Some(Group::from_gid(gid).ok()??.name)
+    }
+}
+
+/// This C library would read the same two files.
+#[cfg(target_env = "musl")]
+mod system {
+    use super::Account;
+    use nix::unistd::{Gid, Uid};
+    use std::io;
+
+    #[allow(clippy::unnecessary_wraps)] // as where there is something to ask
+    pub fn account(_: &str) -> io::Result<Option<Account>> {
+        Ok(None)
+    }
+
+    pub fn user_name(_: Uid) -> Option<String> {
+        None
+    }
+
+    pub fn group_name(_: Gid) -> Option<String> {
+        None
     }
 }
 
@@ -91,7 +128,7 @@ fn local_account(is_it: impl Fn(&str, u32) -> bool) -> Option<Account> {
         name: name.to_string(),
         uid: Uid::from_raw(uid),
         gid: Gid::from_raw(gid),
-        groups: Some(groups_of(name, gid, &read(GROUPS))),
+        groups: groups_of(name, gid, &read(GROUPS)),
     })
 }
 
@@ -137,6 +174,7 @@ fn groups_of(name: &str, own: u32, text: &str) -> Vec<Gid> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::unistd::User;
 
     #[test]
     fn the_files_say_what_the_system_says() {
@@ -148,7 +186,7 @@ mod tests {
             let account = account.expect("it is in the file");
             let c_name = std::ffi::CString::new(name).expect("no NUL");
             let mut theirs = nix::unistd::getgrouplist(&c_name, user.gid).expect("its groups");
-            let mut ours = account.groups.expect("it is in the file");
+            let mut ours = account.groups;
             theirs.sort_by_key(|gid| gid.as_raw());
             ours.sort_by_key(|gid| gid.as_raw());
             assert_eq!(ours, theirs, "{name}");

@@ -7,7 +7,6 @@
 //! back before we believe it.
 
 use super::account::{self, Account, group_name, user_name};
-use std::ffi::CString;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -141,17 +140,11 @@ pub fn explain_denied(path: &Path, error: &io::Error) -> String {
     )
 }
 
-/// The account to become, and where its groups come from.
+/// The account to become.
 struct Target {
     uid: Uid,
     gid: Gid,
-    groups: Groups,
-}
-
-enum Groups {
-    These(Vec<Gid>),
-    /// Those that the system knows of this user.
-    Of(CString),
+    groups: Vec<Gid>,
 }
 
 impl Target {
@@ -178,14 +171,10 @@ impl Target {
             let gid = settings.gid.unwrap_or(account.gid.as_raw());
             return Ok(Some(Self::numeric(uid, gid)));
         }
-        let groups = match account.groups {
-            Some(groups) => Groups::These(groups),
-            None => Groups::Of(CString::new(account.name).map_err(io::Error::other)?),
-        };
         Ok(Some(Self {
             uid: account.uid,
             gid: account.gid,
-            groups,
+            groups: account.groups,
         }))
     }
 
@@ -194,7 +183,7 @@ impl Target {
         Self {
             uid: Uid::from_raw(uid),
             gid,
-            groups: Groups::These(vec![gid]),
+            groups: vec![gid],
         }
     }
 
@@ -208,11 +197,7 @@ impl Target {
                 format!("Unable to {what} when dropping privileges: {error}"),
             )
         };
-        match &self.groups {
-            Groups::These(groups) => unistd::setgroups(groups),
-            Groups::Of(name) => unistd::initgroups(name, gid),
-        }
-        .map_err(|error| failed("set the groups", error))?;
+        unistd::setgroups(&self.groups).map_err(|error| failed("set the groups", error))?;
         unistd::setresgid(gid, gid, gid).map_err(|error| failed("set the group", error))?;
         unistd::setresuid(uid, uid, uid).map_err(|error| failed("set the user", error))?;
         self.verify()
