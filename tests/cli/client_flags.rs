@@ -353,6 +353,31 @@ fn sub_ends_in_a_flood() {
     broker.join().unwrap();
 }
 
+/// A broker that starts again may refuse at first: `pub -l` waits for it, with what it has to say.
+#[test]
+fn pub_lines_go_on_after_a_refusal() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    let mut command = Clients::Midge.command("pub");
+    command.args(["-h", "127.0.0.1", "-p", &port, "-t", "a", "-q", "1", "-l"]);
+    let mut lines = Process::spawn(&mut command);
+    let answer = |code| {
+        let mut raw = Raw::accepted(listener.accept().unwrap().0);
+        assert_eq!(raw.receive()[0], 0x10);
+        raw.send(&[0x20, 2, 0, code]);
+        raw
+    };
+    drop(answer(0));
+    drop(answer(3));
+    lines.err_has("Connection error: Connection Refused: broker unavailable.");
+    let mut raw = answer(0);
+    lines.write(b"line\n");
+    let publish = raw.receive();
+    assert!(publish.ends_with(b"line"), "{publish:?}");
+    raw.send(&[0x40, 2, publish[5], publish[6]]);
+    lines.finish().ok();
+}
+
 /// Some flags of TLS are known and refused, with the reason.
 #[test]
 fn tls_flags_that_are_refused_say_why() {

@@ -156,6 +156,11 @@ impl<'a> Drive<'a> {
                 // sub takes the broker's word for it, as Mosquitto's does.
                 End::Dismissed(_) => self.settings.tool == Tool::Publish,
                 End::Fault(Fault::KeepAlive | Fault::NoConnAck) => true,
+                // It took lines before; it may be starting, or full for a while.
+                End::Refused(reason) if !first && self.settings.tool == Tool::Publish => {
+                    complain(self.settings, &self.refusal(*reason));
+                    true
+                }
                 End::Connect(ConnectError::TimedOut) => false,
                 // A broker that starts again; what it is will not change by itself.
                 End::Connect(ConnectError::Tls(fault)) => {
@@ -451,14 +456,18 @@ impl<'a> Drive<'a> {
         self.start.elapsed().as_millis() as u64
     }
 
+    fn refusal(&self, reason: ReasonCode) -> String {
+        let why = exit::refusal(self.settings.version, reason);
+        format!("Connection error: {why}")
+    }
+
     /// Says what is to be said and returns the exit code.
     fn report(&self, end: End) -> u8 {
         let (code, words) = match end {
             End::Finished | End::Signal => return exit::SUCCESS,
             End::Stopped(code) => return code,
             End::Refused(reason) => {
-                let why = exit::refusal(self.settings.version, reason);
-                let mut words = format!("Connection error: {why}");
+                let mut words = self.refusal(reason);
                 if self.settings.tool == Tool::Publish {
                     words.push_str("\nError: The connection was refused.");
                 }
