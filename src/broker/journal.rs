@@ -143,8 +143,8 @@ impl Journal {
         let Some(writer) = &self.writer else {
             return false;
         };
-        let is_near_limit = max_bytes != 0
-            && writer.disk_bytes() + LOW_MARK * u64::from(writer.segment_bytes()) > max_bytes;
+        let few = LOW_MARK * u64::from(writer.segment_bytes());
+        let is_near_limit = max_bytes != 0 && taken(writer) + few > max_bytes;
         is_near_limit || !self.has_spares(writer)
     }
 
@@ -172,8 +172,13 @@ impl Journal {
         let is_large = needed > segment_bytes;
         let has_disk = self.has_spares(writer)
             && (!is_large || self.report.free_bytes > needed + segment_bytes);
-        has_disk && (max_bytes == 0 || writer.disk_bytes() + needed <= max_bytes)
+        has_disk && (max_bytes == 0 || taken(writer) + needed <= max_bytes)
     }
+}
+
+/// Bytes of the disk that the log takes, with two spare files beside it.
+fn taken(writer: &Writer) -> u64 {
+    writer.disk_bytes() + 2 * u64::from(writer.segment_bytes())
 }
 
 impl Broker {

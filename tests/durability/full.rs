@@ -122,6 +122,10 @@ fn the_limit_of_the_disk_is_kept_and_a_drained_queue_makes_room() {
     let mut publisher = broker.client(Version::V5, "publisher");
     let acknowledged = fill(&mut publisher);
     assert!(acknowledged > 500, "{acknowledged}");
+    let files = fs::read_dir(broker.folder()).unwrap().map(Result::unwrap);
+    let kept = files.filter(|file| file.file_name() != "midge.lock");
+    let used: u64 = kept.map(|file| file.metadata().unwrap().len()).sum();
+    assert!(used <= 16_777_216, "{used}, with what is set aside");
     check_the_rest(&broker);
     check_the_queue(&mut broker, acknowledged);
     let mut publisher = broker.client(Version::V5, "publisher");
