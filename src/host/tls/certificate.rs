@@ -12,6 +12,7 @@ const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const SEQUENCE: u8 = 0x30;
 const BMP_STRING: u8 = 0x1e;
+const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 /// The version in front of a certificate's fields.
 const VERSION: u8 = 0xa0;
 
@@ -22,8 +23,8 @@ pub(super) fn name(der: &[u8], part: Identity) -> Option<Box<str>> {
     let parts = attributes(subject)?;
     let name = match part {
         Identity::CommonName => {
-            let common: Vec<_> = parts.iter().filter(|part| part.is_common_name()).collect();
-            common.last()?.value.clone()
+            let common = parts.iter().find(|part| part.oid == COMMON_NAME);
+            common?.value.clone()
         }
         Identity::Subject => rfc2253(&parts),
     };
@@ -69,33 +70,49 @@ pub(super) fn list_validity(der: &[u8]) -> Option<(u64, Option<u64>)> {
 /// One attribute of a subject.
 struct Attribute<'a> {
     oid: &'a [u8],
+    /// With its tag and length.
+    der: &'a [u8],
     value: String,
+    /// It stands in one set with the attribute before it.
+    is_joined: bool,
 }
 
 impl Attribute<'_> {
-    fn is_common_name(&self) -> bool {
-        self.oid == [0x55, 4, 3]
-    }
-
-    /// What OpenSSL calls it; as numbers where it has no short name here.
-    fn label(&self) -> String {
+    /// What OpenSSL calls it; `None` where it has no name here.
+    fn label(&self) -> Option<&'static str> {
         let name = match self.oid {
-            [0x55, 4, 3] => "CN",
-            [0x55, 4, 4] => "SN",
-            [0x55, 4, 5] => "serialNumber",
-            [0x55, 4, 6] => "C",
-            [0x55, 4, 7] => "L",
-            [0x55, 4, 8] => "ST",
-            [0x55, 4, 10] => "O",
-            [0x55, 4, 11] => "OU",
-            [0x55, 4, 12] => "title",
-            [0x55, 4, 42] => "GN",
+            [0x55, 4, kind] => match kind {
+                3 => "CN",
+                4 => "SN",
+                5 => "serialNumber",
+                6 => "C",
+                7 => "L",
+                8 => "ST",
+                9 => "street",
+                10 => "O",
+                11 => "OU",
+                12 => "title",
+                13 => "description",
+                15 => "businessCategory",
+                17 => "postalCode",
+                41 => "name",
+                42 => "GN",
+                43 => "initials",
+                44 => "generationQualifier",
+                46 => "dnQualifier",
+                65 => "pseudonym",
+                97 => "organizationIdentifier",
+                _ => return None,
+            },
             [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1] => "emailAddress",
-            [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25] => "DC",
-            [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1] => "UID",
-            _ => return dotted(self.oid),
+            [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, kind] => match kind {
+                1 => "UID",
+                25 => "DC",
+                _ => return None,
+            },
+            _ => return None,
         };
-        name.to_string()
+        Some(name)
     }
 }
 
@@ -148,9 +165,11 @@ fn attributes(subject: &[u8]) -> Option<Vec<Attribute<'_>>> {
     let mut found = Vec::new();
     while !sets.is_empty() {
         let (_, mut set) = next(&mut sets)?;
+        let mut is_joined = false;
         while !set.is_empty() {
             let (_, mut pair) = next(&mut set)?;
             let (tag, oid) = next(&mut pair)?;
+            let der = pair;
             let (kind, value) = next(&mut pair)?;
             if tag != OBJECT_IDENTIFIER {
                 return None;
@@ -164,27 +183,47 @@ fn attributes(subject: &[u8]) -> Option<Vec<Attribute<'_>>> {
                 }
                 _ => std::str::from_utf8(value).ok()?.to_string(),
             };
-            found.push(Attribute { oid, value });
+            found.push(Attribute {
+                oid,
+                der,
+                value,
+                is_joined,
+            });
+            is_joined = true;
         }
     }
     Some(found)
 }
 
-/// A subject in one line, the last attribute first (RFC 2253).
+/// A subject in one line, the last attribute first (RFC 2253), byte for byte as OpenSSL writes it:
+/// beyond ASCII in hexadecimal digits, and so all of an attribute without a name.
 fn rfc2253(parts: &[Attribute<'_>]) -> String {
     let mut line = String::new();
+    let mut separator = "";
     for part in parts.iter().rev() {
-        if !line.is_empty() {
-            line.push(',');
-        }
-        let _ = write!(line, "{}=", part.label());
-        let last = part.value.chars().count().saturating_sub(1);
-        for (at, c) in part.value.chars().enumerate() {
-            let is_edge = at == 0 && (c == '#' || c == ' ') || at == last && c == ' ';
-            if is_edge || matches!(c, ',' | '+' | '"' | '\\' | '<' | '>' | ';') {
-                line.push('\\');
+        line.push_str(separator);
+        separator = if part.is_joined { "+" } else { "," };
+        let Some(label) = part.label() else {
+            let _ = write!(line, "{}=#", dotted(part.oid));
+            for byte in part.der {
+                let _ = write!(line, "{byte:02X}");
             }
-            line.push(c);
+            continue;
+        };
+        let _ = write!(line, "{label}=");
+        let last = part.value.len().saturating_sub(1);
+        for (at, byte) in part.value.bytes().enumerate() {
+            let is_edge = at == 0 && matches!(byte, b'#' | b' ') || at == last && byte == b' ';
+            match byte {
+                b',' | b'+' | b'"' | b'\\' | b'<' | b'>' | b';' => line.push('\\'),
+                _ if is_edge => line.push('\\'),
+                b' '..=b'~' => {}
+                _ => {
+                    let _ = write!(line, "\\{byte:02X}");
+                    continue;
+                }
+            }
+            line.push(char::from(byte));
         }
     }
     line
@@ -254,20 +293,50 @@ mod tests {
 
     #[test]
     fn a_subject_reads_backwards_and_escapes_what_has_a_meaning() {
-        let part = |oid: &'static [u8], value: &str| Attribute {
+        let part = |oid, value: &str| Attribute {
             oid,
+            der: b"\x0c\x01y",
             value: value.to_string(),
+            is_joined: false,
         };
-        let parts = [
+        let mut parts = [
             part(&[0x55, 4, 6], "DE"),
             part(&[0x55, 4, 10], "A, B + C"),
-            part(&[0x55, 4, 3], " x\\ "),
+            part(COMMON_NAME, " x\\ "),
+            part(&[0x55, 4, 11], "W\u{f6}\n"),
             part(&[0x2a, 3, 0x81, 0x01], "y"),
         ];
+        parts[3].is_joined = true;
         assert_eq!(
             rfc2253(&parts),
-            "1.2.3.129=y,CN=\\ x\\\\\\ ,O=A\\, B \\+ C,C=DE"
+            "1.2.3.129=#0C0179,OU=W\\C3\\B6\\0A+CN=\\ x\\\\\\ ,O=A\\, B \\+ C,C=DE"
         );
+    }
+
+    /// A value whose content is short.
+    fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        assert!(content.len() < 0x80);
+        [&[tag, content.len() as u8][..], &content].concat()
+    }
+
+    #[test]
+    fn of_two_common_names_the_first_counts_and_sets_are_joined() {
+        let part = |oid, value: &str| {
+            let pair = [der(OBJECT_IDENTIFIER, &[oid]), der(12, &[value.as_bytes()])];
+            der(SEQUENCE, &[&pair[0], &pair[1]])
+        };
+        let both = der(
+            0x31,
+            &[&part(COMMON_NAME, "first"), &part(&[0x55, 4, 11], "x")],
+        );
+        let second = der(0x31, &[&part(COMMON_NAME, "second")]);
+        let subject = der(SEQUENCE, &[&both, &second]);
+        let before = [INTEGER, 0, SEQUENCE, 0, SEQUENCE, 0, SEQUENCE, 0];
+        let certificate = der(SEQUENCE, &[&der(SEQUENCE, &[&before, &subject])]);
+        let name = |part| name(&certificate, part).expect("a name");
+        assert_eq!(&*name(Identity::CommonName), "first");
+        assert_eq!(&*name(Identity::Subject), "CN=second,OU=x+CN=first");
     }
 
     #[test]
