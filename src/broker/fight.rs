@@ -136,6 +136,14 @@ impl Broker {
         true
     }
 
+    /// Whether the CONNECT of this connection was put off.
+    pub fn is_put_off(&self, id: ConnId) -> bool {
+        let conn = self.connections.get(id.index as usize);
+        conn.is_some_and(|conn| {
+            conn.generation == id.generation && matches!(conn.state, State::Waiting)
+        })
+    }
+
     /// A CONNECT that was put off is looked at.
     pub(super) fn connect_at_last(&mut self, id: ConnId) {
         let Some(packet) = self.take_waiting(id, State::Waiting) else {

@@ -343,6 +343,11 @@ impl Loop {
             Life::Open(_) | Life::Gone => {}
             Life::Lingering(_) => link.discard(&mut self.inbound, now),
         }
+        // Who closed his side while he waited for his client id would only throw out the next one.
+        if link.is_ending && matches!(link.life, Life::Open(conn) if self.broker.is_put_off(conn)) {
+            let why = "it closed its connection before its client id was free";
+            link.give_up(why, &mut self.broker, &mut self.rings, now);
+        }
         if link.life == Life::Gone {
             self.gone.push(key);
         }

@@ -3,6 +3,7 @@
 use crate::common::packet::*;
 use crate::harness::Broker;
 use crate::pair::withstands;
+use crate::wait::until_true;
 
 #[test]
 fn a_fight_over_a_client_id_is_one_line_and_gets_slower() {
@@ -37,4 +38,25 @@ fn a_fight_over_a_client_id_is_one_line_and_gets_slower() {
         "those before it was a fight: {log}"
     );
     assert!(spent < 300, "{spent} ticks, the good pair's included");
+}
+
+/// A device that gives up after a while and comes anew must not be thrown out, one after the other,
+/// by the connections that it has closed.
+#[test]
+fn who_has_gone_does_not_wait_for_a_client_id() {
+    let broker = Broker::start("");
+    let mut current = broker.client(Version::V5, "twin");
+    for _ in 0..7 {
+        current = broker.client(Version::V5, "twin");
+    }
+    let before = broker.descriptors();
+    for _ in 0..40 {
+        let mut ghost = broker.connection();
+        ghost.version = Version::V5;
+        ghost.say(Packet::Connect(Connect::new(Version::V5, "twin")));
+    }
+    until_true("those that are gone are closed", || {
+        broker.descriptors() <= before
+    });
+    drop(current);
 }

@@ -4,7 +4,6 @@
 
 use super::*;
 use crate::broker::ListenerSettings;
-use crate::broker::connection::State;
 use fastrand::Rng;
 
 const TOPICS: [&str; 6] = ["a", "a/b", "a/b/c", "$x/a", "b", "a//"];
@@ -247,8 +246,7 @@ fn storm(seed: u64) {
             world.packets(client);
             assert!(world.links[client].inbox.is_empty(), "half a packet");
             let conn = world.links[client].conn;
-            let is_put_off =
-                (world.broker.conn(conn)).is_some_and(|conn| matches!(conn.state, State::Waiting));
+            let is_put_off = world.broker.is_put_off(conn);
             assert!(world.broker.takes_input(conn) || is_put_off, "paused");
             let session = world.broker.conn(conn).and_then(|conn| conn.session());
             if let Some(session) = session {
