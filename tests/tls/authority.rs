@@ -72,7 +72,13 @@ impl<'a> Authority<'a> {
         self.client_until(name, subject, FAR_OFF);
     }
 
-    /// The same, until a moment that may have passed.
+    /// Certifies a client that is an authority itself, as `openssl req -x509` makes them.
+    pub fn client_with_rights(&self, name: &str, subject: &str) {
+        self.dir.write("ext", "basicConstraints=CA:TRUE\n");
+        self.certify(name, subject, LONG_AGO, FAR_OFF);
+    }
+
+    /// A client until a moment that may have passed.
     pub fn client_until(&self, name: &str, subject: &str, end: &str) {
         self.dir.write("ext", "extendedKeyUsage=clientAuth\n");
         self.certify(name, subject, LONG_AGO, end);
@@ -110,6 +116,12 @@ impl<'a> Authority<'a> {
     pub fn revoke(&self, name: &str) {
         self.run(&["ca", "-config", "books", "-revoke", &format!("{name}.crt")]);
         self.run(&["ca", "-config", "books", "-gencrl", "-out", "crl.pem"]);
+    }
+
+    /// Saves a file anew as editors on Windows do.
+    pub fn edit(&self, name: &str) {
+        let text = self.dir.read(name).replace('\n', "\r\n");
+        self.dir.write(name, format!("\u{feff}{text}"));
     }
 
     /// Writes another file beside them.

@@ -6,7 +6,10 @@ use std::process::Stdio;
 
 #[test]
 fn debians_clients_talk_at_every_qos() {
-    let broker = encrypted("", |_| {});
+    let broker = encrypted("", |authority| {
+        authority.edit("server.crt");
+        authority.edit("server.key");
+    });
     for qos in ["0", "1", "2"] {
         let mut subscriber = debians(&broker, "mosquitto_sub");
         let subscriber = subscriber.args(["-t", "a", "-q", qos, "-C", "1", "-W", "30"]);
@@ -81,6 +84,10 @@ fn files_that_cannot_be_used_are_told_at_the_start() {
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n",
     );
     authority.write("empty", "");
+    authority.write(
+        "odd.key",
+        "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+    );
     let start = |certfile: &str, keyfile: &str, more: &str| {
         let file = |name: &str| dir.at(name);
         let port = crate::port::Port::lease();
@@ -114,6 +121,7 @@ fn files_that_cannot_be_used_are_told_at_the_start() {
             "there is no private key (PEM) in it",
         ),
         ("server.crt", "locked.key", "", "the key has a pass phrase"),
+        ("server.crt", "odd.key", "", "odd.key: the key is damaged"),
         (
             "server.crt",
             "other.key",

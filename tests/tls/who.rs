@@ -15,8 +15,12 @@ fn only_certificates_of_the_authority_get_in() {
     let broker = encrypted(MUTUAL, |authority| {
         authority.client("anna", "/CN=anna");
         authority.client_until("late", "/CN=late", "20210101000000Z");
+        authority.client_with_rights("chief", "/CN=chief");
     });
     assert!(publishes(&mut debians_as(&broker, "mosquitto_pub", "anna")));
+    let mut chief = debians_as(&broker, "mosquitto_pub", "chief");
+    assert!(!publishes(&mut chief));
+    broker.logs("its certificate is an authority's own (CA:TRUE)");
     assert!(!publishes(&mut debians(&broker, "mosquitto_pub")));
     broker.logs("TLS: it has no certificate, and require_certificate is true");
     assert!(!publishes(&mut debians_as(

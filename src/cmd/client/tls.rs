@@ -26,6 +26,7 @@ use rustls::{ClientConfig, ClientConnection, ConfigBuilder, Error, InconsistentK
 
 use super::settings::Settings;
 use super::tls_fault::{Stage, TlsFault};
+use crate::host::tls::UNKNOWN_KEY;
 use verify::Verifier;
 
 /// Plaintext taken at a time: what fits one record of TLS.
@@ -144,7 +145,7 @@ fn with_certificate(
         .crypto_provider()
         .key_provider
         .load_private_key(secret)
-        .map_err(|error| fault(format!("--key: {}: {error}.", key.display())))?;
+        .map_err(|_| fault(format!("--key: {}: {UNKNOWN_KEY}.", key.display())))?;
     let own = CertifiedKey::new(chain, secret);
     // Certificates that cannot be looked into, such as those of version 1, are the broker's to
     // judge.

@@ -25,6 +25,10 @@ pub struct Acceptor {
 /// Files of certificates are small.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// What to say of a key that rustls does not take.
+pub const UNKNOWN_KEY: &str = "the key is damaged, or none of those that are taken: RSA from 2048 \
+                               bits on, P-256, P-384, Ed25519";
+
 impl Acceptor {
     /// Reads and checks the files.
     ///
@@ -56,6 +60,7 @@ impl Acceptor {
                 rustls::Error::InconsistentKeys(_) => format!(
                     "keyfile: {keyfile} is not the key of the certificate in certfile {certfile}"
                 ),
+                rustls::Error::General(_) => format!("keyfile: {keyfile}: {UNKNOWN_KEY}"),
                 other => format!("certfile: {certfile} with keyfile {keyfile}: {other}"),
             }
         })?;
@@ -206,6 +211,11 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     })
 }
 
+/// A byte order mark in front would hide the first line.
 fn read(directive: &str, path: &Path) -> Result<Vec<u8>, String> {
-    crate::host::access::read(directive, path, FILE_BYTES_MAX)
+    let mut text = crate::host::access::read(directive, path, FILE_BYTES_MAX)?;
+    if text.starts_with(b"\xef\xbb\xbf") {
+        text.drain(..3);
+    }
+    Ok(text)
 }

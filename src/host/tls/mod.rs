@@ -15,7 +15,7 @@ mod ciphers;
 mod config;
 mod dates;
 
-pub use config::{Acceptor, Dated, dates};
+pub use config::{Acceptor, Dated, UNKNOWN_KEY, dates};
 
 use mio::net::TcpStream;
 use rustls::ServerConnection;
@@ -154,11 +154,14 @@ fn explain(error: &rustls::Error) -> io::Error {
         }
         other => format!("TLS: {other}"),
     };
-    let what = match what.contains("UnsupportedCertVersion") {
-        true => "TLS: its certificate is of X.509 version 1: make it with an extension (openssl \
-                 x509 -req -extfile ...), and it is version 3"
-            .to_string(),
-        false => what,
+    let what = if what.contains("UnsupportedCertVersion") {
+        "TLS: its certificate is of X.509 version 1: make it with an extension (openssl x509 -req \
+         -extfile ...), and it is version 3"
+    } else if what.contains("CaUsedAsEndEntity") {
+        "TLS: its certificate is an authority's own (CA:TRUE): make it with the extension \
+         basicConstraints=CA:FALSE, signed by an authority"
+    } else {
+        &what
     };
     io::Error::new(ErrorKind::InvalidData, what)
 }
