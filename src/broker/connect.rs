@@ -75,13 +75,18 @@ impl Broker {
                     return;
                 }
                 let (has_name, name) = self.name_in_certificate(id);
-                let connect = match has_name {
-                    false => connect,
-                    true => Connect {
-                        username: name.as_deref(),
-                        password: None,
-                        ..connect
-                    },
+                let (username, password) = match has_name {
+                    true => (name.as_deref(), None),
+                    // An empty one counts as none, as with Mosquitto.
+                    false => (
+                        connect.username.filter(|name| !name.is_empty()),
+                        connect.password,
+                    ),
+                };
+                let connect = Connect {
+                    username,
+                    password,
+                    ..connect
                 };
                 if let Err(refusal) = self.judge_connect(id, &connect) {
                     self.refuse(id, &connect, &refusal);
@@ -184,13 +189,9 @@ impl Broker {
             return Err(refusal(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, what));
         }
         if listener.use_username_as_clientid {
-            return match connect.username {
-                Some(name) if !name.is_empty() => Ok(()),
-                _ => Err(refusal(
-                    ReasonCode::NOT_AUTHORIZED,
-                    "no user name to use as client id",
-                )),
-            };
+            let what = "no user name to use as client id";
+            let none = refusal(ReasonCode::NOT_AUTHORIZED, what);
+            return connect.username.map(|_| ()).ok_or(none);
         }
         self.judge_client_id(connect, usize::from(conn.peer.listener))
     }

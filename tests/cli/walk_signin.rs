@@ -81,23 +81,24 @@ constellations! {
 }
 
 /// Who knocks, and the answers to each: 0 welcome, 5 not authorised.
-const KNOCKS: [(&str, Option<&str>, Option<&str>); 6] = [
+const KNOCKS: [(&str, Option<&str>, Option<&str>); 7] = [
     ("nobody in particular", None, None),
     ("test with the right password", Some("test"), Some("test")),
     ("test with a wrong password", Some("test"), Some("wrong")),
     ("test with an empty password", Some("test"), Some("")),
     ("test without a password", Some("test"), None),
     ("an unknown user", Some("eve"), Some("test")),
+    ("an empty name, which is none", Some(""), Some("test")),
 ];
 
-const ALL: [u8; 6] = [0; 6];
-const NONE: [u8; 6] = [5; 6];
-const KNOWN: [u8; 6] = [5, 0, 5, 5, 5, 5];
-const KNOWN_OR_NOBODY: [u8; 6] = [0, 0, 5, 5, 5, 5];
+const ALL: [u8; 7] = [0; 7];
+const NONE: [u8; 7] = [5; 7];
+const KNOWN: [u8; 7] = [5, 0, 5, 5, 5, 5, 5];
+const KNOWN_OR_NOBODY: [u8; 7] = [0, 0, 5, 5, 5, 5, 0];
 
 /// Step 23: each shape of configuration, written in the main file and in conf.d, and who gets in.
 /// Without a password file a name is as good as no name: all come in, or none.
-const SHAPES: [(&str, [u8; 6]); 12] = [
+const SHAPES: [(&str, [u8; 7]); 12] = [
     ("", ALL),
     ("allow_anonymous true", ALL),
     ("allow_anonymous false", NONE),
@@ -124,7 +125,7 @@ const SHAPES: [(&str, [u8; 6]); 12] = [
     ),
 ];
 
-fn answers(broker: &Broker, host: &str) -> [u8; 6] {
+fn answers(broker: &Broker, host: &str) -> [u8; 7] {
     KNOCKS.map(|(_, user, password)| {
         let mut raw = Raw::tcp(host, broker.port());
         raw.send(&Connect::new("x").user(user, password).bytes());
