@@ -196,7 +196,7 @@ impl Broker {
         let lines = format!(
             "listener {port} 127.0.0.1\nallow_anonymous true\nuser root\nlog_dest stderr\n\
              log_type error\nlog_type warning\nset_tcp_nodelay true\n\
-             max_queued_messages 0\n{}{settings}",
+             max_queued_messages 0\nmemory_limit 2000000000\n{}{settings}",
             contestant.settings.replace("{dir}", &path(&data))
         );
         fs::write(&conf, lines).map_err(|e| problem("writing into", e))?;
