@@ -13,7 +13,7 @@ use super::session::SessionId;
 use super::{Broker, ConnId, Now};
 use crate::store::journal::record::Clock;
 use crate::store::journal::writer::{BACKLOG_MAX, SEGMENT_BYTES};
-use crate::store::journal::{Batch, Opened, Place, Placed, Record, Report, State, Writer};
+use crate::store::journal::{Batch, Opened, Place, Placed, Record, Report, SPARES, State, Writer};
 use crate::wire::PacketType;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -152,7 +152,7 @@ impl Journal {
     fn has_spares(&self, writer: &Writer) -> bool {
         let plenty = PLENTY * u64::from(writer.segment_bytes());
         let is_plenty = self.report.state == State::Fine && self.report.free_bytes >= plenty;
-        self.report.spares >= 2 || is_plenty
+        self.report.spares >= SPARES || is_plenty
     }
 
     /// Whether a record of so many bytes that is no cleaning and no acknowledgement has room. One
@@ -176,9 +176,9 @@ impl Journal {
     }
 }
 
-/// Bytes of the disk that the log takes, with two spare files beside it.
+/// Bytes of the disk that the log takes, with the spare files beside it.
 fn taken(writer: &Writer) -> u64 {
-    writer.disk_bytes() + 2 * u64::from(writer.segment_bytes())
+    writer.disk_bytes() + u64::from(SPARES) * u64::from(writer.segment_bytes())
 }
 
 impl Broker {
@@ -192,7 +192,7 @@ impl Broker {
         self.journal.boot = opened.boot;
         self.journal.clock_offset_ms = opened.clock_offset_ms;
         // Until the disk has told: what it has no room for is not acknowledged in any case.
-        self.journal.report.spares = 2;
+        self.journal.report.spares = SPARES;
         self.journal.report.free_bytes = u64::MAX;
         self.journal.cleaning.force_through(opened.damaged_through);
         let segment_bytes = match opened.segment_bytes {

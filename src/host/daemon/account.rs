@@ -39,9 +39,16 @@ impl Account {
 
 /// The account of a name; the system is asked if `everywhere` is set.
 pub fn named(name: &str, everywhere: bool) -> io::Result<Option<Account>> {
-    match local_account(|user, _| user == name) {
+    let text = read(USERS);
+    match users(&text).find(|&(user, ..)| user == name) {
+        Some((name, uid, gid)) => Ok(Some(Account {
+            name: name.to_string(),
+            uid: Uid::from_raw(uid),
+            gid: Gid::from_raw(gid),
+            groups: groups_of(name, gid, &read(GROUPS)),
+        })),
         None if everywhere => system::account(name),
-        account => Ok(account),
+        None => Ok(None),
     }
 }
 
@@ -52,7 +59,9 @@ pub fn is_user(name: &str) -> bool {
 
 /// The name of a user id, or the number.
 pub fn user_name(uid: Uid) -> String {
-    let name = local_account(|_, id| id == uid.as_raw()).map(|account| account.name);
+    let text = read(USERS);
+    let found = users(&text).find(|&(_, id, _)| id == uid.as_raw());
+    let name = found.map(|(name, ..)| name.to_string());
     name.or_else(|| system::user_name(uid))
         .unwrap_or_else(|| uid.to_string())
 }
@@ -119,17 +128,6 @@ mod system {
     pub fn group_name(_: Gid) -> Option<String> {
         None
     }
-}
-
-fn local_account(is_it: impl Fn(&str, u32) -> bool) -> Option<Account> {
-    let text = read(USERS);
-    let (name, uid, gid) = users(&text).find(|&(name, uid, _)| is_it(name, uid))?;
-    Some(Account {
-        name: name.to_string(),
-        uid: Uid::from_raw(uid),
-        gid: Gid::from_raw(gid),
-        groups: groups_of(name, gid, &read(GROUPS)),
-    })
 }
 
 /// A file's text. One that cannot be read says nothing: then the system is asked.

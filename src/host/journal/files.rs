@@ -14,14 +14,14 @@ use super::disk::Disk;
 use crate::conf::Sync;
 use crate::store::journal::segment::{HEADER_LEN, Header};
 use crate::store::journal::writer::SEGMENT_BYTES;
-use crate::store::journal::{Batch, Place, Read, Report, State, Step};
+use crate::store::journal::{self, Batch, Place, Read, Report, State, Step};
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// Spare files that are kept.
-pub const SPARES: usize = 2;
+pub const SPARES: usize = journal::SPARES as usize;
 
 /// Segments with higher numbers are none of ours without our header: no log gets that far, but it
 /// may go on behind a stranger's file.

@@ -44,7 +44,7 @@ pub mod writer;
 
 pub use place::{Place, Placed};
 pub use record::{Record, packet_id_of};
-pub use report::{Opened, Read, Report, State};
+pub use report::{Opened, Read, Report, SPARES, State};
 pub use scan::scan;
 pub use writer::{Batch, Step, Writer};
 

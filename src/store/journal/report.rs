@@ -24,6 +24,9 @@ pub struct Opened {
     pub damaged_through: Option<u32>,
 }
 
+/// Whole segments of the ordinary size that are set aside where the disk has room.
+pub const SPARES: u32 = 2;
+
 /// What the journal thread says about its work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -31,7 +34,7 @@ pub struct Report {
     pub durable: Place,
     /// Everything before this can be read back.
     pub written: Place,
-    /// Whole segments of the ordinary size for which the disk has set room aside.
+    /// How many of the [`SPARES`] there are.
     pub spares: u32,
     /// Bytes that the disk has free besides.
     pub free_bytes: u64,
