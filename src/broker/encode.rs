@@ -83,6 +83,10 @@ impl Broker {
             self.close_quietly(id);
             return None;
         }
+        if let Some(packets) = message.and_then(Message::bundle) {
+            window.put(packets);
+            return Some((packets.len(), None));
+        }
         Some(self.encode_publish(id, session?, delivery, version, window, begun))
     }
 

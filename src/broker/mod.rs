@@ -13,6 +13,7 @@
 //! of the specification has a file; all of them are `impl Broker`.
 
 mod alias;
+mod bundle;
 mod burst;
 mod clean;
 mod close;

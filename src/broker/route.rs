@@ -143,11 +143,10 @@ impl Broker {
         let next = subscription.next.get();
         let session_id = subscription.session;
         let options = subscription.options;
-        let is_bridge = || self.sessions.get(session_id).is_bridge;
-        let is_own = routed.publisher == Publisher::Session(session_id);
-        if is_own && (options.no_local || is_bridge()) {
+        if self.is_kept_from(subscription, routed.publisher) {
             return next;
         }
+        let is_bridge = || self.sessions.get(session_id).is_bridge;
         let granted = qos.unwrap_or(options.qos);
         let retain = routed.retain && (options.retain_as_published || is_bridge());
         let delivery = Delivery::new(
@@ -219,8 +218,8 @@ impl Broker {
         }
     }
 
-    /// Queues as many of some deliveries as go to a client who is here without a closer look;
-    /// returns how many. There is no journal.
+    /// Queues as many of some deliveries as go to a client who is here, and may read them, without
+    /// a closer look; returns how many. There is no journal.
     pub(super) fn queue_run(
         &mut self,
         session_id: SessionId,
@@ -230,7 +229,7 @@ impl Broker {
         let Some(conn) = session.connection else {
             return 0;
         };
-        if session.has_ended || session.rules.is_some() || self.is_over_memory() {
+        if session.has_ended || self.is_over_memory() {
             return 0;
         }
         let limits = self.window_limits(session);
@@ -333,7 +332,7 @@ impl Broker {
     }
 
     /// Whether a session may get the message of a delivery.
-    fn may_read(&self, session_id: SessionId, delivery: &Delivery) -> bool {
+    pub(super) fn may_read(&self, session_id: SessionId, delivery: &Delivery) -> bool {
         // A retained message may be on the disk: its topic is in the table.
         match self.messages.is_hot(delivery.message) {
             true => {

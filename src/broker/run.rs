@@ -37,6 +37,8 @@ impl Broker {
     ) -> usize {
         let takes_messages = self.takes_plain_messages(session);
         self.burst.is_open = !self.journal.is_on();
+        self.burst.has_bundles =
+            !self.settings.queue_qos0_messages && !self.settings.upgrade_outgoing_qos;
         let (mut at, mut count) = (0, 0);
         // The topic whose matches are at hand; messages to it may wait for more of them.
         let mut known: &[u8] = b"";
@@ -48,9 +50,10 @@ impl Broker {
                     let Some(plain) = Plain::read(version, rest) else {
                         break;
                     };
-                    let next = self.receive_plain(id, session, version, &plain, known);
+                    let behind = &rest[plain.packet.len()..];
+                    let next = self.receive_plain(id, session, version, &plain, known, behind);
                     known = plain.topic();
-                    (plain.total, next)
+                    (plain.packet.len(), next)
                 }
                 [first @ (0x40 | 0x50 | 0x62 | 0x70), 2, high, low, ..] => {
                     // PUBREL has another topic looked up.
@@ -89,13 +92,13 @@ impl Broker {
         let listener = &self.settings.listeners[usize::from(session.listener)];
         listener.mount_point.is_empty()
             && listener.max_qos == QoS::ExactlyOnce
-            && (listener.acl.is_none() || session.rules.is_none())
             && self.settings.message_size_limit == 0
             && !self.is_over_memory()
             && !log::log_enabled!(log::Level::Debug)
     }
 
-    /// Takes a plain message; `known` is the topic that was looked up last, or empty.
+    /// Takes a plain message; `known` is the topic that was looked up last, or empty, `behind` what
+    /// came with it.
     #[inline]
     fn receive_plain(
         &mut self,
@@ -104,24 +107,31 @@ impl Broker {
         version: Version,
         plain: &Plain<'_>,
         known: &[u8],
+        behind: &[u8],
     ) -> Next {
         let max_packet_size = self.settings.max_packet_size;
-        if max_packet_size != 0 && plain.total > max_packet_size {
+        if max_packet_size != 0 && plain.packet.len() > max_packet_size {
             return Next::LongWay;
         }
         let is_recorded = self.journal.is_on();
         let is_qos0 = plain.qos == QoS::AtMostOnce;
-        if is_recorded && !is_qos0 && !self.surely_has_room(plain.total) {
+        if is_recorded && !is_qos0 && !self.surely_has_room(plain.packet.len()) {
             return Next::LongWay;
         }
         if plain.topic() != known {
             self.end_burst(session);
-            if !self.find_plain(plain) {
+            if !self.find_plain(session, plain) {
                 return Next::LongWay;
             }
         }
         self.stats.publish_received += 1;
         self.stats.publish_bytes_received += plain.payload().len() as u64;
+        if is_qos0
+            && (!self.burst.bundle.is_empty() || plain.has_sequel(behind))
+            && self.take_qos0(session, plain)
+        {
+            return Next::Packet;
+        }
         if plain.qos == QoS::ExactlyOnce {
             if self.may_hold(id, session, plain.packet_id) {
                 let message = self.messages.insert_plain(plain);
@@ -132,6 +142,7 @@ impl Broker {
         let message = self.messages.insert_plain(plain);
         let found = !self.matches.found.is_empty();
         if is_recorded {
+            self.deliver_waiting(session);
             let publisher = Publisher::Session(session);
             self.begin_message();
             self.route_found(publisher, message, plain.qos, false);
@@ -147,12 +158,12 @@ impl Broker {
     }
 
     /// Looks for those who subscribed to the topic of a message; `false` if the topic needs a
-    /// closer look.
+    /// closer look, or may not be written to.
     #[inline]
-    fn find_plain(&mut self, plain: &Plain<'_>) -> bool {
+    fn find_plain(&mut self, session: SessionId, plain: &Plain<'_>) -> bool {
         let topic = plain.topic();
         // A topic has no more levels than bytes, but for one.
-        if topic.len() >= self.settings.max_topic_levels {
+        if topic.len() >= self.settings.max_topic_levels || !self.may_write(session, topic) {
             return false;
         }
         // What was looked for before was a good name then.

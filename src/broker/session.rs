@@ -351,7 +351,7 @@ impl Broker {
     /// Frees the deliveries of a client that cannot take QoS 0 any more: they end with the
     /// connection unless they are queued for clients that are away.
     pub(super) fn drop_qos0(&mut self, id: SessionId) {
-        if self.settings.queue_qos0_messages {
+        if self.settings.queue_qos0_messages && !self.has_bundle(id) {
             return;
         }
         let session = &mut self.sessions.slab[id.0 as usize];

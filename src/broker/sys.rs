@@ -4,6 +4,7 @@ use super::load::{Load, WINDOWS};
 use super::publish::Publisher;
 use super::timer::{At, Timer};
 use super::{Broker, Now};
+use crate::store::Tally;
 use crate::wire::{Publish, QoS};
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -51,14 +52,16 @@ impl Stats {
         self.clients_maximum = self.clients_maximum.max(clients);
     }
 
-    /// A PUBLISH has left its queue.
+    /// A PUBLISH has left its queue, or a bundle of them, which was counted as one packet.
     #[inline]
-    pub(super) fn published(&mut self, is_dropped: bool, payload: usize) {
+    pub(super) fn published(&mut self, is_dropped: bool, tally: Tally) {
+        let messages = u64::from(tally.messages);
         if is_dropped {
-            self.publish_dropped += 1;
+            self.publish_dropped += messages;
         } else {
-            self.publish_sent += 1;
-            self.publish_bytes_sent += payload as u64;
+            self.messages_sent += messages - 1;
+            self.publish_sent += messages;
+            self.publish_bytes_sent += u64::from(tally.payload_bytes);
         }
     }
 }

@@ -17,7 +17,7 @@ mod pace;
 mod slices;
 mod storm;
 
-use super::{Broker, ConnId, Now, Peer, Settings};
+use super::{Broker, ConnId, ListenerSettings, Now, Peer, Settings};
 use crate::store::journal::Read;
 use crate::wire::{
     Ack, Connect, FixedHeader, Packet, PacketType, Properties, PropertyId, Publish, QoS,
@@ -95,7 +95,12 @@ impl World {
 
     /// A client that was let in; its CONNACK is thrown away.
     fn connect(&mut self, connect: &Connect<'_>) -> Client {
-        let client = self.dial(connect.version, 0);
+        self.connect_at(0, connect)
+    }
+
+    /// The same on a listener.
+    fn connect_at(&mut self, listener: u16, connect: &Connect<'_>) -> Client {
+        let client = self.dial(connect.version, listener);
         self.send(client, &bytes(|out| connect.encode(out)));
         // It is put off for some seconds if others fought over its Client Identifier.
         for _ in 0..20 {
@@ -242,8 +247,11 @@ fn line(packet: &Packet<'_>) -> String {
             let alias = p
                 .topic_alias
                 .map_or(String::new(), |a| format!(" alias {a}"));
+            let identifier = p
+                .subscription_id
+                .map_or(String::new(), |id| format!(" subscription {id}"));
             format!(
-                "PUBLISH q{} '{}' {}{flags}{expiry}{alias}",
+                "PUBLISH q{} '{}' {}{flags}{expiry}{alias}{identifier}",
                 p.qos as u8,
                 text(p.topic),
                 text(&p.payload[..p.payload.len().min(20)]),

@@ -554,10 +554,10 @@ impl Broker {
             let Some(front) = queue.front() else { return };
             let message = self.deliveries.get(front).message;
             let (stored, len) = (self.messages.get(message), self.messages.len_of(message));
-            let payload = stored.payload_len();
+            let tally = stored.tally();
             queue.take(&mut self.deliveries, super::route::queued_len(len));
             self.messages.release(message);
-            self.stats.published(item.is_dropped, payload);
+            self.stats.published(item.is_dropped, tally);
         }
     }
 
@@ -585,8 +585,8 @@ impl Broker {
             if delivery.stage != Stage::Publish {
                 continue;
             }
-            let payload = self.messages.get(delivery.message).payload_len();
-            self.stats.published(item.is_dropped, payload);
+            let tally = self.messages.get(delivery.message).tally();
+            self.stats.published(item.is_dropped, tally);
             if item.is_dropped {
                 return Some(id);
             }

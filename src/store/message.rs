@@ -3,7 +3,8 @@
 //! A body is one run of bytes: topic, forwarded properties, payload, as PUBLISH has them. Bodies
 //! come from a pool. A message that the journal has may be *cold*: its body is on the disk only and
 //! sixteen bytes stay in memory. Who needs it reads it back first ([`Messages::is_hot`],
-//! [`Messages::warm`]). The counters know every byte, for `$SYS` and for limits.
+//! [`Messages::warm`]). A *bundle* is several messages in one body, as the packets that are sent
+//! ([`Messages::insert_bundle`]). The counters know every byte, for `$SYS` and for limits.
 
 use super::bodies::Bodies;
 use super::entry::{Entry, Slots};
@@ -55,9 +56,23 @@ const RETAIN: u8 = 1 << 2;
 const WANTED: u8 = 1 << 3;
 /// It has a tail.
 const TAILED: u8 = 1 << 4;
+/// It is a bundle; what is in it is told behind the body.
+const BUNDLE: u8 = 1 << 5;
 
 /// Bytes of a tail: when the message expires (8), how long its properties are (4).
 const TAIL: usize = 12;
+
+/// How many messages a bundle has, and bytes of their payloads together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Messages; 1 for what is no bundle.
+    pub messages: u32,
+    /// Bytes.
+    pub payload_bytes: u32,
+}
+
+/// Bytes that a bundle has behind its packets for its [`Tally`].
+const TALLY: usize = 8;
 
 /// What a tail tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +154,32 @@ impl Message {
     #[inline]
     pub fn text(&self) -> Option<(&[u8], u16)> {
         let text = &self.bytes[..self.len as usize];
-        (self.flags & TAILED == 0).then_some((text, self.topic_len))
+        (self.flags & (TAILED | BUNDLE) == 0).then_some((text, self.topic_len))
+    }
+
+    /// The packets of a bundle, whole, one behind the other.
+    #[inline]
+    pub fn bundle(&self) -> Option<&[u8]> {
+        (self.flags & BUNDLE != 0).then(|| &self.bytes[..self.len as usize])
+    }
+
+    /// How many messages this is, and how large their payloads are.
+    #[inline]
+    pub fn tally(&self) -> Tally {
+        if self.flags & BUNDLE == 0 {
+            let payload_bytes = self.payload_len() as u32;
+            return Tally {
+                messages: 1,
+                payload_bytes,
+            };
+        }
+        let tally = self.bytes.get(self.len as usize..).unwrap_or_default();
+        let (messages, rest) = tally.split_first_chunk().unwrap_or((&[0; 4], &[]));
+        let (payload_bytes, _) = rest.split_first_chunk().unwrap_or((&[0; 4], &[]));
+        Tally {
+            messages: u32::from_ne_bytes(*messages),
+            payload_bytes: u32::from_ne_bytes(*payload_bytes),
+        }
     }
 
     /// The QoS it was published with.
@@ -309,6 +349,21 @@ impl Messages {
         message.describe((len, topic.len()), (plain.qos, false), Rare::NOTHING);
         self.bytes += len;
         let entry = Entry::new(body, len as u32, plain.qos, false);
+        MessageId(self.slots.insert(entry))
+    }
+
+    /// Keeps a bundle, counted once: whole QoS 0 packets of one version, which count for `len`
+    /// bytes together.
+    pub fn insert_bundle(&mut self, packets: &[u8], tally: Tally, len: usize) -> MessageId {
+        let (body, message) = self.bodies.take(packets.len() + TALLY);
+        message.bytes[..packets.len()].copy_from_slice(packets);
+        message.describe((packets.len(), 0), (QoS::AtMostOnce, false), Rare::NOTHING);
+        message.flags |= BUNDLE;
+        let behind = &mut message.bytes[packets.len()..packets.len() + TALLY];
+        behind[..4].copy_from_slice(&tally.messages.to_ne_bytes());
+        behind[4..].copy_from_slice(&tally.payload_bytes.to_ne_bytes());
+        self.bytes += len;
+        let entry = Entry::new(body, len as u32, QoS::AtMostOnce, false);
         MessageId(self.slots.insert(entry))
     }
 

@@ -18,7 +18,7 @@ pub mod mosquitto_db;
 pub mod window;
 
 pub use delivery::{Deliveries, Delivery, DeliveryId, Queue, Stage};
-pub use message::{Body, Known, Message, MessageId, Messages};
+pub use message::{Body, Known, Message, MessageId, Messages, Tally};
 pub use window::Window;
 
 #[cfg(test)]

@@ -25,8 +25,8 @@ pub struct Plain<'a> {
     topic_len: u16,
     /// Bytes of `text` between Topic Name and payload.
     gap: u8,
-    /// Bytes of the whole packet.
-    pub total: usize,
+    /// The whole packet. At QoS 0 it is what a client of the same version gets, too.
+    pub packet: &'a [u8],
 }
 
 impl<'a> Plain<'a> {
@@ -45,7 +45,8 @@ impl<'a> Plain<'a> {
             _ => return None,
         };
         let total = header + remaining;
-        let body = bytes.get(header..total)?;
+        let packet = bytes.get(..total)?;
+        let body = packet.get(header..)?;
         let (&topic_len, text) = body.split_first_chunk::<2>()?;
         let topic_len = u16::from_be_bytes(topic_len);
         let (topic, rest) = text.split_at_checked(topic_len.into())?;
@@ -73,7 +74,7 @@ impl<'a> Plain<'a> {
             text,
             topic_len,
             gap,
-            total,
+            packet,
         })
     }
 
@@ -93,6 +94,24 @@ impl<'a> Plain<'a> {
     #[inline]
     pub fn joined(&self) -> Option<&'a [u8]> {
         (self.gap == 0).then_some(self.text)
+    }
+
+    /// Whether the next packet, which begins `behind` it, seems to be a QoS 0 message to the same
+    /// topic.
+    #[inline]
+    pub fn has_sequel(&self, behind: &[u8]) -> bool {
+        let body = match *behind {
+            [0x30, 0..=127, ..] => 2,
+            [0x30, _, 0..=127, ..] => 3,
+            _ => return false,
+        };
+        let end = body + 2 + usize::from(self.topic_len);
+        behind
+            .get(body..end)
+            .and_then(<[u8]>::split_first_chunk)
+            .is_some_and(|(len, topic)| {
+                u16::from_be_bytes(*len) == self.topic_len && topic == self.topic()
+            })
     }
 
     /// Whether the topic is a good name that needs no closer look; a good one may not be.
@@ -235,8 +254,9 @@ mod tests {
             }
             plain_ones += 1;
             let header = FixedHeader::read(&bytes).unwrap().unwrap();
-            assert_eq!(header.total(), plain.total, "{bytes:02x?}");
-            let body = &bytes[usize::from(header.len)..plain.total];
+            assert_eq!(header.total(), plain.packet.len(), "{bytes:02x?}");
+            assert!(bytes.starts_with(plain.packet));
+            let body = &plain.packet[usize::from(header.len)..];
             let long = Packet::decode(version, header, body, false);
             assert_eq!(long, Ok(Packet::Publish(plain.publish())), "{bytes:02x?}");
         }

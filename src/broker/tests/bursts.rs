@@ -1,13 +1,29 @@
 //! Messages that come in one read go together where they can; nobody can tell by what he gets.
 
 use super::*;
+use crate::auth::Acl;
+use std::sync::Arc;
 
 const TOPICS: [&str; 4] = ["a", "b", "a/b", "c"];
 const FILTERS: [&str; 8] = ["a", "b", "+", "#", "a/b", "$share/g/a", "a/#", "$share/g/+"];
 
+const ACL: &[u8] = b"topic readwrite a\ntopic write b\ntopic read c\ntopic readwrite a/#\n";
+
 fn settings(rng: &mut fastrand::Rng) -> Settings {
+    let listener = |rng: &mut fastrand::Rng| {
+        let (acl, problems) = Acl::parse(ACL, "file").expect("a good list");
+        assert!(problems.is_empty());
+        let has_acl = rng.u8(..4) == 0;
+        ListenerSettings {
+            acl: has_acl.then(|| Arc::new(acl)),
+            mount_point: if rng.u8(..8) == 0 { "a/" } else { "" }.to_string(),
+            ..ListenerSettings::default()
+        }
+    };
     Settings {
+        listeners: vec![listener(rng), listener(rng)],
         slice: 1_000_000,
+        queue_qos0_messages: rng.u8(..6) == 0,
         upgrade_outgoing_qos: rng.u8(..8) == 0,
         allow_duplicate_messages: rng.u8(..4) != 0,
         max_inflight_messages: [0, 1, 3, 20][rng.usize(..4)],
@@ -21,18 +37,47 @@ fn settings(rng: &mut fastrand::Rng) -> Settings {
 fn gather(world: &mut World, rng: &mut fastrand::Rng) {
     for n in 0..rng.usize(2..5) {
         let version = [Version::V311, Version::V5][rng.usize(..2)];
-        let lasting = properties(&[(PropertyId::SessionExpiryInterval, 1000)]);
+        // A lasting session waits for the disk.
+        let expiry = if world.broker.journal.is_on() {
+            0
+        } else {
+            1000
+        };
+        let lasting = properties(&[
+            (PropertyId::SessionExpiryInterval, expiry),
+            (
+                PropertyId::MaximumPacketSize,
+                [60, 64, 1000][rng.usize(..3)],
+            ),
+            (PropertyId::TopicAliasMaximum, rng.u32(..2)),
+        ]);
         let mut connect = hello(version, ["p", "q", "r", "s"][n]);
         if version == Version::V5 {
             connect.properties = Properties::from_encoded(&lasting);
         }
-        let client = world.connect(&connect);
+        let client = world.connect_at(rng.u16(..2), &connect);
         for _ in 0..rng.usize(..3) {
-            let filter = FILTERS[rng.usize(..FILTERS.len())];
-            world.send(
-                client,
-                &subscribe(version, filter, QoS::ALL[rng.usize(..3)]),
-            );
+            let options = SubscriptionOptions {
+                qos: QoS::ALL[rng.usize(..3).min(rng.usize(..3))],
+                no_local: version == Version::V5 && rng.u8(..4) == 0,
+                ..SubscriptionOptions::default()
+            };
+            let filters = [SubscribeFilter {
+                filter: FILTERS[rng.usize(..FILTERS.len())],
+                options,
+            }];
+            let is_shared = filters[0].filter.starts_with('$');
+            let is_v5 = version == Version::V5;
+            if is_shared && options.no_local {
+                continue;
+            }
+            let raw = match is_v5 && rng.u8(..4) == 0 {
+                true => properties(&[(PropertyId::SubscriptionIdentifier, 7)]),
+                false => Vec::new(),
+            };
+            let raw = Properties::from_encoded(&raw);
+            let packet = bytes(|out| Subscribe::encode(version, 9, raw, &filters, out));
+            world.send(client, &packet);
         }
         world.packets(client);
         if n > 0 && rng.u8(..5) == 0 {
@@ -46,6 +91,7 @@ fn run_of_packets(version: Version, rng: &mut fastrand::Rng) -> Vec<Vec<u8>> {
     let mut packets = Vec::new();
     let mut unreleased = Vec::new();
     let mut topic = TOPICS[0];
+    let highest = rng.usize(1..=3);
     for n in 1..=rng.usize(1..60) {
         if rng.u8(..6) == 0 {
             topic = TOPICS[rng.usize(..4)];
@@ -55,12 +101,15 @@ fn run_of_packets(version: Version, rng: &mut fastrand::Rng) -> Vec<Vec<u8>> {
                 packets.push(ack(version, PacketType::PubRel, packet_id));
             }
         }
-        let qos = QoS::ALL[rng.usize(..3)];
+        let qos = QoS::ALL[rng.usize(..highest)];
         let packet_id = if qos == QoS::AtMostOnce { 0 } else { n as u16 };
         if qos == QoS::ExactlyOnce {
             unreleased.push(packet_id);
         }
-        let text = format!("m{n}");
+        let text = format!(
+            "m{n}{}",
+            ".".repeat([5, 60][rng.usize(..2)] + rng.usize(..5))
+        );
         packets.push(publish(
             version,
             &Publish {
@@ -76,15 +125,37 @@ fn run_of_packets(version: Version, rng: &mut fastrand::Rng) -> Vec<Vec<u8>> {
     packets
 }
 
+/// What everybody gets, however little the network takes at a time.
+fn what_all_get(world: &mut World, rng: &mut fastrand::Rng) -> Vec<Vec<String>> {
+    let clients = 0..world.links.len();
+    for client in clients.clone() {
+        world.links[client].room = rng.usize(..40);
+    }
+    world.settle();
+    for _ in 0..100 {
+        clients
+            .clone()
+            .for_each(|client| world.take(client, rng.usize(..60)));
+    }
+    clients
+        .clone()
+        .for_each(|client| world.take(client, usize::MAX));
+    clients.map(|client| world.packets(client)).collect()
+}
+
 /// The property: a broker that gets a run of packets in one read, and one that gets each in a read
-/// of its own, send the same to everybody.
+/// of its own, send the same to everybody, and count the same.
 #[test]
 fn one_read_or_many_lead_to_the_same() {
-    let mut burst = 0;
-    for seed in 0..3000 {
+    let (mut bursts, mut bundles) = (0, 0);
+    for seed in 0..6000 {
         let [at_once, one_by_one] = [true, false].map(|is_at_once| {
             let mut rng = fastrand::Rng::with_seed(seed);
-            let mut world = World::new(settings(&mut rng));
+            let settings = settings(&mut rng);
+            let mut world = match rng.u8(..4) {
+                0 => World::kept(settings),
+                _ => World::new(settings),
+            };
             gather(&mut world, &mut rng);
             let packets = run_of_packets(world.links[0].version, &mut rng);
             let reads = match is_at_once {
@@ -96,14 +167,62 @@ fn one_read_or_many_lead_to_the_same() {
                 world.present(0);
                 assert!(world.links[0].unread.is_empty());
             }
-            world.settle();
-            let clients = 0..world.links.len();
-            let got: Vec<Vec<String>> = clients.map(|client| world.packets(client)).collect();
-            (got, world.broker.burst.most)
+            let queued: usize = (world.broker.sessions.slab.iter())
+                .map(|(_, session)| session.flow.queue_qos0.bytes() as usize)
+                .sum();
+            let got = what_all_get(&mut world, &mut rng);
+            world.rest();
+            let late = what_all_get(&mut world, &mut rng);
+            let stats = &world.broker.stats;
+            let counts = [
+                stats.messages_received,
+                stats.messages_sent,
+                stats.publish_sent,
+                stats.publish_bytes_sent,
+                stats.publish_dropped,
+                stats.bytes_sent,
+            ];
+            let left = world.broker.messages.bytes();
+            let most = world.broker.burst.most;
+            ((got, late, counts, queued, left), most)
         });
         assert_eq!(at_once.0, one_by_one.0, "seed {seed}");
-        assert_eq!(one_by_one.1, 0, "one message is no burst");
-        burst += usize::from(at_once.1 > 1);
+        assert_eq!(one_by_one.1, [0, 0], "one message is no burst");
+        bursts += usize::from(at_once.1[0] > 1);
+        bundles += usize::from(at_once.1[1] > 1);
     }
-    assert!(burst > 300, "only {burst} worlds had a burst");
+    assert!(bursts > 300, "only {bursts} worlds had a burst");
+    assert!(bundles > 300, "only {bundles} worlds had a bundle");
+}
+
+/// A bundle is made for one connection: what a reload changes does not bring it to the next.
+#[test]
+fn a_bundle_ends_with_its_connection_whatever_a_reload_says() {
+    let mut world = World::new(Settings::default());
+    let client = world.connect(&Connect {
+        clean_start: false,
+        ..hello(Version::V311, "c")
+    });
+    world.send(client, &subscribe(Version::V311, "a", QoS::AtMostOnce));
+    world.packets(client);
+    world.links[client].room = 0;
+    let publisher = world.connect(&hello(Version::V311, "p"));
+    let message = Publish {
+        topic: b"a",
+        payload: b"x",
+        ..Publish::default()
+    };
+    world.send(publisher, &publish(Version::V311, &message).repeat(5));
+    let session = world.broker.connections[world.links[client].conn.index()]
+        .session()
+        .expect("it is open");
+    assert!(world.broker.has_bundle(session));
+    let settings = Settings {
+        queue_qos0_messages: true,
+        ..world.settings.clone()
+    };
+    world.broker.reload(settings, world.now);
+    world.cut(client);
+    assert_eq!(world.broker.deliveries.count(), 0);
+    assert_eq!(world.broker.messages.bytes(), 0);
 }
