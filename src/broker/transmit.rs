@@ -482,6 +482,8 @@ impl Broker {
                 progress.only_qos0 = true;
                 Some(Source::QoS0)
             }
+            // What is sent again was queued before all that waits.
+            Some((id, _)) if self.deliveries.get(id).was_sent() => Some(Source::Window),
             Some(_) => {
                 // Was everything that was queued before the QoS 0 message sent?
                 let ahead = self

@@ -220,6 +220,7 @@ impl Loop {
     /// How long the next poll may wait.
     fn timeout(&self, alive_ms: Option<u64>) -> Option<Duration> {
         let is_busy = !self.readable.is_empty()
+            || !self.gone.is_empty()
             || self.broker.has_writable()
             || self.broker.has_resume()
             || self.broker.has_close()
@@ -437,7 +438,8 @@ impl Loop {
         }
     }
 
-    /// Frees the links that are gone; the slots are used again from the next turn on.
+    /// Frees the links that are gone, as far as a slice reaches: when all clients go at once,
+    /// closing their sockets takes long. The slots are used again from the next turn on.
     fn free_all(&mut self, now: Now) {
         let (links, gone) = (&mut self.links, &mut self.gone);
         self.lingering.retain(|&key| match links.get_mut(key) {
@@ -452,11 +454,16 @@ impl Loop {
             }
             None => false,
         });
-        for key in gone.drain(..) {
-            // Closing the socket takes it out of the poll as well: nobody else holds it.
-            let link = links.try_remove(key);
-            if link.is_some_and(|link| link.stream.is_encrypted()) {
-                self.handshakes.encrypted -= 1;
+        let mut slice = Slice::begin();
+        while let Some(key) = gone.pop() {
+            // It may be named twice, and its slot have been given anew in between.
+            if links.get(key).is_some_and(|link| link.life == Life::Gone) {
+                // Closing the socket takes it out of the poll as well: nobody else holds it.
+                let link = links.remove(key);
+                self.handshakes.encrypted -= usize::from(link.stream.is_encrypted());
+            }
+            if slice.is_over() {
+                break;
             }
         }
     }

@@ -149,6 +149,30 @@ fn a_message_that_was_cut_and_went_cold_is_waited_for_in_peace() {
 }
 
 #[test]
+fn what_is_sent_again_comes_before_what_came_meanwhile_even_if_it_is_to_be_read() {
+    let mut world = World::kept(Settings::default());
+    let sub = lasting(&mut world, "sub");
+    world.send(sub, &subscribe(V3, "a", QoS::AtLeastOnce));
+    world.rest();
+    let pub_ = world.connect(&hello(V5, "p"));
+    say(&mut world, pub_, &message("a", b"old", QoS::AtLeastOnce));
+    world.rest();
+    let got = world.packets(sub).pop();
+    assert_eq!(got.as_deref(), Some("PUBLISH q1 'a' old"));
+    world.cut(sub);
+    world.rest();
+    let sub = lasting(&mut world, "sub");
+    while world.write() {}
+    world.packets(sub);
+    let new = publish(V5, &message("a", b"new", QoS::AtMostOnce));
+    world.send(pub_, &new);
+    assert!(world.packets(sub).is_empty(), "the old one is being read");
+    world.rest();
+    let got = world.packets(sub);
+    assert_eq!(got, ["PUBLISH q1 'a' old dup", "PUBLISH q0 'a' new"]);
+}
+
+#[test]
 fn a_read_wakes_those_who_wait_for_it_and_nobody_else() {
     let mut world = World::kept(Settings::default());
     let payload = vec![b'x'; 100_000];
