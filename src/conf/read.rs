@@ -133,6 +133,8 @@ impl Reader<'_> {
             "listener" => self.listener(&entry, context),
             "per_listener_settings" => self.per_listener_settings(&entry),
             "mount_point" => self.mount_point(&entry, context),
+            // The default listener's, wherever they stand.
+            "port" | "bind_address" => self.set(&entry, Target::Default),
             _ if directive.scope == Scope::Plugin => self.plugin(&entry, context),
             _ => self.set(&entry, context.listener),
         }

@@ -199,11 +199,14 @@ fn the_old_way_to_write_one_listener() {
         ["m.conf:4: port: replaces the value set at m.conf:2"]
     );
     assert_eq!(binds(&good("bind_address ::")), ["[::]:1883"]);
+    let config = good("listener 1\nport 2\nmax_connections 3\nbind_address 10.0.0.1");
     assert_eq!(
-        binds(&good("listener 1\nport 2")),
-        ["*:1"],
-        "port belongs to the default one"
+        binds(&config),
+        ["*:1", "10.0.0.1:2"],
+        "port and bind_address belong to the default one"
     );
+    let most = [0, 1].map(|index| config.listeners[index].max_connections);
+    assert_eq!(most, [Some(3), None], "the others to the listener above");
 }
 
 #[test]
