@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::{Bind, Listener, ProtocolVersions, SocketDomain};
 use super::report::{Error, Level, Message, Place};
-use super::resolve::{security, unless_negative};
+use super::resolve::security;
 use super::table::{self, Scope};
 use super::value::{Endpoint, Value, default};
 use super::written::{Block, Draft, Setting, View, Written};
@@ -204,7 +204,7 @@ fn make(bind: Bind, draft: &Draft, written: &Written, local_only: bool) -> Resul
         },
         bind_interface: view.text("bind_interface"),
         socket_domain,
-        max_connections: unless_negative(&view, "max_connections"),
+        max_connections: view.limit("max_connections"),
         max_qos: view.int("max_qos"),
         max_topic_alias: view.int("max_topic_alias"),
         max_topic_alias_broker: view.int("max_topic_alias_broker"),
