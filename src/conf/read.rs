@@ -192,7 +192,9 @@ impl Reader<'_> {
     }
 
     fn per_listener_settings(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
-        if let Some((earlier, name)) = &self.first_security {
+        let now = Value::Bool(self.outcome.written.per_listener_settings());
+        let stays = value::parse(entry.directive.kind, entry.rest).is_ok_and(|to| to.value == now);
+        if let (false, Some((earlier, name))) = (stays, &self.first_security) {
             return Err(entry.error(format!(
                 "stands behind {name} at {earlier}: expected before all security directives"
             )));

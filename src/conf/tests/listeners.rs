@@ -210,6 +210,18 @@ fn the_old_way_to_write_one_listener() {
 }
 
 #[test]
+fn per_listener_settings_may_stand_anywhere_where_it_changes_nothing() {
+    let config = good("listener 1\nallow_anonymous true\nper_listener_settings false");
+    assert!(config.listeners[0].security.allow_anonymous);
+    let config = good(
+        "per_listener_settings true\nlistener 1\nallow_anonymous true\n\
+         per_listener_settings true\nlistener 2",
+    );
+    let anonymous = [0, 1].map(|index| config.listeners[index].security.allow_anonymous);
+    assert_eq!(anonymous, [true, false]);
+}
+
+#[test]
 fn options_before_any_listener_open_the_default_listener() {
     let config = good("max_connections 7\nlistener 1884");
     assert_eq!(binds(&config), ["*:1884", "*:1883"]);
