@@ -222,6 +222,18 @@ fn per_listener_settings_may_stand_anywhere_where_it_changes_nothing() {
 }
 
 #[test]
+fn a_star_is_all_addresses() {
+    assert_eq!(
+        good("listener 1 *").listeners[0].bind,
+        Bind::Tcp {
+            host: None,
+            port: 1
+        }
+    );
+    assert_eq!(binds(&good("port 2\nbind_address *")), ["*:2"]);
+}
+
+#[test]
 fn options_before_any_listener_open_the_default_listener() {
     let config = good("max_connections 7\nlistener 1884");
     assert_eq!(binds(&config), ["*:1884", "*:1883"]);
