@@ -212,7 +212,8 @@ impl Broker {
         }
         match &listener.clientid_prefixes {
             Some(prefix) if !connect.client_id.starts_with(prefix.as_str()) => {
-                refused("client id does not begin with clientid_prefixes")
+                let what = "client id does not begin with clientid_prefixes";
+                Err(refusal(ReasonCode::NOT_AUTHORIZED, what))
             }
             _ => Ok(()),
         }

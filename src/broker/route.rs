@@ -259,7 +259,7 @@ impl Broker {
     #[inline(always)]
     pub(super) fn has_room(&self, session: &Session, qos: QoS, len: usize) -> bool {
         if qos != QoS::AtMostOnce {
-            return self.has_room_in_queue(session, len);
+            return self.has_room_in_queue(session, len, false);
         }
         if session.connection.is_some() {
             let queue = &session.flow.queue_qos0;
@@ -270,17 +270,18 @@ impl Broker {
         }
         self.settings.queue_qos0_messages
             && self.may_wait(session)
-            && self.has_room_in_queue(session, len)
+            && self.has_room_in_queue(session, len, true)
     }
 
-    fn has_room_in_queue(&self, session: &Session, len: usize) -> bool {
+    /// What waits at QoS 0 takes no room from the other messages, which it would keep out.
+    fn has_room_in_queue(&self, session: &Session, len: usize, is_qos0: bool) -> bool {
         let (max_messages, max_bytes) = (
             self.settings.max_queued_messages,
             self.settings.max_queued_bytes,
         );
         let flow = &*session.flow;
         let (mut waiting, mut bytes) = (flow.queue.len(), flow.queue.bytes());
-        if session.connection.is_none() {
+        if is_qos0 {
             waiting += flow.queue_qos0.len();
             bytes += flow.queue_qos0.bytes();
         }

@@ -257,7 +257,7 @@ fn serve(
     let pid_file = pid_file(&config)?;
     let identity = match flags.ephemeral {
         true => Identity::current(),
-        false => become_user(&config)?,
+        false => become_user(&config, &setup.doors)?,
     };
     host_log::configure(&setup::log_settings(&config.logging, program, flags));
     log::info!("midge version {version} starting");
@@ -423,10 +423,11 @@ fn close_sandbox(config: &Config) -> Option<Sandbox> {
     }
 }
 
-fn become_user(config: &Config) -> Result<Identity, Failure> {
+fn become_user(config: &Config, doors: &Doors) -> Result<Identity, Failure> {
     // What is stored belongs to that user, who may not make a folder wherever root may.
     let folder = config.persistence.persistence.then(|| folder_of(config));
-    daemon::drop_privileges_with(&user_settings(config), folder.as_deref())
+    let sockets = doors.opened.iter().filter_map(|(_, door)| door.file());
+    daemon::drop_privileges_with(&user_settings(config), folder.as_deref(), sockets)
         .map_err(|e| failed(FAILED, e))
 }
 

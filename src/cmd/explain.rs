@@ -111,7 +111,8 @@ fn parse(program: &str, args: &[String]) -> Result<Question, Failure> {
     Ok(Question {
         config_file: matches.opt_str("config-file").map(PathBuf::from),
         listener: matches.opt_str("listener"),
-        username: matches.opt_str("username"),
+        // An empty one counts as none, as at CONNECT.
+        username: matches.opt_str("username").filter(|name| !name.is_empty()),
         client_id: matches.opt_str("id").unwrap_or_default(),
         wish,
         topic: topic.clone(),

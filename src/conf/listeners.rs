@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::config::{Bind, Listener, ProtocolVersions, SocketDomain};
 use super::report::{Error, Level, Message, Place};
-use super::resolve::{security, unless_negative};
+use super::resolve::security;
 use super::table::{self, Scope};
 use super::value::{Endpoint, Value, default};
 use super::written::{Block, Draft, Setting, View, Written};
@@ -166,7 +166,7 @@ fn default_listener(written: &Written) -> Result<Listener, Error> {
     let draft = &written.default_listener;
     let view = View(vec![&draft.options]);
     let bind = Bind::Tcp {
-        host: view.text("bind_address"),
+        host: not_star(view.text("bind_address")),
         port: view.int("port"),
     };
     make(bind, draft, written, false)
@@ -176,10 +176,15 @@ fn bind(endpoint: &Endpoint) -> Bind {
     match (&endpoint.host, endpoint.port) {
         (Some(path), 0) => Bind::Unix(PathBuf::from(path)),
         (host, port) => Bind::Tcp {
-            host: host.clone(),
+            host: not_star(host.clone()),
             port,
         },
     }
+}
+
+/// The C library of most systems takes `*` for all addresses, and so did Mosquitto on them.
+fn not_star(host: Option<String>) -> Option<String> {
+    host.filter(|host| host != "*")
 }
 
 fn make(bind: Bind, draft: &Draft, written: &Written, local_only: bool) -> Result<Listener, Error> {
@@ -204,7 +209,7 @@ fn make(bind: Bind, draft: &Draft, written: &Written, local_only: bool) -> Resul
         },
         bind_interface: view.text("bind_interface"),
         socket_domain,
-        max_connections: unless_negative(&view, "max_connections"),
+        max_connections: view.limit("max_connections"),
         max_qos: view.int("max_qos"),
         max_topic_alias: view.int("max_topic_alias"),
         max_topic_alias_broker: view.int("max_topic_alias_broker"),

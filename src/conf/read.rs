@@ -133,6 +133,8 @@ impl Reader<'_> {
             "listener" => self.listener(&entry, context),
             "per_listener_settings" => self.per_listener_settings(&entry),
             "mount_point" => self.mount_point(&entry, context),
+            // The default listener's, wherever they stand.
+            "port" | "bind_address" => self.set(&entry, Target::Default),
             _ if directive.scope == Scope::Plugin => self.plugin(&entry, context),
             _ => self.set(&entry, context.listener),
         }
@@ -190,7 +192,9 @@ impl Reader<'_> {
     }
 
     fn per_listener_settings(&mut self, entry: &Entry<'_>) -> Result<(), Error> {
-        if let Some((earlier, name)) = &self.first_security {
+        let now = Value::Bool(self.outcome.written.per_listener_settings());
+        let stays = value::parse(entry.directive.kind, entry.rest).is_ok_and(|to| to.value == now);
+        if let (false, Some((earlier, name))) = (stays, &self.first_security) {
             return Err(entry.error(format!(
                 "stands behind {name} at {earlier}: expected before all security directives"
             )));

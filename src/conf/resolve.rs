@@ -74,12 +74,6 @@ pub(super) fn optional<T: TryFrom<i64>>(view: &View<'_>, name: &str) -> Option<T
     view.setting(name).map(|_| view.int(name))
 }
 
-/// A number where a negative one means "no limit".
-pub(super) fn unless_negative(view: &View<'_>, name: &str) -> Option<u32> {
-    let number = view.number(name);
-    (number >= 0).then(|| u32::try_from(number).unwrap_or(u32::MAX))
-}
-
 fn path(view: &View<'_>, name: &str) -> Option<PathBuf> {
     view.text(name).map(PathBuf::from)
 }
@@ -91,8 +85,8 @@ fn limits(view: &View<'_>) -> Limits {
     });
     Limits {
         connect_timeout: view.int("connect_timeout"),
-        global_max_clients: unless_negative(view, "global_max_clients"),
-        global_max_connections: unless_negative(view, "global_max_connections"),
+        global_max_clients: view.limit("global_max_clients"),
+        global_max_connections: view.limit("global_max_connections"),
         max_inbound_qos2: view.int("max_inbound_qos2"),
         max_inflight_bytes: view.limit("max_inflight_bytes"),
         max_inflight_messages: view.limit("max_inflight_messages"),

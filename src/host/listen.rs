@@ -14,9 +14,10 @@ use super::tls::{Acceptor, Encrypted};
 use crate::broker::Origin;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use socket2::{Domain, Protocol, Socket, Type};
+use std::fs::Permissions;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -266,8 +267,13 @@ fn open_unix(path: &Path) -> io::Result<Listening> {
             std::fs::remove_file(path)?;
         }
     }
-    let listener = UnixListener::bind(path)
-        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
+    let listener = UnixListener::bind(path).and_then(|listener| {
+        // Who may write to it may connect: its user and group, as with Mosquitto.
+        std::fs::set_permissions(path, Permissions::from_mode(0o770))?;
+        Ok(listener)
+    });
+    let listener =
+        listener.map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))?;
     Ok(Listening::Unix(listener, path.to_path_buf()))
 }
 
@@ -316,6 +322,14 @@ impl Listening {
         };
         let port = address.map_or(0, |address| address.port());
         format!("Opening {family} listen socket on port {port}.")
+    }
+
+    /// The file of a unix socket that we made.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Listening::Unix(_, path) => Some(path),
+            Listening::Tcp(_) | Listening::PassedUnix(..) => None,
+        }
     }
 
     /// The port that was bound, for a TCP listener.

@@ -26,9 +26,13 @@ pub enum Signal {
     Save,
     /// SIGUSR2: print the subscriptions.
     Dump,
-    /// SIGRTMIN: reopen the log file and do nothing else.
+    /// SIGRTMIN, or the number that it has with musl: reopen the log file and do nothing else.
     ReopenLogs,
 }
+
+/// SIGRTMIN in programs that are linked with musl. Who is told to send it to those does no harm to
+/// others, which it would end.
+const RTMIN_OF_MUSL: libc::c_int = 35;
 
 impl Signal {
     fn from_number(number: libc::c_int) -> Option<Self> {
@@ -38,7 +42,7 @@ impl Signal {
             SIGUSR1 => Some(Self::Save),
             SIGUSR2 => Some(Self::Dump),
             // Not a constant: the C library keeps the first few real-time signals for itself.
-            number if number == libc::SIGRTMIN() => Some(Self::ReopenLogs),
+            number if [libc::SIGRTMIN(), RTMIN_OF_MUSL].contains(&number) => Some(Self::ReopenLogs),
             _ => None,
         }
     }
@@ -53,8 +57,9 @@ impl Signals {
     /// From here on none of these signals ends the process by itself. An error means that the
     /// system gives no socket pair.
     pub fn new() -> io::Result<Self> {
-        let numbers = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, libc::SIGRTMIN()];
-        signal_hook_mio::v1_0::Signals::new(numbers).map(Self)
+        let reopen = [libc::SIGRTMIN(), RTMIN_OF_MUSL];
+        let numbers = [SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2];
+        signal_hook_mio::v1_0::Signals::new(numbers.into_iter().chain(reopen)).map(Self)
     }
 
     /// Gives what came in since the last call, each once, without waiting; the order means nothing.
@@ -117,7 +122,7 @@ mod tests {
         signal_hook::low_level::raise(number).expect("a process may signal itself");
     }
 
-    /// All six are sent to a whole process, so it must be one of our own.
+    /// All of them are sent to a whole process, so it must be one of our own.
     #[test]
     fn every_signal_reaches_the_loop_and_none_ends_the_process() {
         const NAME: &str =
@@ -138,6 +143,7 @@ mod tests {
             (SIGUSR1, Signal::Save),
             (SIGUSR2, Signal::Dump),
             (libc::SIGRTMIN(), Signal::ReopenLogs),
+            (RTMIN_OF_MUSL, Signal::ReopenLogs),
         ];
         for (number, signal) in each {
             raise(number);
@@ -170,6 +176,6 @@ mod tests {
     fn other_numbers_mean_nothing() {
         assert_eq!(Signal::from_number(0), None);
         assert_eq!(Signal::from_number(libc::SIGCHLD), None);
-        assert_eq!(Signal::from_number(libc::SIGRTMIN() + 1), None);
+        assert_eq!(Signal::from_number(libc::SIGRTMIN() + 2), None);
     }
 }

@@ -124,6 +124,7 @@ fn it_says_why_a_client_does_not_come_in() {
     );
     for (args, says) in [
         (&["-i", "dev-1", "pub", "x"][..], "(allow_anonymous)"),
+        (&["-i", "dev-1", "-u", "", "pub", "x"], "(allow_anonymous)"),
         (&["-i", "other", "pub", "x"], "(clientid_prefixes)"),
         (
             &["-i", "dev-1", "-u", "bob", "pub", "x"],

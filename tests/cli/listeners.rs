@@ -1,12 +1,14 @@
 //! Listeners: several of them, unix sockets, addresses, and the settings that are theirs.
 
+use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use crate::harness::broker::{OPEN, Setup, peer_broker};
 use crate::harness::client::constellations;
 use crate::harness::port::has_ipv6;
 use crate::harness::raw::{Connect, Raw, publish, subscribe};
-use crate::harness::{Broker, Clients, Dir, Kind, Pair, Process};
+use crate::harness::{Broker, Clients, Dir, Kind, Pair, Process, tools};
 use crate::wait;
 
 fn code(host: &str, port: u16, connect: &Connect) -> u8 {
@@ -78,6 +80,23 @@ fn a_left_unix_socket_is_replaced() {
     let mut raw = Raw::unix(&broker.dir().at("socket"));
     raw.send(&Connect::new("raw").bytes());
     assert_eq!(raw.receive(), [0x20, 2, 0, 0]);
+}
+
+constellations! {
+    /// Who may come by a unix socket: the user and the group that the broker became.
+    fn unix_sockets_belong_to_user_and_group(pair) {
+        let is_root = nix::unistd::geteuid().is_root();
+        if tools::excused(!is_root, "needs root") {
+            return;
+        }
+        let setup = Setup::new(pair.broker)
+            .conf("user daemon\nlistener 0 {dir}/socket\nallow_anonymous true\n");
+        fs::set_permissions(setup.dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        let broker = setup.start();
+        broker.logs(" running");
+        let socket = fs::metadata(broker.dir().at("socket")).unwrap();
+        assert_eq!((socket.uid(), socket.gid(), socket.mode() & 0o777), (1, 1, 0o770));
+    }
 }
 
 /// `per_listener_settings`: each listener has its own passwords and its own rule for strangers.

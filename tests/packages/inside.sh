@@ -139,6 +139,8 @@ rm /etc/default/midge
 # another system's line ends. And a program whose name is longer than the kernel remembers.
 sed -i.before '/^pid_file/d' /etc/midge/midge.conf
 printf 'pid_file %s \t\r\n' "$pid_file" >/etc/midge/conf.d/pid.conf
+# Nor does a file that ends without a line end run into the next.
+printf 'max_qos 2' >/etc/midge/conf.d/no-end.conf
 cp /usr/bin/midge /tmp/midge-of-a-very-long-name
 echo 'DAEMON=/tmp/midge-of-a-very-long-name' >/etc/default/midge
 expect 0 $script start
@@ -147,7 +149,7 @@ answers
 expect 0 $script stop
 expect 3 $script status
 mv /etc/midge/midge.conf.before /etc/midge/midge.conf
-rm /etc/midge/conf.d/pid.conf /etc/default/midge
+rm /etc/midge/conf.d/pid.conf /etc/midge/conf.d/no-end.conf /etc/default/midge
 
 # Without start-stop-daemon, which some systems do not have.
 mv /sbin/start-stop-daemon /tmp/

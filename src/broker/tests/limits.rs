@@ -103,6 +103,45 @@ fn bytes_that_wait_for_a_client_that_is_away_are_limited_at_qos_0_too() {
 }
 
 #[test]
+fn waiting_messages_of_qos_0_keep_no_others_out() {
+    let mut world = World::new(Settings {
+        queue_qos0_messages: true,
+        max_queued_messages: 2,
+        ..Settings::default()
+    });
+    let lasting = properties(&[(PropertyId::SessionExpiryInterval, 1000)]);
+    let connect = Connect {
+        clean_start: false,
+        properties: Properties::from_encoded(&lasting),
+        ..hello(V5, "c")
+    };
+    let client = world.connect(&connect);
+    world.send(client, &subscribe(V5, "#", QoS::AtLeastOnce));
+    world.cut(client);
+    let publisher = world.connect(&hello(V5, "p"));
+    for (qos, payload) in ["1", "2", "3"]
+        .map(|payload| (QoS::AtMostOnce, payload))
+        .into_iter()
+        .chain(["alarm", "fire", "flood"].map(|payload| (QoS::AtLeastOnce, payload)))
+    {
+        let message = Publish {
+            qos,
+            packet_id: 3,
+            topic: b"t",
+            payload: payload.as_bytes(),
+            ..Publish::default()
+        };
+        world.send(publisher, &publish(V5, &message));
+    }
+    let client = world.connect(&connect);
+    let expected = ["q0 't' 1", "q0 't' 2", "q1 't' alarm", "q1 't' fire"];
+    assert_eq!(
+        world.packets(client),
+        expected.map(|what| format!("PUBLISH {what}"))
+    );
+}
+
+#[test]
 fn messages_that_have_expired_in_a_full_queue_make_room() {
     let mut world = World::new(Settings {
         max_inflight_messages: 1,

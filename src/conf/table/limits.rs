@@ -16,14 +16,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         "global_max_clients",
         int(-1, i64::MAX),
         "-1",
-        "Keep at most so many sessions, of connected and absent clients together; -1 sets no \
-         limit.",
+        "Keep at most so many sessions, of connected and absent clients together; 0 and \
+         -1 set no limit.",
     ),
     global(
         "global_max_connections",
         int(-1, i64::MAX),
         "-1",
-        "Keep at most so many connections over all listeners; -1 sets no limit.",
+        "Keep at most so many connections over all listeners; 0 and -1 set no limit.",
     ),
     global(
         "max_inbound_qos2",

@@ -56,7 +56,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         "max_connections",
         int(-1, i64::MAX),
         "-1",
-        "Keep at most so many connections on this listener; -1 sets no limit.",
+        "Keep at most so many connections on this listener; 0 and -1 set no limit.",
     ),
     listener(
         "max_qos",

@@ -2,8 +2,9 @@
 
 use super::*;
 
+/// A reload takes over what it stands for, as far as that directive can be.
 const fn plugin(name: &'static str, kind: Kind, about: &'static str) -> Entry {
-    Entry::new(Scope::Plugin, name, kind, "", about).restart()
+    Entry::new(Scope::Plugin, name, kind, "", about)
 }
 
 pub(super) const ENTRIES: &[Entry] = &[
@@ -14,7 +15,6 @@ pub(super) const ENTRIES: &[Entry] = &[
         "true",
         "Keep client ids and user names with `+` or `#` away from the plugin.",
     )
-    .restart()
     .status(Status::Harmless(
         "Midge never lets such names into the patterns of an acl_file",
     )),

@@ -199,11 +199,38 @@ fn the_old_way_to_write_one_listener() {
         ["m.conf:4: port: replaces the value set at m.conf:2"]
     );
     assert_eq!(binds(&good("bind_address ::")), ["[::]:1883"]);
+    let config = good("listener 1\nport 2\nmax_connections 3\nbind_address 10.0.0.1");
     assert_eq!(
-        binds(&good("listener 1\nport 2")),
-        ["*:1"],
-        "port belongs to the default one"
+        binds(&config),
+        ["*:1", "10.0.0.1:2"],
+        "port and bind_address belong to the default one"
     );
+    let most = [0, 1].map(|index| config.listeners[index].max_connections);
+    assert_eq!(most, [Some(3), None], "the others to the listener above");
+}
+
+#[test]
+fn per_listener_settings_may_stand_anywhere_where_it_changes_nothing() {
+    let config = good("listener 1\nallow_anonymous true\nper_listener_settings false");
+    assert!(config.listeners[0].security.allow_anonymous);
+    let config = good(
+        "per_listener_settings true\nlistener 1\nallow_anonymous true\n\
+         per_listener_settings true\nlistener 2",
+    );
+    let anonymous = [0, 1].map(|index| config.listeners[index].security.allow_anonymous);
+    assert_eq!(anonymous, [true, false]);
+}
+
+#[test]
+fn a_star_is_all_addresses() {
+    assert_eq!(
+        good("listener 1 *").listeners[0].bind,
+        Bind::Tcp {
+            host: None,
+            port: 1
+        }
+    );
+    assert_eq!(binds(&good("port 2\nbind_address *")), ["*:2"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::conf::Reload;
+use crate::conf::table::{self, Scope};
 
 fn differences(old: &str, new: &str) -> Vec<(&'static str, Reload)> {
     let differences = good(old).differences(&good(new));
@@ -105,4 +106,16 @@ fn own_settings_of_one_listener() {
         ],
         "the broker as a whole has none any more"
     );
+}
+
+#[test]
+fn a_plugin_is_taken_over_like_what_it_stands_for() {
+    let plugins = "listener 1\nplugin mosquitto_acl_file.so\nplugin_opt_acl_file a\n\
+                   plugin mosquitto_persist_sqlite.so";
+    assert_eq!(
+        differences("listener 1", plugins),
+        [("acl_file", Reload::Live), ("persistence", Reload::Restart)]
+    );
+    let mut named = table::directives().filter(|directive| directive.scope == Scope::Plugin);
+    assert!(named.all(|directive| directive.reload == Reload::Live));
 }

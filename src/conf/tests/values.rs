@@ -72,9 +72,11 @@ fn zero_and_minus_one_mean_no_limit() {
     assert_eq!(config.limits.max_queued_messages, None);
     assert_eq!(config.limits.max_inflight_messages, None);
     assert_eq!(config.limits.max_queued_bytes, None);
-    let config = good("listener 1\nmax_connections 0\nglobal_max_connections 0");
-    assert_eq!(config.listeners[0].max_connections, Some(0));
-    assert_eq!(config.limits.global_max_connections, Some(0));
+    let config =
+        good("global_max_clients 0\nlistener 1\nmax_connections 0\nglobal_max_connections 0");
+    assert_eq!(config.listeners[0].max_connections, None);
+    assert_eq!(config.limits.global_max_connections, None);
+    assert_eq!(config.limits.global_max_clients, None);
 }
 
 #[test]

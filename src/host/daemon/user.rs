@@ -10,7 +10,7 @@ use super::account::{self, Account, group_name, user_name};
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -83,15 +83,17 @@ impl fmt::Display for Identity {
 /// `user` is an error, except for the default, which gives way to `nobody`. After an error the
 /// process may have half changed its ids: it must end. Warnings are logged.
 pub fn drop_privileges(settings: &UserSettings) -> io::Result<Identity> {
-    drop_privileges_with(settings, None)
+    drop_privileges_with(settings, None, [])
 }
 
-/// Like [`drop_privileges`]; a `folder` that is not there is made before, for the new user alone.
+/// Like [`drop_privileges`]; a `folder` that is not there is made before, for the new user alone,
+/// and the files of `sockets` become that user's and group's.
 ///
-/// One that is there stays as it is: whose it is is for its owner to say.
-pub fn drop_privileges_with(
+/// A folder that is there stays as it is: whose it is is for its owner to say.
+pub fn drop_privileges_with<'a>(
     settings: &UserSettings,
     folder: Option<&Path>,
+    sockets: impl IntoIterator<Item = &'a Path>,
 ) -> io::Result<Identity> {
     if !unistd::geteuid().is_root() {
         return Ok(Identity::current());
@@ -101,6 +103,12 @@ pub fn drop_privileges_with(
             target.give(folder).map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", folder.display()))
             })?;
+        }
+        let (uid, gid) = (target.uid.as_raw(), target.gid.as_raw());
+        for socket in sockets {
+            if let Err(error) = lchown(socket, Some(uid), Some(gid)) {
+                log::warn!("Warning: {} stays root's: {error}.", socket.display());
+            }
         }
         target.enter()?;
     }
