@@ -156,7 +156,10 @@ fn review_list(list: &[Rule], keyword: &str, remarks: &mut Vec<Remark>) {
             });
         let first = instead.next().flatten();
         let (Some(first), true) = (first, instead.all(|other| other.is_some())) else {
-            if rule.grant == Grant::Write && rule.filter.starts_with(b"$SYS/") {
+            if rule.grant == Grant::Write
+                && rule.filter.starts_with(b"$SYS/")
+                && !filter::overlaps(&rule.filter, b"$SYS/broker/connection/+/state")
+            {
                 remarks.push(Remark {
                     line: rule.line,
                     what: format!(
@@ -208,7 +211,8 @@ mod tests {
                     user bob\ntopic write x/+/y\ntopic deny x/#\ntopic read x\ntopic deny x/1\n\
                     topic read b\ntopic readwrite b\ntopic read b\n\
                     topic write $SYS/broker\npattern read p/%c/#\npattern read p/%c/state\n\
-                    topic read $share/g/x/#\ntopic write $share/g/x\npattern $share/%u\n";
+                    topic read $share/g/x/#\ntopic write $share/g/x\npattern $share/%u\n\
+                    topic write $SYS/broker/connection/#\n";
         assert_eq!(
             review(text),
             [

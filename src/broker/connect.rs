@@ -175,7 +175,7 @@ impl Broker {
             let levels = crate::topic::level_count(will.topic.as_bytes());
             let len = will.topic.len() + listener.mount_point.len();
             let is_long = levels > self.settings.max_topic_levels || len > usize::from(u16::MAX);
-            if will.topic.starts_with("$SYS") || is_long {
+            if crate::topic::is_reserved(will.topic.as_bytes()) || is_long {
                 return Err(refusal(
                     ReasonCode::TOPIC_NAME_INVALID,
                     "a will topic not accepted",

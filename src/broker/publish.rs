@@ -183,8 +183,8 @@ impl Broker {
                 "message_size_limit",
             )));
         }
-        // `$SYS` is ours alone.
-        let is_sys = publish.topic.starts_with(b"$SYS") && listener.mount_point.is_empty();
+        // `$SYS` is ours.
+        let is_sys = crate::topic::is_reserved(publish.topic) && listener.mount_point.is_empty();
         if is_sys || !self.may_write_mounted(session_id, publish.topic) {
             self.log_publish("Denied", session_id, publish);
             return Ok(Some(Refused {

@@ -68,6 +68,11 @@ fn it_names_the_line_that_decides() {
             1,
             "comes from the broker alone".to_string(),
         ),
+        (
+            &["pub", "$SYS/broker/connection/x/state"],
+            1,
+            "no line of the access list".to_string(),
+        ),
         (&["pub", "a/+"], 1, "stand in filters only".to_string()),
         (
             &["-P", second, "-u", "bob", "pub", "a\x1b[1m"],

@@ -451,3 +451,33 @@ fn bridges_connect_with_the_high_bit_of_the_level_set() {
     let heard = bridge_311.hear("area/1", "warm");
     assert!(heard.retain, "a bridge hands the retain flag on");
 }
+
+#[test]
+fn bridges_say_below_sys_whether_they_are_connected() {
+    let state = "$SYS/broker/connection/b/state";
+    for version in Version::ALL {
+        let world = World::new();
+        let watch = world.client(version, "watch").connect();
+        watch.subscribe("$SYS/broker/connection/#", 1);
+        let will = Will::new(state, "0").qos(1).retain();
+        let bridge = world.client(version, "b").will(will).connect();
+        assert_eq!(bridge.retain(state, "1", 1), 0);
+        watch.hear(state, "1");
+        bridge.drop_link();
+        watch.hear(state, "0");
+        let late = world.client(version, "late").connect();
+        late.subscribe(state, 0);
+        assert!(late.hear(state, "0").retain);
+        // Nothing else there is theirs.
+        for topic in [
+            "$SYS/broker/connection/state",
+            "$SYS/broker/connection/a/b/state",
+        ] {
+            let will = Will::new(topic, "0");
+            let link = world.client(version, "w").will(will).dial();
+            assert!(link.is_closed(), "{topic}");
+            late.say(topic, "x", 0);
+        }
+        watch.expect_nothing();
+    }
+}

@@ -6,7 +6,7 @@
 
 use crate::auth::{Access, Acl, Passwords};
 use crate::broker::{ListenerSettings, Settings};
-use crate::topic::{BadFilter, Filter, level_count};
+use crate::topic::{BadFilter, Filter, is_reserved, level_count};
 use crate::wire::is_name;
 
 /// What a client wants.
@@ -230,7 +230,7 @@ fn judge_topic(
         let why = format!("more than {} levels", settings.max_topic_levels);
         return no("max_topic_levels", &why, "fewer levels");
     }
-    if wish == Wish::Publish && topic.starts_with("$SYS") && listener.mount_point.is_empty() {
+    if wish == Wish::Publish && is_reserved(topic.as_bytes()) && listener.mount_point.is_empty() {
         let why = "what is below $SYS comes from the broker alone";
         return no("topic", why, "another topic");
     }
