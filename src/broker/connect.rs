@@ -199,19 +199,21 @@ impl Broker {
     fn judge_client_id(&self, connect: &Connect<'_>, listener: usize) -> Result<(), Refusal> {
         let listener = &self.settings.listeners[listener];
         let refused = |what| Err(refusal(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, what));
-        if connect.client_id.is_empty() {
-            return match connect.version {
-                Version::V31 => refused("an empty client id in MQTT 3.1"),
+        let mut client_id = connect.client_id;
+        if client_id.is_empty() {
+            match connect.version {
+                Version::V31 => return refused("an empty client id in MQTT 3.1"),
                 // [MQTT-3.1.3-8]
                 Version::V311 if !connect.clean_start => {
-                    refused("an empty client id without clean session")
+                    return refused("an empty client id without clean session");
                 }
-                _ if !listener.allow_zero_length_clientid => refused("an empty client id"),
-                _ => Ok(()),
-            };
+                _ if !listener.allow_zero_length_clientid => return refused("an empty client id"),
+                // What is made up has to begin as any other.
+                _ => client_id = &listener.auto_id_prefix,
+            }
         }
         match &listener.clientid_prefixes {
-            Some(prefix) if !connect.client_id.starts_with(prefix.as_str()) => {
+            Some(prefix) if !client_id.starts_with(prefix.as_str()) => {
                 let what = "client id does not begin with clientid_prefixes";
                 Err(refusal(ReasonCode::NOT_AUTHORIZED, what))
             }

@@ -131,6 +131,7 @@ fn it_says_why_a_client_does_not_come_in() {
         (&["-i", "dev-1", "pub", "x"][..], "(allow_anonymous)"),
         (&["-i", "dev-1", "-u", "", "pub", "x"], "(allow_anonymous)"),
         (&["-i", "other", "pub", "x"], "(clientid_prefixes)"),
+        (&["pub", "x"], "(clientid_prefixes)"),
         (
             &["-i", "dev-1", "-u", "bob", "pub", "x"],
             "'bob' is not in the password file",

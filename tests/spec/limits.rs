@@ -168,5 +168,13 @@ fn a_prefix_of_client_identifiers_can_be_asked_for() {
         let code = world.client(version, "other").refused();
         let not_authorized = if version == Version::V5 { 0x87 } else { 5 };
         assert_eq!(code, not_authorized);
+        // A made-up one has to begin so, too.
+        let code = world.client(version, "").refused();
+        assert_eq!(code, not_authorized);
+        let made_up = World::with(|s| {
+            s.listeners[0].clientid_prefixes = Some("site-".to_string());
+            s.listeners[0].auto_id_prefix = "site-auto-".to_string();
+        });
+        made_up.client(version, "").connect();
     }
 }

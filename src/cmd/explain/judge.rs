@@ -110,16 +110,18 @@ pub fn may_connect(
             let hint = "the client has to send a user name";
             return Some(Answer::no("use_username_as_clientid", why, hint));
         }
-    } else if client.client_id.is_empty() {
-        if !listener.allow_zero_length_clientid {
-            return Some(Answer::no(
-                "allow_zero_length_clientid",
-                "clients have to send a client id here",
-                "allow_zero_length_clientid true",
-            ));
-        }
+    } else if client.client_id.is_empty() && !listener.allow_zero_length_clientid {
+        return Some(Answer::no(
+            "allow_zero_length_clientid",
+            "clients have to send a client id here",
+            "allow_zero_length_clientid true",
+        ));
     } else if let Some(prefix) = &listener.clientid_prefixes {
-        if !client.client_id.starts_with(prefix.as_str()) {
+        let client_id = match client.client_id {
+            "" => &listener.auto_id_prefix,
+            client_id => client_id,
+        };
+        if !client_id.starts_with(prefix.as_str()) {
             let why = format!("the client id does not begin with '{prefix}'");
             return Some(Answer::no("clientid_prefixes", why, "another client id"));
         }
