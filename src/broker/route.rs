@@ -119,6 +119,11 @@ impl Broker {
                 let subscription = self.subscriptions.get(id);
                 next = subscription.next.get();
                 let session = subscription.session;
+                let is_own = routed.publisher == Publisher::Session(session);
+                if is_own && subscription.options.no_local {
+                    // It is of a time when the client spoke 5.0; another one may bring the copy.
+                    continue;
+                }
                 if self.sessions.get(session).version == Version::V5 {
                     self.route_to_subscription(id, routed, None);
                 } else if let Some(qos) = best.get_mut(&session).and_then(Option::take) {

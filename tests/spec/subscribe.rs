@@ -263,6 +263,21 @@ fn overlapping_subscriptions_bring_one_copy_each() {
 }
 
 #[test]
+fn the_one_copy_comes_although_one_of_the_subscriptions_wants_none() {
+    for filters in [["a", "+"], ["+", "a"]] {
+        let world = World::with(|s| s.allow_duplicate_messages = false);
+        let modern = world.v5("c").durable().connect();
+        modern.subscribe(filters[0], NO_LOCAL | 1);
+        modern.subscribe(filters[1], 1);
+        modern.disconnect();
+        let plain = world.v311("c").durable().connect();
+        plain.publish(Publish::new("a", "x"));
+        plain.hear("a", "x");
+        plain.expect_nothing();
+    }
+}
+
+#[test]
 fn one_copy_per_client_is_an_option_and_has_the_highest_qos() {
     proves!["3.1.1:MQTT-3.3.5-1", "5.0:MQTT-3.3.4-2", "5.0:MQTT-3.3.4-4"];
     for version in Version::ALL {
