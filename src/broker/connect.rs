@@ -1,12 +1,14 @@
 //! CONNECT: who comes, whether it may come in, and which session it gets.
 //!
-//! Three steps. [`Broker::connect`] judges the packet; user name and password go out to be checked
-//! if the listener has a password file, and the packet waits meanwhile; [`Broker::admit`] ends an
-//! older connection of the same client, finds or makes the session, and answers.
+//! Three steps. [`Broker::connect`] has the packet judged (`judge`); user name and password go out
+//! to be checked if the listener has a password file, and the packet waits meanwhile;
+//! [`Broker::admit`] ends an older connection of the same client, finds or makes the session, and
+//! answers.
 
 use super::alias::OutboundAliases;
 use super::connack::Greeting;
 use super::connection::{Connection, Peer, State};
+use super::judge::{Refusal, refusal};
 use super::session::{EXPIRES_NEVER, SessionId};
 use super::will::StoredWill;
 use super::{Broker, ConnId, Now};
@@ -42,16 +44,6 @@ pub struct AuthRequest {
     pub username: String,
     /// Password.
     pub password: Option<Vec<u8>>,
-}
-
-/// A CONNECT that is not accepted.
-struct Refusal {
-    reason: ReasonCode,
-    what: &'static str,
-}
-
-const fn refusal(reason: ReasonCode, what: &'static str) -> Refusal {
-    Refusal { reason, what }
 }
 
 impl Broker {
@@ -140,85 +132,6 @@ impl Broker {
             error.malformed
         );
         self.close_quietly(id);
-    }
-
-    /// Everything that can be said without knowing the user.
-    fn judge_connect(&mut self, id: ConnId, connect: &Connect<'_>) -> Result<(), Refusal> {
-        let Some(conn) = self.connections.get(id.index as usize) else {
-            return Ok(());
-        };
-        let listener = &self.settings.listeners[usize::from(conn.peer.listener)];
-        if !listener.accept_protocol_versions[connect.version as usize - 3] {
-            let what = "this version is not spoken here (accept_protocol_versions)";
-            return Err(refusal(ReasonCode::UNSUPPORTED_PROTOCOL_VERSION, what));
-        }
-        if connect
-            .properties
-            .find(PropertyId::AuthenticationMethod)
-            .is_some()
-        {
-            // [MQTT-4.12.0-1]
-            let what = "no authentication method is offered";
-            return Err(refusal(ReasonCode::BAD_AUTHENTICATION_METHOD, what));
-        }
-        if let Some(will) = &connect.will {
-            if will.qos > listener.max_qos {
-                return Err(refusal(
-                    ReasonCode::QOS_NOT_SUPPORTED,
-                    "will QoS above max_qos",
-                ));
-            }
-            if will.retain && !self.settings.retain_available {
-                let what = "a retained will although retain_available is false";
-                return Err(refusal(ReasonCode::RETAIN_NOT_SUPPORTED, what));
-            }
-            let levels = crate::topic::level_count(will.topic.as_bytes());
-            let len = will.topic.len() + listener.mount_point.len();
-            let is_long = levels > self.settings.max_topic_levels || len > usize::from(u16::MAX);
-            if crate::topic::is_reserved(will.topic.as_bytes()) || is_long {
-                return Err(refusal(
-                    ReasonCode::TOPIC_NAME_INVALID,
-                    "a will topic not accepted",
-                ));
-            }
-        }
-        let max = self.settings.max_keepalive;
-        let keep_alive_s = connect.keep_alive_s;
-        if max != 0 && (keep_alive_s == 0 || keep_alive_s > max) && connect.version != Version::V5 {
-            let what = "keep alive above max_keepalive";
-            return Err(refusal(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, what));
-        }
-        if listener.use_username_as_clientid {
-            let what = "no user name to use as client id";
-            let none = refusal(ReasonCode::NOT_AUTHORIZED, what);
-            return connect.username.map(|_| ()).ok_or(none);
-        }
-        self.judge_client_id(connect, usize::from(conn.peer.listener))
-    }
-
-    fn judge_client_id(&self, connect: &Connect<'_>, listener: usize) -> Result<(), Refusal> {
-        let listener = &self.settings.listeners[listener];
-        let refused = |what| Err(refusal(ReasonCode::CLIENT_IDENTIFIER_NOT_VALID, what));
-        let mut client_id = connect.client_id;
-        if client_id.is_empty() {
-            match connect.version {
-                Version::V31 => return refused("an empty client id in MQTT 3.1"),
-                // [MQTT-3.1.3-8]
-                Version::V311 if !connect.clean_start => {
-                    return refused("an empty client id without clean session");
-                }
-                _ if !listener.allow_zero_length_clientid => return refused("an empty client id"),
-                // What is made up has to begin as any other.
-                _ => client_id = &listener.auto_id_prefix,
-            }
-        }
-        match &listener.clientid_prefixes {
-            Some(prefix) if !client_id.starts_with(prefix.as_str()) => {
-                let what = "client id does not begin with clientid_prefixes";
-                Err(refusal(ReasonCode::NOT_AUTHORIZED, what))
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Decides at once where no password is to be checked, asks otherwise.

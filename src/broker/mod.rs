@@ -29,6 +29,7 @@ mod full;
 mod import;
 mod jobs;
 mod journal;
+mod judge;
 mod ledger;
 mod limits;
 mod load;
