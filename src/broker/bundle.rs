@@ -32,6 +32,8 @@ const PER_WORK: usize = 16;
 pub(super) struct Bundle {
     /// The packets as they came.
     packets: Vec<u8>,
+    /// The same packets for the other kind of version, while a body is made of them.
+    other: Vec<u8>,
     tally: Tally,
     /// What they count for in a queue.
     queued_len: usize,
@@ -64,6 +66,15 @@ impl Bundle {
         self.tally.payload_bytes += payload as u32;
         self.queued_len += queued_len(topic + payload);
         self.largest = self.largest.max(plain.packet.len());
+    }
+
+    /// Takes everything out; the memory stays for the next one.
+    fn clear(&mut self) {
+        self.packets.clear();
+        self.other.clear();
+        self.singles.clear();
+        (self.tally, self.queued_len, self.largest) = (Tally::default(), 0, 0);
+        self.bodies = [None; 2];
     }
 }
 
@@ -113,18 +124,8 @@ impl Broker {
         for message in bundle.bodies.into_iter().flatten().chain(singles) {
             self.messages.release(message);
         }
-        let Bundle {
-            mut packets,
-            mut singles,
-            ..
-        } = bundle;
-        packets.clear();
-        singles.clear();
-        self.burst.bundle = Bundle {
-            packets,
-            singles,
-            ..Bundle::default()
-        };
+        bundle.clear();
+        self.burst.bundle = bundle;
     }
 
     /// Delivers the messages through a subscription; returns the next one of the filter.
@@ -193,15 +194,15 @@ impl Broker {
         if let Some(message) = bundle.bodies[kind(to)] {
             return message;
         }
-        let mut other = Vec::new();
-        if kind(from) != kind(to) {
+        let is_other = kind(from) != kind(to);
+        if is_other {
             for plain in each(from, &bundle.packets) {
-                plain.publish().encode(to, &mut other);
+                plain.publish().encode(to, &mut bundle.other);
             }
         }
-        let packets = match kind(from) == kind(to) {
-            true => &bundle.packets,
-            false => &other,
+        let packets = match is_other {
+            true => &bundle.other,
+            false => &bundle.packets,
         };
         let len = bundle.queued_len - size_of::<Delivery>();
         let message = (self.messages).insert_bundle(packets, bundle.tally, len);
