@@ -312,7 +312,11 @@ fn a_message_in_steady_state_allocates_nothing() {
     std::fs::create_dir(&folder).expect("a folder of its own");
     let running = Running::start(Some(&folder));
     // Enough of them that the lists of what may leave memory were tidied once.
-    measure(&running, true, [&[(4000, 20), (20, 1)], &[(100, 1), (2000, 20)]]);
+    measure(
+        &running,
+        true,
+        [&[(4000, 20), (20, 1)], &[(100, 1), (2000, 20)]],
+    );
     drop(running);
     std::fs::remove_dir_all(&folder).expect("it was made above");
 }
