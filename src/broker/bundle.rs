@@ -11,7 +11,6 @@
 //! a burst has, and 8 KiB.
 
 use super::Broker;
-use super::burst::MESSAGES_MAX;
 use super::publish::Publisher;
 use super::route::queued_len;
 use super::session::SessionId;
@@ -96,7 +95,10 @@ impl Broker {
             self.open_burst();
         }
         let is_small = plain.packet.len() <= PACKET_MAX;
-        if self.burst.max <= 1 || !is_small || !self.burst.has_bundles {
+        // Only to those who are here, and at QoS 0.
+        let settings = &self.settings;
+        let is_other = settings.queue_qos0_messages || settings.upgrade_outgoing_qos;
+        if self.burst.max <= 1 || !is_small || is_other {
             return false;
         }
         let is_full = self.burst.bundle.packets.len() + plain.packet.len() > BYTES_MAX;
@@ -105,12 +107,13 @@ impl Broker {
         }
         self.burst.bundle.push(plain);
         if self.burst.bundle.len() >= self.burst.max {
-            self.deliver_waiting(session);
+            self.deliver_bundle(session);
         }
         true
     }
 
-    /// Delivers what waits, which is something.
+    /// Delivers what waits, which is something. Nothing in a run of packets ends the session of who
+    /// sends them.
     pub(super) fn deliver_bundle(&mut self, publisher: SessionId) {
         let mut bundle = std::mem::take(&mut self.burst.bundle);
         let before = self.work;
@@ -118,8 +121,7 @@ impl Broker {
         while let Some(id) = next {
             next = self.bundle_to_subscription(id, publisher, &mut bundle);
         }
-        let cost = (self.work - before).div_ceil(bundle.len()).max(1);
-        self.burst.max = (self.settings.slice / cost).clamp(1, MESSAGES_MAX);
+        self.limit_burst((self.work - before).div_ceil(bundle.len()));
         let singles = bundle.singles.iter().map(|&(message, _)| message);
         for message in bundle.bodies.into_iter().flatten().chain(singles) {
             self.messages.release(message);

@@ -21,7 +21,7 @@ use crate::topic::NodeId;
 use crate::wire::QoS;
 
 /// Messages in one burst.
-pub(super) const MESSAGES_MAX: usize = 64;
+const MESSAGES_MAX: usize = 64;
 /// With so many subscriptions a full burst is far less than a slice of work.
 const FEW: usize = 8;
 
@@ -38,8 +38,6 @@ pub(super) struct Burst {
     /// What comes may wait for more: it is a run of packets, and no journal wants to know who gets
     /// each message.
     pub(super) is_open: bool,
-    /// QoS 0 messages go to those who are here, at QoS 0.
-    pub(super) has_bundles: bool,
     /// The most that ever went together, each by itself and in a bundle, for the tests.
     #[cfg(test)]
     pub(super) most: [usize; 2],
@@ -57,11 +55,11 @@ impl Broker {
             return self.begin_burst(session, message, qos);
         }
         if !self.burst.bundle.is_empty() {
-            self.deliver_waiting(session);
+            self.deliver_bundle(session);
         }
         self.burst.messages.push((message, qos));
         if self.burst.messages.len() >= self.burst.max {
-            self.deliver_waiting(session);
+            self.deliver_burst(session);
         }
     }
 
@@ -106,8 +104,12 @@ impl Broker {
         let before = self.work;
         self.route_found(Publisher::Session(session), message, qos, false);
         self.messages.release(message);
-        let cost = (self.work - before).max(1);
-        self.burst.max = (self.settings.slice / cost).clamp(1, MESSAGES_MAX);
+        self.limit_burst(self.work - before);
+    }
+
+    /// So many messages may go together, if one takes this much of a slice.
+    pub(super) fn limit_burst(&mut self, cost: usize) {
+        self.burst.max = (self.settings.slice / cost.max(1)).clamp(1, MESSAGES_MAX);
     }
 
     /// Another topic is next: what waits for the last one is delivered.

@@ -119,9 +119,9 @@ impl Broker {
                 let subscription = self.subscriptions.get(id);
                 next = subscription.next.get();
                 let session = subscription.session;
-                let is_own = routed.publisher == Publisher::Session(session);
-                if is_own && subscription.options.no_local {
-                    // It is of a time when the client spoke 5.0; another one may bring the copy.
+                if self.is_kept_from(subscription, routed.publisher) {
+                    // With No Local of a time when the client spoke 5.0; another one may bring the
+                    // copy.
                     continue;
                 }
                 if self.sessions.get(session).version == Version::V5 {

@@ -37,8 +37,6 @@ impl Broker {
     ) -> usize {
         let takes_messages = self.takes_plain_messages(session);
         self.burst.is_open = !self.journal.is_on();
-        self.burst.has_bundles =
-            !self.settings.queue_qos0_messages && !self.settings.upgrade_outgoing_qos;
         let (mut at, mut count) = (0, 0);
         // The topic whose matches are at hand; messages to it may wait for more of them.
         let mut known: &[u8] = b"";

@@ -1,5 +1,6 @@
 //! What peers may ask for, and what becomes of more.
 
+use super::kept::{lasting, sleeper};
 use super::*;
 
 const V5: Version = Version::V5;
@@ -109,15 +110,7 @@ fn waiting_messages_of_qos_0_keep_no_others_out() {
         max_queued_messages: 2,
         ..Settings::default()
     });
-    let lasting = properties(&[(PropertyId::SessionExpiryInterval, 1000)]);
-    let connect = Connect {
-        clean_start: false,
-        properties: Properties::from_encoded(&lasting),
-        ..hello(V5, "c")
-    };
-    let client = world.connect(&connect);
-    world.send(client, &subscribe(V5, "#", QoS::AtLeastOnce));
-    world.cut(client);
+    sleeper(&mut world, "c", "#");
     let publisher = world.connect(&hello(V5, "p"));
     for (qos, payload) in ["1", "2", "3"]
         .map(|payload| (QoS::AtMostOnce, payload))
@@ -133,10 +126,10 @@ fn waiting_messages_of_qos_0_keep_no_others_out() {
         };
         world.send(publisher, &publish(V5, &message));
     }
-    let client = world.connect(&connect);
+    let client = lasting(&mut world, "c");
     let expected = ["q0 't' 1", "q0 't' 2", "q1 't' alarm", "q1 't' fire"];
     assert_eq!(
-        world.packets(client),
+        world.packets(client)[1..],
         expected.map(|what| format!("PUBLISH {what}"))
     );
 }
