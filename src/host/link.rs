@@ -12,7 +12,7 @@
 
 use super::listen::Stream;
 use super::poll::BUFFER_BYTES;
-use super::ring::{Held, Large, Rings};
+use super::ring::{Held, RING_BYTES, Rings};
 use super::tap::Tap;
 use crate::auth::Passwords;
 use crate::broker::{Broker, ConnId, Now, SPLICES_MAX};
@@ -78,6 +78,8 @@ const WRITE_BYTES: u32 = 64 * 1024;
 const WRITE_BYTES_MIN: u32 = 16 * 1024;
 /// Bytes of a packet, on average, from which on larger reads are better than more turns.
 const BULKY: u64 = 2048;
+/// The beginning of a packet that is larger is no longer copied into the shared buffer.
+const APART_BYTES: usize = BUFFER_BYTES / 4;
 
 /// Buffers of one read or write at most in a turn, so that nobody has to wait for one link.
 const BUFFERS_PER_TURN: usize = 4;
@@ -121,66 +123,83 @@ impl Link {
         if !broker.takes_input(conn) {
             return true;
         }
-        let held = match &self.held {
-            Held::Large(_) if !self.fits_beside(shared) => 0,
-            held => held.bytes().len(),
-        };
-        let wanted = (self.read_max as usize).min(shared.len() - held);
-        let room = rings.room(&self.held, wanted);
+        let room = rings.room(&self.held, self.read_max as usize);
         if room == 0 {
             return false;
         }
-        let large = rings.take_large(&mut self.held);
         let received = broker.packets_received();
-        let (n, ended) = match large {
-            Some(large) if held == 0 => {
-                self.receive_large(conn, large, broker, &mut shared[..room], rings, now)
-            }
-            large => {
-                let bytes = large
-                    .as_ref()
-                    .map_or(self.held.bytes(), |large| &large.bytes);
-                shared[..held].copy_from_slice(bytes);
-                let (n, ended) = self.read(&mut shared[held..held + room]);
-                if let Some(name) = self.stream.identify() {
-                    broker.identify(conn, name);
-                }
-                let consumed = broker.receive(conn, &shared[..held + n], now);
-                self.hold(rings, large, &shared[..held + n], consumed, held);
-                (n, ended)
-            }
+        let (n, ended) = match self.reads_apart() {
+            true => self.receive_apart(conn, room, broker, rings, now),
+            false => self.receive_shared(conn, room, broker, shared, rings, now),
         };
-        self.was_full = n == room;
         self.is_blocked |= self.stream.has_output();
         self.adapt_reads(n as u64, broker.packets_received() - received);
         self.end(conn, ended, broker, rings, now);
         true
     }
 
-    /// Whether a large beginning of a packet may go to the front of the shared buffer, so that
-    /// what follows is read behind it: not if it comes in crumbs, or is large for the buffer.
-    fn fits_beside(&self, shared: &[u8]) -> bool {
-        self.was_full && self.held.bytes().len() + self.read_max as usize <= shared.len()
+    /// Whether what follows is read behind the beginning of a packet where that lies, not in the
+    /// shared buffer: it is large, or comes in crumbs.
+    fn reads_apart(&self) -> bool {
+        match &self.held {
+            Held::Nothing | Held::Ring(..) => false,
+            Held::Large(large) => !self.was_full || large.bytes().len() > APART_BYTES,
+        }
     }
 
-    /// Holds back what was not consumed of `bytes`; the first `old` of them are the `large` ones,
-    /// if there are large ones.
-    fn hold(
+    /// Reads up to `room` bytes, as [`Link::receive`] does, into the shared buffer.
+    fn receive_shared(
         &mut self,
+        conn: ConnId,
+        room: usize,
+        broker: &mut Broker,
+        shared: &mut [u8],
         rings: &mut Rings,
-        large: Option<Box<Large>>,
-        bytes: &[u8],
-        consumed: usize,
-        old: usize,
-    ) {
-        match large {
-            Some(mut large) if consumed == 0 => {
-                large.bytes.extend_from_slice(&bytes[old..]);
-                rings.put_back(&mut self.held, large);
-            }
-            Some(large) => rings.hold_next(&mut self.held, large, &bytes[consumed..]),
-            None => rings.hold(&mut self.held, &bytes[consumed..]),
+        now: Now,
+    ) -> (usize, Option<End>) {
+        let held = self.held.bytes().len();
+        shared[..held].copy_from_slice(self.held.bytes());
+        let (n, ended) = self.read(&mut shared[held..held + room]);
+        self.was_full = n == room;
+        if let Some(name) = self.stream.identify() {
+            broker.identify(conn, name);
         }
+        let bytes = &shared[..held + n];
+        match broker.receive(conn, bytes, now) {
+            0 => rings.hold_more(&mut self.held, bytes),
+            consumed => rings.hold(&mut self.held, &bytes[consumed..]),
+        }
+        (n, ended)
+    }
+
+    /// The same behind a large packet's beginning.
+    fn receive_apart(
+        &mut self,
+        conn: ConnId,
+        room: usize,
+        broker: &mut Broker,
+        rings: &mut Rings,
+        now: Now,
+    ) -> (usize, Option<End>) {
+        let Some(mut large) = rings.take_large(&mut self.held) else {
+            return (0, None);
+        };
+        if large.free().len() < room.min(large.bytes().len() / 4) {
+            rings.widen(&mut large, RING_BYTES);
+        }
+        let free = large.free();
+        let room = room.min(free.len());
+        let (n, ended) = self.read(&mut free[..room]);
+        self.was_full = n == room;
+        large.note_read(n);
+        match broker.receive(conn, large.bytes(), now) {
+            0 => rings.put_back(&mut self.held, large),
+            consumed => {
+                rings.hold(&mut self.held, &large.bytes()[consumed..]);
+                rings.finish(*large);
+            }
+        }
+        (n, ended)
     }
 
     /// Reads more in one go while that is a few large packets.
@@ -191,32 +210,6 @@ impl Link {
         } else if is_bulky && self.was_full {
             self.read_max = (self.read_max * 2).min(BUFFER_BYTES as u32 / 2);
         }
-    }
-
-    /// The same for a packet that is larger than a ring.
-    fn receive_large(
-        &mut self,
-        conn: ConnId,
-        mut large: Box<Large>,
-        broker: &mut Broker,
-        shared: &mut [u8],
-        rings: &mut Rings,
-        now: Now,
-    ) -> (usize, Option<End>) {
-        let (n, ended) = self.read(shared);
-        if large.bytes.capacity() - large.bytes.len() < n {
-            // By a half, not to the double as a Vec does: room is scarce.
-            large.bytes.reserve_exact(n.max(large.bytes.len() / 2));
-        }
-        large.bytes.extend_from_slice(&shared[..n]);
-        let consumed = broker.receive(conn, &large.bytes, now);
-        if consumed == 0 {
-            rings.put_back(&mut self.held, large);
-        } else {
-            rings.hold(&mut self.held, &large.bytes[consumed..]);
-            rings.finish(*large);
-        }
-        (n, ended)
     }
 
     /// Reads once. Returns how many bytes, and whether and why the stream has ended.

@@ -6,14 +6,19 @@
 //! and an idle client costs no buffer. What is larger than a ring grows with the bytes received,
 //! never on the peer's word.
 //!
+//! The rest of one that is larger still is read where its beginning lies, into memory that another
+//! one left: so it is copied only once, into the body of a message. (Measured, CPU time of 1 MiB in
+//! and out on a busy machine: 560 µs through the shared buffer into new memory, 370 as it is.)
+//!
 //! The larger ones share one budget. When it is used up nobody loses what he has: a link just does
 //! not read on until there is room again. Only the packet that was begun first may always grow, so
 //! that one after the other gets finished; its link has to make way if it does not come to an end
 //! while others wait (see the loop).
 //!
 //! Bounds: 4 KiB a ring, of which 64 free ones are kept; the budget, a read more for each link that
-//! was reading when it ran out, and one packet of the largest size.
+//! was reading when it ran out, and one packet of the largest size; what [`Spares`] keep.
 
+use crate::store::spare::Spares;
 use std::collections::BTreeSet;
 
 /// Bytes of a ring.
@@ -30,10 +35,30 @@ const FREE_MAX: usize = 64;
 /// A fixed buffer for the beginning of a packet.
 type Ring = Box<[u8; RING_BYTES]>;
 
-/// What is too large for a ring; `number` counts them in the order in which they were begun.
+/// What is too large for a ring.
 pub struct Large {
-    pub(super) bytes: Vec<u8>,
+    /// Memory for what there is, and for some more.
+    room: Box<[u8]>,
+    len: usize,
+    /// Counts them in the order in which they were begun.
     number: u64,
+}
+
+impl Large {
+    /// What there is of the packet.
+    pub fn bytes(&self) -> &[u8] {
+        &self.room[..self.len]
+    }
+
+    /// Where more of it may be read, to be followed by [`Large::note_read`].
+    pub fn free(&mut self) -> &mut [u8] {
+        &mut self.room[self.len..]
+    }
+
+    /// So many bytes more are there.
+    pub fn note_read(&mut self, n: usize) {
+        self.len += n;
+    }
 }
 
 /// What a link holds back; small, since most hold nothing.
@@ -54,7 +79,7 @@ impl Held {
         match self {
             Held::Nothing => &[],
             Held::Ring(ring, len) => &ring[..usize::from(*len)],
-            Held::Large(large) => &large.bytes,
+            Held::Large(large) => large.bytes(),
         }
     }
 }
@@ -69,6 +94,7 @@ pub struct Rings {
     /// The numbers of the large ones.
     large: BTreeSet<u64>,
     next_number: u64,
+    spares: Spares,
 }
 
 impl Rings {
@@ -81,6 +107,7 @@ impl Rings {
             large_bytes_max: 0,
             large: BTreeSet::new(),
             next_number: 0,
+            spares: Spares::default(),
         };
         rings.set_limit(memory_limit);
         rings
@@ -101,9 +128,13 @@ impl Rings {
             return;
         }
         if bytes.len() > RING_BYTES {
-            let number = self.begin();
-            let bytes = bytes.to_vec();
-            return self.put_back(held, Box::new(Large { bytes, number }));
+            let mut large = Box::new(Large {
+                room: self.spares.take(bytes.len(), bytes.len() * 2),
+                len: 0,
+                number: self.begin(),
+            });
+            self.append(&mut large, bytes);
+            return self.put_back(held, large);
         }
         let new_ring = || Box::new([0; RING_BYTES]);
         let mut ring = self.free.pop().unwrap_or_else(new_ring);
@@ -121,26 +152,44 @@ impl Rings {
         let Held::Large(large) = std::mem::take(held) else {
             return None;
         };
-        self.large_bytes -= large.bytes.capacity();
+        self.large_bytes -= large.room.len();
         Some(large)
+    }
+
+    /// Makes room for `more` of a large one that was taken out, or by a half: not to the double as
+    /// a Vec does, room is scarce. Memory that is there already may be larger.
+    pub fn widen(&mut self, large: &mut Large, more: usize) {
+        let len = large.len + more.max(large.len / 2);
+        let mut room = self.spares.take(len, len * 8);
+        room[..large.len].copy_from_slice(large.bytes());
+        self.spares.put(std::mem::replace(&mut large.room, room));
+    }
+
+    /// Holds all of `bytes` back; the first of them are held already.
+    pub fn hold_more(&mut self, held: &mut Held, bytes: &[u8]) {
+        match self.take_large(held) {
+            Some(mut large) => {
+                let old = large.len;
+                self.append(&mut large, &bytes[old..]);
+                self.put_back(held, large);
+            }
+            None => self.hold(held, bytes),
+        }
+    }
+
+    /// Puts `bytes` behind a large one that was taken out.
+    fn append(&mut self, large: &mut Large, bytes: &[u8]) {
+        if large.free().len() < bytes.len() {
+            self.widen(large, bytes.len());
+        }
+        large.free()[..bytes.len()].copy_from_slice(bytes);
+        large.note_read(bytes.len());
     }
 
     /// Holds a large one back again; nothing else may be held.
     pub fn put_back(&mut self, held: &mut Held, large: Box<Large>) {
-        self.large_bytes += large.bytes.capacity();
+        self.large_bytes += large.room.len();
         *held = Held::Large(large);
-    }
-
-    /// Holds `bytes` back in place of a large one that was taken out and is used up.
-    pub fn hold_next(&mut self, held: &mut Held, mut large: Box<Large>, bytes: &[u8]) {
-        self.large.remove(&large.number);
-        if bytes.len() <= RING_BYTES {
-            return self.hold(held, bytes);
-        }
-        large.bytes.clear();
-        large.bytes.extend_from_slice(bytes);
-        large.number = self.begin();
-        self.put_back(held, large);
     }
 
     /// The number of a large one that begins now.
@@ -154,6 +203,7 @@ impl Rings {
     /// A large one that was taken out is used up.
     pub fn finish(&mut self, large: Large) {
         self.large.remove(&large.number);
+        self.spares.put(large.room);
     }
 
     /// How many of `wanted` bytes may be read behind what is held.
@@ -162,7 +212,7 @@ impl Rings {
             return wanted;
         }
         match held {
-            Held::Large(large) => wanted.min(large.bytes.capacity() - large.bytes.len()),
+            Held::Large(large) => wanted.min(large.room.len() - large.len),
             Held::Nothing | Held::Ring(..) => wanted.min(RING_BYTES - held.bytes().len()),
         }
     }
@@ -198,7 +248,7 @@ impl Rings {
                 }
             }
             Held::Large(large) => {
-                self.large_bytes -= large.bytes.capacity();
+                self.large_bytes -= large.room.len();
                 self.finish(*large);
             }
         }
@@ -224,18 +274,38 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_large_one_takes_its_place_in_the_row() {
+    fn what_follows_a_large_one_is_begun_later_than_others() {
         let mut rings = Rings::new(0);
         let (mut first, mut second) = Default::default();
         rings.hold(&mut first, &[1; 2 * RING_BYTES]);
         rings.hold(&mut second, &[2; 2 * RING_BYTES]);
-        let large = rings.take_large(&mut first).expect("it is large");
-        rings.hold_next(&mut first, large, &[3; RING_BYTES + 1]);
+        rings.hold(&mut first, &[3; RING_BYTES + 1]);
         assert_eq!(first.bytes(), [3; RING_BYTES + 1]);
         assert!(rings.is_first(&second), "it was begun before");
-        let large = rings.take_large(&mut first).expect("it is large");
-        rings.hold_next(&mut first, large, b"abc");
+        rings.hold(&mut first, b"abc");
         assert_eq!(first.bytes(), b"abc");
+        rings.release(&mut second);
+        assert_eq!((rings.large_bytes, rings.first()), (0, None));
+    }
+
+    #[test]
+    fn a_large_one_grows_with_what_is_received_and_keeps_its_place() {
+        let mut rings = Rings::new(0);
+        let (mut first, mut second) = Default::default();
+        let bytes: Vec<u8> = (0..100_000_u32).map(|i| i as u8).collect();
+        rings.hold(&mut first, &bytes[..=RING_BYTES]);
+        rings.hold(&mut second, &bytes[..=RING_BYTES]);
+        rings.hold_more(&mut first, &bytes[..50_000]);
+        assert_eq!(first.bytes(), &bytes[..50_000]);
+        let mut large = rings.take_large(&mut first).expect("it is large");
+        rings.widen(&mut large, 10);
+        assert!((75_000..80_000).contains(&large.room.len()));
+        large.free()[..20_000].copy_from_slice(&bytes[50_000..70_000]);
+        large.note_read(20_000);
+        rings.put_back(&mut first, large);
+        assert_eq!(first.bytes(), &bytes[..70_000]);
+        assert!(rings.is_first(&first));
+        rings.release(&mut first);
         rings.release(&mut second);
         assert_eq!((rings.large_bytes, rings.first()), (0, None));
     }
@@ -251,9 +321,7 @@ mod tests {
         assert_eq!(rings.room(&first, 1000), 1000);
         assert_eq!(rings.room(&second, 1000), 0);
         assert_eq!(rings.room(&small, 5000), 4000);
-        let mut large = rings.take_large(&mut first).expect("it is large");
-        large.bytes.extend([1; 1000]);
-        rings.put_back(&mut first, large);
+        rings.hold_more(&mut first, &vec![1; LARGE_BYTES_MAX + 1000]);
         assert!(rings.is_first(&first));
         rings.release(&mut first);
         assert_eq!(rings.room(&second, 1000), 1000);

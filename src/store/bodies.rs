@@ -1,19 +1,21 @@
 //! Bodies in memory by slot, and their memory, used again.
 //!
 //! A slot that becomes free keeps its memory and is linked with the free ones of the same size, so
-//! that the next message of that size finds slot and memory in one step. Bounds: each size keeps at
-//! most 256 KiB of free memory; bodies of more than 64 KiB keep none.
+//! that the next message of that size finds slot and memory in one step. Large bodies have memory
+//! of their own length, new or [left](super::spare) by another one. Bounds: each size keeps at most
+//! 256 KiB of free memory.
 
 use super::message::Message;
+use super::spare::Spares;
 
 /// Sizes: with the eight bytes that an allocation takes besides, 16-byte steps from 32 to 256, then
-/// two for each power of two up to 64 KiB.
-const CLASSES: usize = 15 + 16;
+/// two for each power of two up to 4 KiB.
+const CLASSES: usize = 15 + 8;
 /// What an allocation takes besides.
 const BESIDES: usize = 8;
 /// The class of slots without memory, and of bodies that are larger than any class.
 const BARE: usize = CLASSES;
-const POOLED_MAX: usize = 64 * 1024 - BESIDES;
+const POOLED_MAX: usize = 4096 - BESIDES;
 const KEPT_BYTES_MAX: usize = 256 * 1024;
 /// With nothing in use, so many free slots are the memory of a burst.
 const SLOTS_KEPT: usize = 4096;
@@ -28,6 +30,8 @@ pub(super) struct Bodies {
     entries: Vec<Message>,
     free: [u32; CLASSES + 1],
     kept: [u32; CLASSES],
+    /// Memory that bodies larger than any class left.
+    spares: Spares,
     count: usize,
 }
 
@@ -37,6 +41,7 @@ impl Default for Bodies {
             entries: Vec::new(),
             free: [NONE; CLASSES + 1],
             kept: [0; CLASSES],
+            spares: Spares::default(),
             count: 0,
         }
     }
@@ -85,11 +90,13 @@ impl Bodies {
 
     #[cold]
     fn make(&mut self, class: usize, len: usize) -> (u32, &mut Message) {
-        let size = match class {
-            BARE => len,
-            _ => size_of_class(class),
+        let bytes = match class {
+            // A quarter of it may lie idle.
+            BARE if len > POOLED_MAX => self.spares.take(len, len + len / 3),
+            BARE => Box::default(),
+            _ => vec![0; size_of_class(class)].into_boxed_slice(),
         };
-        let message = Message::nothing(vec![0; size].into_boxed_slice(), class as u8);
+        let message = Message::nothing(bytes, class as u8);
         let slot = self.free[BARE];
         if slot == NONE {
             self.entries.push(message);
@@ -140,9 +147,12 @@ impl Bodies {
     #[cold]
     fn strip(&mut self, slot: u32) {
         let message = &mut self.entries[slot as usize];
-        message.bytes = Box::default();
+        let bytes = std::mem::take(&mut message.bytes);
         message.class = BARE as u8;
         message.len = std::mem::replace(&mut self.free[BARE], slot);
+        if bytes.len() > POOLED_MAX {
+            self.spares.put(bytes);
+        }
     }
 
     /// How many are in use.

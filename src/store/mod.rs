@@ -6,7 +6,8 @@
 //!   slab shared by all sessions: thousands of queues, one allocation.
 //! - [`window`]: which QoS 1 and 2 deliveries are under way, by packet identifier.
 //!
-//! Freed bodies and deliveries are used again, so that a message in steady state allocates nothing.
+//! Freed bodies and deliveries are used again, so that a message in steady state allocates nothing;
+//! [`spare`] has the memory of large ones.
 
 mod bodies;
 mod cold;
@@ -15,6 +16,7 @@ mod entry;
 pub mod journal;
 pub mod message;
 pub mod mosquitto_db;
+pub mod spare;
 pub mod window;
 
 pub use delivery::{Deliveries, Delivery, DeliveryId, Queue, Stage};
