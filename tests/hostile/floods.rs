@@ -3,6 +3,7 @@
 use crate::common::encode::encode;
 use crate::common::packet::*;
 use crate::harness::{Broker, Client, Peers};
+use fastrand::Rng;
 use std::time::Duration;
 
 #[test]
@@ -97,4 +98,66 @@ fn announced_packets_of_100_megabytes_take_no_memory() {
     peers.check();
     let bytes = broker.virtual_bytes();
     assert!(bytes < 25_000_000, "{bytes}");
+}
+
+/// What three publishers send at once, from one byte to a million, each packet in pieces of chance.
+#[test]
+fn packets_of_every_size_in_pieces_of_every_size_arrive_whole() {
+    const MESSAGES: u16 = 40;
+    let broker = Broker::start("");
+    let mut subscriber = broker.client(Version::V311, "all");
+    subscriber.subscribe("size/+", 1);
+    let publishers: Vec<_> = (0..3)
+        .map(|n| {
+            let mut client = broker.client(Version::V311, &format!("sizes-{n}"));
+            std::thread::spawn(move || {
+                let mut rng = Rng::with_seed(n);
+                for id in 1..=MESSAGES {
+                    let payload = noise(n, id, up_to(&mut rng, 1_000_000));
+                    let publish = Publish::new(&format!("size/{n}"), payload).qos(1).id(id);
+                    let packet = encode(Version::V311, &publish.into());
+                    let most = (packet.len() / 100).max(up_to(&mut rng, 200_000));
+                    let mut rest = &packet[..];
+                    while !rest.is_empty() {
+                        let (piece, left) = rest.split_at(rng.usize(1..=most).min(rest.len()));
+                        client.throw(piece);
+                        rest = left;
+                    }
+                    // Some begin before the one in front is acknowledged.
+                    if id % 4 == 0 {
+                        for id in id - 3..=id {
+                            assert_eq!(client.hear(), Some(Packet::PubAck(Ack::new(id))));
+                        }
+                    }
+                }
+            })
+        })
+        .collect();
+    let mut last = [0; 3];
+    for _ in 0..3 * MESSAGES {
+        let heard = subscriber.hear();
+        let Some(Packet::Publish(publish)) = heard else {
+            panic!("{heard:?}: {}", broker.log());
+        };
+        subscriber.say(Packet::PubAck(Ack::new(publish.packet_id)));
+        let n = usize::from(publish.topic.as_bytes()[5] - b'0');
+        last[n] += 1;
+        let sent = noise(n as u64, last[n], publish.payload.len());
+        assert!(publish.payload == sent, "message {} of {n}", last[n]);
+    }
+    assert_eq!(last, [MESSAGES; 3]);
+    for publisher in publishers {
+        publisher.join().unwrap();
+    }
+}
+
+/// A size of chance, of every order of magnitude as often.
+fn up_to(rng: &mut Rng, max: usize) -> usize {
+    rng.usize(1..=max) >> rng.u32(0..18) | 1
+}
+
+/// A payload that tells whose it is and which, in every byte.
+fn noise(n: u64, id: u16, len: usize) -> Vec<u8> {
+    let mut rng = Rng::with_seed(n << 16 | u64::from(id));
+    std::iter::repeat_with(|| rng.u8(..)).take(len).collect()
 }
