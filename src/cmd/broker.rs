@@ -254,10 +254,14 @@ fn serve(
             .map_err(|what| failed(FAILED, what))?,
     };
     let setup = access.setup(&config, &listeners, doors);
+    let files = [&config.pid_file, &config.logging.log_dest.file];
+    let made: Vec<&Path> = (files.into_iter().flatten())
+        .filter_map(|file| daemon::make_folder_of(file))
+        .collect();
     let pid_file = pid_file(&config)?;
     let identity = match flags.ephemeral {
         true => Identity::current(),
-        false => become_user(&config, &setup.doors)?,
+        false => become_user(&config, &setup.doors, &made)?,
     };
     host_log::configure(&setup::log_settings(&config.logging, program, flags));
     log::info!("midge version {version} starting");
@@ -423,11 +427,13 @@ fn close_sandbox(config: &Config) -> Option<Sandbox> {
     }
 }
 
-fn become_user(config: &Config, doors: &Doors) -> Result<Identity, Failure> {
+/// Root becomes somebody else, who gets the sockets and the folders that were made.
+fn become_user(config: &Config, doors: &Doors, made: &[&Path]) -> Result<Identity, Failure> {
     // What is stored belongs to that user, who may not make a folder wherever root may.
     let folder = config.persistence.persistence.then(|| folder_of(config));
     let sockets = doors.opened.iter().filter_map(|(_, door)| door.file());
-    daemon::drop_privileges_with(&user_settings(config), folder.as_deref(), sockets)
+    let given = sockets.chain(made.iter().copied());
+    daemon::drop_privileges_with(&user_settings(config), folder.as_deref(), given)
         .map_err(|e| failed(FAILED, e))
 }
 

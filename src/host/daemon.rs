@@ -40,7 +40,10 @@ use nix::unistd;
 pub use account::is_user;
 pub use notify::Notifier;
 pub use pid_file::PidFile;
-pub use user::{Identity, UserSettings, drop_privileges, drop_privileges_with, explain_denied};
+pub use user::{
+    Identity, UserSettings, drop_privileges, drop_privileges_with, explain_denied, make_folder_of,
+    missing_folder,
+};
 
 /// The environment variable that tells the child who started it.
 const MARK: &str = "MIDGE_DAEMON_OF";

@@ -170,10 +170,10 @@ fn findings_say_where_what_and_how() {
             ", so the broker goes on without it: it is a directory; mend: name a file in it",
         ),
         (
-            "listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest file {dir}/none/log\n",
+            "listener {port} 127.0.0.1\nallow_anonymous true\nlog_dest file {dir}/none/x/log\n",
             0,
-            ", so the broker goes on without it: there is no folder {dir}/none; mend: mkdir -p \
-             {dir}/none",
+            ", so the broker goes on without it: there is no folder {dir}/none/x; mend: mkdir -p \
+             {dir}/none/x",
         ),
         (
             "listener {port} 127.0.0.1\nallow_anonymous true\ncapture_file {dir}/none/x\n",
@@ -266,6 +266,24 @@ fn findings_say_where_what_and_how() {
     }
 }
 
+/// A start makes the folders of these, so there is nothing to mind.
+#[test]
+fn folders_that_a_start_makes() {
+    if peer_broker("mosquitto wants them to be there") {
+        return;
+    }
+    let setup = Setup::new(Kind::Midge).conf(
+        "listener {port} 127.0.0.1\nallow_anonymous true\npid_file {dir}/run/pid\n\
+         log_dest file {dir}/log/log\npersistence true\npersistence_location {dir}/x/kept\n",
+    );
+    let ended = check(&setup.dir).with(0);
+    assert!(
+        ended.out.contains("\nno errors, no warnings"),
+        "{}",
+        ended.out
+    );
+}
+
 /// Where a start fails for a file or folder that it cannot make, the check says so.
 #[test]
 fn what_a_start_cannot_make() {
@@ -274,8 +292,14 @@ fn what_a_start_cannot_make() {
     }
     for (conf, line) in [
         (
-            "pid_file {dir}/none/p\n",
-            "cannot write {dir}/none/p: there is no folder {dir}/none; mend: mkdir -p {dir}/none",
+            "pid_file {dir}/none/x/p\n",
+            "cannot write {dir}/none/x/p: there is no folder {dir}/none/x; mend: mkdir -p \
+             {dir}/none/x",
+        ),
+        (
+            "pid_file /proc/none/p\n",
+            "cannot write /proc/none/p: the kernel lets nobody make files in /proc; mend: name \
+             another path",
         ),
         (
             "pid_file {dir}\n",

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -285,6 +285,42 @@ fn files_of_the_journal_that_are_roots_are_told() {
     let broker = Process::spawn(&mut setup.command());
     broker.err_has(" running");
     broker.stop(Signal::SIGTERM).ok();
+}
+
+/// `/run` is empty after each boot, and nobody may have made the log's folder yet: the start makes
+/// either, for the user whom the broker becomes, who can so remove the pid file at the end.
+#[test]
+fn the_folders_of_pid_file_and_log_need_not_be_there() {
+    if peer_broker("mosquitto wants both") {
+        return;
+    }
+    let setup = Setup::new(Kind::Midge).conf(
+        "user daemon\nlistener {port} 127.0.0.1\npid_file {dir}/run/pid\n\
+         log_dest file {dir}/log/log\n",
+    );
+    fs::set_permissions(setup.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let broker = setup.start();
+    assert_eq!(
+        broker.dir().read("run/pid"),
+        broker.process.pid().to_string()
+    );
+    broker.file_has("log/log", " running");
+    let (ended, setup) = broker.stop_with(Signal::SIGTERM);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    assert!(!setup.dir.file("run/pid").exists());
+    let owner = if geteuid().is_root() {
+        1
+    } else {
+        geteuid().as_raw()
+    };
+    for folder in ["run", "log"] {
+        let made = fs::metadata(setup.dir.file(folder)).unwrap();
+        assert_eq!(
+            (made.uid(), made.mode() & 0o777),
+            (owner, 0o755),
+            "{folder}"
+        );
+    }
 }
 
 /// A script in a tree of mounts of its own.

@@ -4,7 +4,7 @@ use super::finding::{Findings, Weight, main_file, split_hint};
 use super::ports;
 use crate::cmd::broker::folder_of;
 use crate::conf::Config;
-use crate::host::daemon::{Identity, explain_denied};
+use crate::host::daemon::{Identity, explain_denied, missing_folder};
 use crate::host::journal::{self, Folder, lock};
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
@@ -17,19 +17,28 @@ type Obstacle = (String, String);
 
 const ELSEWHERE: &str = "name another path";
 
-/// What is written before root is left behind: the pid file, and the folder for what is stored if
-/// there is none yet.
+/// What is written before root is left behind: the pid file, and the folders for what is stored and
+/// for the log if there are none yet.
 pub(super) fn check_start(config: &Config, findings: &mut Findings) {
     let user = Identity::current().name;
     if let Some(path) = &config.pid_file {
         let shown = path.display();
-        let found = match path.is_symlink() {
-            true => Some(("it is a symbolic link".to_string(), format!("rm {shown}"))),
-            false => cannot_write(path, &user),
+        let found = match missing_folder(path) {
+            _ if path.is_symlink() => {
+                Some(("it is a symbolic link".to_string(), format!("rm {shown}")))
+            }
+            Some(folders) => cannot_make_folder(folders, &user),
+            None => cannot_write(path, &user),
         };
         if let Some((why, mend)) = found {
             let what = format!("user {user} cannot write {shown}: {why}");
             add(config, Weight::Error, "pid_file", &(what, mend), findings);
+        }
+    }
+    let log = config.logging.log_dest.file.as_ref();
+    if let Some((log, folders)) = log.and_then(|log| Some((log, missing_folder(log)?))) {
+        if let Some(found) = cannot_make_folder(folders, &user) {
+            add_loss(config, "log_dest", (log, &user), found, findings);
         }
     }
     if config.persistence.persistence {
@@ -64,19 +73,31 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
         ("capture_file", &logging.capture_file),
     ] {
         let Some(path) = path else { continue };
-        let found = match directive == "capture_file" && path.is_file() {
+        let is_capture = directive == "capture_file";
+        let found = match is_capture && path.is_file() {
             // It is put aside.
             true => cannot_make(path, &user),
+            // The start has made it.
+            false if !is_capture && missing_folder(path).is_some() => None,
             false => cannot_write(path, &user),
         };
-        if let Some((why, mend)) = found {
-            let shown = path.display();
-            let what = format!(
-                "user {user} cannot write {shown}, so the broker goes on without it: {why}"
-            );
-            add(config, Weight::Warning, directive, &(what, mend), findings);
+        if let Some(found) = found {
+            add_loss(config, directive, (path, &user), found, findings);
         }
     }
+}
+
+/// A file without which the broker goes on.
+fn add_loss(
+    config: &Config,
+    directive: &str,
+    (path, user): (&Path, &str),
+    (why, mend): Obstacle,
+    findings: &mut Findings,
+) {
+    let shown = path.display();
+    let what = format!("user {user} cannot write {shown}, so the broker goes on without it: {why}");
+    add(config, Weight::Warning, directive, &(what, mend), findings);
 }
 
 fn add(
@@ -154,6 +175,16 @@ fn cannot_make(path: &Path, user: &str) -> Option<Obstacle> {
     let (why, is_denied) = no_room(&folder, user)?;
     let mend = match is_denied {
         true => format!("let {user} write to {name}, or {ELSEWHERE}"),
+        false => ELSEWHERE.to_string(),
+    };
+    Some((why, mend))
+}
+
+/// Why we could not make a folder in the one above it.
+fn cannot_make_folder((folder, above): (&Path, &Path), user: &str) -> Option<Obstacle> {
+    let (why, is_denied) = no_room(above, user)?;
+    let mend = match is_denied {
+        true => give(folder, user),
         false => ELSEWHERE.to_string(),
     };
     Some((why, mend))

@@ -87,13 +87,13 @@ pub fn drop_privileges(settings: &UserSettings) -> io::Result<Identity> {
 }
 
 /// Like [`drop_privileges`]; a `folder` that is not there is made before, for the new user alone,
-/// and the files of `sockets` become that user's and group's.
+/// and the sockets and folders in `given`, which are fresh, become that user's and group's.
 ///
 /// A folder that is there stays as it is: whose it is is for its owner to say.
 pub fn drop_privileges_with<'a>(
     settings: &UserSettings,
     folder: Option<&Path>,
-    sockets: impl IntoIterator<Item = &'a Path>,
+    given: impl IntoIterator<Item = &'a Path>,
 ) -> io::Result<Identity> {
     if !unistd::geteuid().is_root() {
         return Ok(Identity::current());
@@ -105,9 +105,9 @@ pub fn drop_privileges_with<'a>(
             })?;
         }
         let (uid, gid) = (target.uid.as_raw(), target.gid.as_raw());
-        for socket in sockets {
-            if let Err(error) = lchown(socket, Some(uid), Some(gid)) {
-                log::warn!("Warning: {} stays root's: {error}.", socket.display());
+        for path in given {
+            if let Err(error) = lchown(path, Some(uid), Some(gid)) {
+                log::warn!("Warning: {} stays root's: {error}.", path.display());
             }
         }
         target.enter()?;
@@ -116,6 +116,29 @@ pub fn drop_privileges_with<'a>(
         log::warn!("Warning: the broker should not be run as root.");
     }
     Ok(Identity::current())
+}
+
+/// Where a file has no folder, but its folder would have one: both.
+///
+/// Such a folder is made at the start: what is in `/run` is gone after each boot. More than one
+/// level that is missing is rather a mistake in the path.
+pub fn missing_folder(file: &Path) -> Option<(&Path, &Path)> {
+    let folder = file.parent().filter(|at| !at.as_os_str().is_empty())?;
+    let above = match folder.parent() {
+        Some(at) if at.as_os_str().is_empty() => Path::new("."),
+        at => at?,
+    };
+    (!folder.exists() && above.is_dir()).then_some((folder, above))
+}
+
+/// Makes the [`missing_folder`] of a file, for everybody to look into, and returns it.
+///
+/// What stands in the way is for whoever opens the file to tell.
+pub fn make_folder_of(file: &Path) -> Option<&Path> {
+    let (folder, _) = missing_folder(file)?;
+    fs::create_dir(folder).ok()?;
+    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o755));
+    Some(folder)
 }
 
 /// Says why `path` could not be opened, and what would help, in one line.
