@@ -126,3 +126,18 @@ fn a_payload_beyond_message_size_limit_is_acknowledged_and_dropped() {
         late.expect_nothing();
     }
 }
+
+#[test]
+fn a_will_beyond_message_size_limit_is_refused_with_its_connect() {
+    for version in Version::ALL {
+        let world = World::with(|s| s.message_size_limit = 10);
+        let witness = world.client(version, "witness").connect();
+        witness.subscribe("a", 0);
+        let with = |payload| world.client(version, "c").will(Will::new("a", payload));
+        let code = if version == Version::V5 { 0x95 } else { 5 };
+        assert_eq!(with("01234567890").refused(), code);
+        witness.expect_nothing();
+        with("0123456789").connect().drop_link();
+        witness.hear("a", "0123456789");
+    }
+}
