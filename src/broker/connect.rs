@@ -389,6 +389,8 @@ impl Broker {
             .acl
             .as_ref()
             .map(|acl| acl.rules_for(connect.username));
+        // The file may be another one since the last start.
+        session.is_doubted = session.rules.is_some() && session.flow.existing().is_some();
         session.expiry_s = expiry_s;
         session.silence_ms = silence_ms;
         session.will = will;

@@ -4,9 +4,10 @@ use super::connection::Connection;
 use super::session::{Session, SessionId};
 use super::transmit::{Begun, Progress, Source};
 use super::{Broker, ConnId};
+use crate::auth::Access;
 use crate::store::{Delivery, DeliveryId, Message, Messages, Stage, message::NEVER};
 use crate::wire::{
-    Ack, PacketType, PlainOut, Properties, Publish, Put, QoS, ReasonCode, Version, Window,
+    Ack, PacketType, Plain, PlainOut, Properties, Publish, Put, QoS, ReasonCode, Version, Window,
 };
 
 /// Payloads from this size on are not copied where the caller can do without: fewer bytes are
@@ -21,7 +22,8 @@ const HEAD_MAX: usize = 10;
 pub(super) struct Terms {
     pub(super) version: Version,
     max_packet_size: usize,
-    /// Topics go out as they are stored, and nobody reads along in the log.
+    /// Topics go out as they are stored, nobody reads along in the log, and what waits was let in
+    /// by the rules of today.
     pub(super) is_plain: bool,
 }
 
@@ -29,13 +31,17 @@ impl Broker {
     /// What holds for the next packets to a connection.
     pub(super) fn terms(&self, id: ConnId, session: Option<SessionId>) -> Option<Terms> {
         let conn = self.connections.get(id.index as usize)?;
-        let listener = usize::from(self.sessions.get(session?).listener);
-        let has_prefix = !self.settings.listeners[listener].mount_point.is_empty();
+        let session = self.sessions.get(session?);
+        let listener = &self.settings.listeners[usize::from(session.listener)];
+        let has_prefix = !listener.mount_point.is_empty();
         let is_logged = log::log_enabled!(log::Level::Debug);
         Some(Terms {
             version: conn.version,
             max_packet_size: conn.max_packet_size as usize,
-            is_plain: !has_prefix && !is_logged && !conn.has_outbound_aliases(),
+            is_plain: !has_prefix
+                && !is_logged
+                && !conn.has_outbound_aliases()
+                && !session.is_doubted,
         })
     }
 
@@ -83,11 +89,38 @@ impl Broker {
             self.close_quietly(id);
             return None;
         }
+        if begun.is_none() && self.is_withdrawn(session?, &delivery) {
+            return Some((0, None));
+        }
+        let message = self.messages.wanted(delivery.message);
         if let Some(packets) = message.and_then(Message::bundle) {
             window.put(packets);
             return Some((packets.len(), None));
         }
         Some(self.encode_publish(id, session?, delivery, version, window, begun))
+    }
+
+    /// Whether the client lost the right to read a message that waited for it. What was sent to it
+    /// before goes on in its handshake.
+    fn is_withdrawn(&self, id: SessionId, delivery: &Delivery) -> bool {
+        let session = self.sessions.get(id);
+        if !session.is_doubted || delivery.was_sent() {
+            return false;
+        }
+        let message = self.messages.get(delivery.message);
+        let topic = match message.bundle() {
+            Some(packets) => Plain::read(session.version, packets).map(|plain| plain.topic()),
+            None => Some(message.topic()),
+        };
+        topic.is_some_and(|topic| !self.may(id, Access::Read, topic))
+    }
+
+    /// Nothing waits any more that could have been queued under other rules.
+    pub(super) fn settle_doubt(&mut self, id: SessionId) {
+        let session = self.sessions.get_mut(id);
+        let flow = &*session.flow;
+        session.is_doubted &=
+            !flow.queue.is_empty() || !flow.queue_qos0.is_empty() || flow.window.in_flight() > 0;
     }
 
     fn encode_publish(

@@ -21,6 +21,7 @@ impl Broker {
             let listener = &self.settings.listeners[usize::from(session.listener)];
             let username = session.username.as_deref();
             session.rules = listener.acl.as_ref().map(|acl| acl.rules_for(username));
+            session.is_doubted = session.rules.is_some() && session.flow.existing().is_some();
         }
         let known: Vec<ConnId> = (self.connections.iter())
             .filter(|(_, conn)| conn.session().is_some() || conn.credentials().is_some())

@@ -32,6 +32,8 @@ pub(super) struct Session {
     pub(super) is_bridge: bool,
     pub(super) username: Option<Box<str>>,
     pub(super) rules: Option<UserRules>,
+    /// What waits for it may have been queued under other rules, and is checked when it is sent.
+    pub(super) is_doubted: bool,
     pub(super) listener: u16,
     /// Seconds that the session outlives its connection; 0 ends it there, [`EXPIRES_NEVER`] never.
     pub(super) expiry_s: u32,
@@ -190,6 +192,7 @@ impl Broker {
             is_bridge: false,
             username: None,
             rules: None,
+            is_doubted: false,
             listener,
             expiry_s: 0,
             expires_at: At::NEVER,

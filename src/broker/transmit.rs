@@ -204,6 +204,7 @@ impl Broker {
         if let Some(session) = session {
             self.pump_replays(session);
             self.fill_window(session);
+            self.settle_doubt(session);
         }
         let room = out.len();
         let mut skipped = partial.taken as usize;

@@ -216,3 +216,39 @@ fn after_a_reload_who_may_not_be_here_is_sent_away() {
         assert_eq!(world.client(version, "d").refused(), not_authorised);
     }
 }
+
+#[test]
+fn what_waits_for_a_client_is_not_delivered_once_it_may_not_read_it_any_more() {
+    for version in Version::NUMBERED {
+        let world = guarded("topic readwrite #\n");
+        let p = world.client(version, "p").connect();
+        let sub = world.client(version, "sub").durable().connect();
+        sub.subscribe("#", 2);
+        // One is under way when the rights change, with others behind it in its window.
+        p.say("shut", "sent", 2);
+        sub.publication();
+        sub.drop_link();
+        for qos in [1, 2, 1] {
+            p.say("shut", "x", qos);
+            p.say("open", "x", qos);
+        }
+        let mut settings = crate::seam::story_settings();
+        crate::seam::acl(&mut settings, "topic write #\ntopic read open\n");
+        world.seam(|seam| seam.broker(|broker, now| broker.reload(settings, now)));
+
+        let sub = world.client(version, "sub").durable().connect();
+        sub.hear("shut", "sent");
+        for _ in 0..3 {
+            sub.hear("open", "x");
+        }
+        sub.expect_nothing();
+        // What was not sent holds no place in its window.
+        for round in 0..70 {
+            p.say("shut", "x", 1);
+            let round = round.to_string();
+            p.say("open", &round, 1);
+            sub.hear("open", &round);
+        }
+        sub.expect_nothing();
+    }
+}
