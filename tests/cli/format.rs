@@ -116,7 +116,7 @@ fn formats() {
         "%p|%20p|%-20p|%.3p|%5.3p",
         "%l|%8l|%-8l|%08l",
         "%m|%6m|%06m|%q|%3q|%r|%4r",
-        "%x|%.4x",
+        "%x",
         "%X",
         "\\\\ \\t \\n \\a \\e \\v \\r \\0 @@ %%",
     ] {
@@ -160,9 +160,12 @@ fn json() {
         return;
     }
     let broker = Broker::open(Kind::Midge);
+    // User properties are an array from 2.1 on.
+    let mut alike = messages_5();
+    alike.retain(|message| !message.contains(&"user-property"));
     for (format, version, messages) in [
         ("%j", "311", messages()),
-        ("%j", "5", messages_5()),
+        ("%j", "5", alike),
         ("%J", "5", json_messages()),
         ("%J", "311", json_messages()),
     ] {

@@ -242,12 +242,13 @@ impl Field {
         }
     }
 
-    /// The payload in hexadecimal digits; with a separator behind every `precision` of them.
+    /// The payload in hexadecimal digits; with a separator, a space unless told, behind every
+    /// `precision` of them.
     fn hex(&self, payload: &[u8], digits: &[u8; 16], out: &mut Vec<u8>) {
         let payload = self.cut(payload);
         let padding = self.width.saturating_sub(payload.len() * 2);
         let every = self.precision.unwrap_or(0);
-        let separator = self.separator.as_slice();
+        let separator = self.separator.unwrap_or(b' ');
         let front = if self.left { 0 } else { padding };
         let filler = if self.zeros { b'0' } else { b' ' };
         let nibbles = payload.iter().flat_map(|&byte| [byte >> 4, byte & 0x0f]);
@@ -257,7 +258,7 @@ impl Field {
         for (i, symbol) in symbols.enumerate() {
             out.push(symbol);
             if every > 0 && (i + 1) % every == 0 && i + 1 < count {
-                out.extend_from_slice(separator);
+                out.push(separator);
             }
         }
         pad(out, padding - front, b' ');

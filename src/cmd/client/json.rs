@@ -108,17 +108,31 @@ impl<'a> Writer<'a> {
         self.close(b'}');
     }
 
+    /// An array with an object for each, since names may come again.
     fn user_properties(&mut self, message: &Publish<'_>) {
-        self.open(b'{');
-        let mut first = true;
+        self.out.push(b'[');
+        self.depth += 1;
+        let mut is_first = true;
         for property in message.properties.iter() {
             if let (PropertyId::UserProperty, Value::Pair(name, value)) =
                 (property.id, property.value)
             {
-                self.string_member(&mut first, name, value);
+                self.separate(&mut is_first);
+                self.open(b'{');
+                self.string_member(&mut true, name, value);
+                self.close(b'}');
             }
         }
-        self.close(b'}');
+        self.depth -= 1;
+        self.out.push(b']');
+    }
+
+    /// What stands before an element of an array; `is_first` says whether it is the first.
+    fn separate(&mut self, is_first: &mut bool) {
+        if !std::mem::take(is_first) {
+            let separator: &[u8] = if self.pretty { b", " } else { b"," };
+            self.out.extend_from_slice(separator);
+        }
     }
 
     fn string_member(&mut self, first: &mut bool, key: &str, value: &str) {
@@ -187,13 +201,10 @@ impl<'a> Writer<'a> {
         self.depth += 1;
         let mut first = true;
         while !reader.takes(b']') {
-            if !std::mem::take(&mut first) {
-                if !reader.takes(b',') {
-                    return None;
-                }
-                let separator: &[u8] = if self.pretty { b", " } else { b"," };
-                self.out.extend_from_slice(separator);
+            if !first && !reader.takes(b',') {
+                return None;
             }
+            self.separate(&mut first);
             self.value(reader)?;
         }
         self.depth -= 1;
