@@ -104,8 +104,9 @@ impl Passwords {
         }
     }
 
-    /// Whether this user signs in with this password: `None` is a CONNECT without one, which is
-    /// not the same as an empty one.
+    /// Whether this user signs in with this password; `None` is a CONNECT without one. An empty one
+    /// opens nothing either, whatever the file says: `mosquitto_passwd -b` hashes it without a
+    /// word, and Mosquitto lets nobody in with it.
     ///
     /// An unknown user costs the same work as a known one: a secret of the kind that is the most
     /// common in the file is checked in vain. (In a file with several kinds, users with another
@@ -122,8 +123,8 @@ impl Passwords {
         let right = black_box(secret.verify(black_box(password)));
         match (user, right) {
             (None, _) => SignIn::UnknownUser,
-            (Some(_), Ok(true)) => SignIn::Granted,
-            (Some(_), Ok(false)) => SignIn::WrongPassword,
+            (Some(_), Ok(true)) if !password.is_empty() => SignIn::Granted,
+            (Some(_), Ok(_)) => SignIn::WrongPassword,
             (Some(user), Err(OutOfMemory)) => {
                 log::error!(
                     "Error: Out of memory for the password hash of line {}.",
@@ -249,6 +250,16 @@ mod tests {
         assert_eq!(passwords.check("Bob", None), SignIn::NoPassword);
         assert_eq!(passwords.check("", Some(b"b")), SignIn::UnknownUser);
         assert_eq!(passwords.check("# c", Some(b"d")), SignIn::UnknownUser);
+    }
+
+    #[test]
+    fn an_empty_password_lets_nobody_in_even_where_the_file_has_its_hash() {
+        for secret in [secret(5, b""), sha(b"")] {
+            let (passwords, problems) = parse(&format!("bob:{secret}\n"));
+            assert_eq!(problems, [""; 0]);
+            assert_eq!(passwords.check("bob", Some(b"")), SignIn::WrongPassword);
+            assert_eq!(passwords.check("bob", Some(b"b")), SignIn::WrongPassword);
+        }
     }
 
     #[test]
