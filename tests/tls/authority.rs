@@ -53,6 +53,16 @@ impl<'a> Authority<'a> {
         self.certify(name, &format!("/CN={host}"), LONG_AGO, FAR_OFF);
     }
 
+    /// Certifies a server by an authority between this one and it: `between.crt`.
+    pub fn server_below(&self, name: &str, host: &str) {
+        self.dir.write("ext", "basicConstraints=CA:TRUE\n");
+        self.certify("between", "/CN=Between", LONG_AGO, FAR_OFF);
+        let books = self.dir.read("books");
+        self.dir.write("books", books.replace("/ca.", "/between."));
+        self.server(name, host);
+        self.dir.write("books", books);
+    }
+
     /// The same with a key that takes long to sign with.
     pub fn slow_server(&self, name: &str, host: &str) {
         let ext = format!("subjectAltName=DNS:{host}\n");
@@ -122,6 +132,16 @@ impl<'a> Authority<'a> {
     pub fn edit(&self, name: &str) {
         let text = self.dir.read(name).replace('\n', "\r\n");
         self.dir.write(name, format!("\u{feff}{text}"));
+    }
+
+    /// Puts certificates into one file, `NAME.crt`, and beside each other into a folder `NAME`.
+    pub fn bundle(&self, name: &str, files: &[&str]) {
+        let texts: Vec<String> = files.iter().map(|file| self.dir.read(file)).collect();
+        self.dir.write(&format!("{name}.crt"), texts.concat());
+        std::fs::create_dir(self.dir.at(name)).unwrap();
+        for (file, text) in files.iter().zip(&texts) {
+            self.dir.write(&format!("{name}/{file}"), text);
+        }
     }
 
     /// Writes another file beside them.

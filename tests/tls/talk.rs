@@ -1,6 +1,6 @@
 //! Clients that mean well.
 
-use crate::{debians, encrypted, run, shakes_hands};
+use crate::{debians, encrypted, encrypted_by, run, shakes_hands};
 use nix::sys::signal::Signal;
 use std::process::Stdio;
 
@@ -176,4 +176,22 @@ fn a_reload_brings_a_new_certificate_and_keeps_connections() {
     );
     let heard = subscriber.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&heard.stdout), "still here\n");
+}
+
+/// As OpenSSL does it for Mosquitto: the certificate stands alone, its authorities in `cafile`.
+#[test]
+fn who_trusts_the_root_is_told_of_the_authorities_below_it() {
+    for conf in ["cafile DIR/all.crt", "capath DIR/all"] {
+        let broker = encrypted_by(conf, |authority| {
+            authority.server_below("server", "localhost");
+            authority.bundle("all", &["ca.crt", "between.crt"]);
+        });
+        let mut publisher = debians(&broker, "mosquitto_pub");
+        let done = run(publisher.args(["-t", "a", "-q", "1", "-m", "x"]));
+        assert!(done.status.success(), "{done:?}");
+    }
+    let broker = encrypted_by("", |authority| {
+        authority.server_below("server", "localhost");
+    });
+    assert!(!shakes_hands(&broker, &["-verify", "3"]), "without it, no");
 }

@@ -116,6 +116,23 @@ impl Attribute<'_> {
     }
 }
 
+/// Who issued a certificate, and whose it is, as they are in it.
+pub(super) fn issuer_and_subject(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let certificate = content(der, SEQUENCE)?.0;
+    let mut rest = content(certificate, SEQUENCE)?.0;
+    if rest.first() == Some(&VERSION) {
+        next(&mut rest)?;
+    }
+    // Serial number, signature algorithm.
+    for _ in 0..2 {
+        next(&mut rest)?;
+    }
+    let (_, issuer) = next(&mut rest)?;
+    // Validity.
+    next(&mut rest)?;
+    Some((issuer, next(&mut rest)?.1))
+}
+
 /// Validity and subject of a certificate, each with its tag and length.
 fn fields(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let certificate = content(der, SEQUENCE)?.0;

@@ -35,7 +35,7 @@ impl Acceptor {
     /// # Errors
     /// The directive, the file, and what is wrong with it.
     pub fn new(tls: &Tls) -> Result<Acceptor, String> {
-        let chain: Vec<CertificateDer<'static>> = certificates("certfile", &tls.certfile)?;
+        let chain = completed(certificates("certfile", &tls.certfile)?, tls);
         let key = private_key(&tls.keyfile)?;
         let suites = ciphers::chosen(tls.ciphers.as_deref(), tls.ciphers_13.as_deref())?;
         let provider = Arc::new(CryptoProvider {
@@ -126,6 +126,39 @@ pub fn dates(directive: &str, path: &Path) -> Result<Vec<Dated>, String> {
         until_s,
     });
     Ok(dated.collect())
+}
+
+/// A certificate that stands alone in its file, with the authorities between it and the root, as
+/// far as `cafile` and `capath` have them: so does OpenSSL, and clients trust the root only.
+fn completed(mut chain: Vec<CertificateDer<'static>>, tls: &Tls) -> Vec<CertificateDer<'static>> {
+    let issuer_of = |der: &CertificateDer<'_>| {
+        let (issuer, subject) = certificate::issuer_and_subject(der)?;
+        (issuer != subject).then(|| issuer.to_vec())
+    };
+    if chain.len() != 1 || issuer_of(&chain[0]).is_none() {
+        return chain;
+    }
+    // What cannot be read is told where clients are checked, and is not needed here.
+    let mut known = Vec::new();
+    if let Some(cafile) = &tls.cafile {
+        known.extend(certificates("cafile", cafile).unwrap_or_default());
+    }
+    for entry in tls.capath.iter().filter_map(|path| fs::read_dir(path).ok()) {
+        for entry in entry.flatten() {
+            known.extend(certificates("capath", &entry.path()).unwrap_or_default());
+        }
+    }
+    while let Some(issuer) = chain.last().and_then(issuer_of) {
+        let is_next = |der: &CertificateDer<'_>| {
+            let names = certificate::issuer_and_subject(der);
+            names.is_some_and(|(from, of)| of == issuer && from != of)
+        };
+        let Some(at) = known.iter().position(is_next) else {
+            break;
+        };
+        chain.push(known.swap_remove(at));
+    }
+    chain
 }
 
 fn verifier(
