@@ -198,8 +198,9 @@ impl Loop {
         let now = self.now();
         let has_signals = self.sort_events();
         self.hear_journal(now);
-        self.accept_all(now);
         self.read_all(now);
+        // Who is gone makes room for who comes: limits count connections.
+        self.accept_all(now);
         let is_over = has_signals && self.obey_signals(owner, now);
         self.look_at_certificates(owner, now);
         self.note_memory(now);

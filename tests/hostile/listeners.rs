@@ -105,3 +105,25 @@ fn a_listener_that_cannot_be_opened_keeps_everything_as_it_was() {
     client.say(Packet::Publish(Publish::new("t", "x").qos(1).id(3)));
     assert_eq!(client.hear(), Some(Packet::PubAck(Ack::new(3))));
 }
+
+/// Who comes at the moment that another one goes is not turned away for that.
+#[test]
+fn who_goes_makes_room_for_who_comes_in_the_same_turn() {
+    let broker = Broker::start("max_connections 3");
+    let mut clients: Vec<Client> = (0..3)
+        .map(|n| broker.client(Version::V311, &format!("c{n}")))
+        .collect();
+    for round in 0..20 {
+        let mut late = broker.asleep(|| {
+            // The new one is noticed first.
+            let stream = TcpStream::connect(("127.0.0.1", broker.port())).unwrap();
+            let mut late = Client::new(stream);
+            let id = format!("late{round}");
+            late.say(Packet::Connect(Connect::new(Version::V311, &id)));
+            drop(clients.remove(0));
+            late
+        });
+        assert!(matches!(late.hear(), Some(Packet::ConnAck(ack)) if ack.code == 0));
+        clients.push(late);
+    }
+}
