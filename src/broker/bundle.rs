@@ -166,8 +166,9 @@ impl Broker {
             return false;
         };
         let is_usual = self.connections.get(conn.index()).is_some_and(|conn| {
-            // With 5.0 a packet may be one byte longer.
-            !conn.has_outbound_aliases() && conn.max_packet_size as usize > bundle.largest
+            // With 5.0 a packet may be two bytes longer: for the length of its properties, and
+            // where that makes its own length take another byte.
+            !conn.has_outbound_aliases() && conn.max_packet_size as usize >= bundle.largest + 2
         });
         let bytes = session.flow.queue_qos0.bytes() + bundle.queued_len as u64;
         let has_room = bytes <= self.settings.max_output_bytes as u64 && !self.is_over_memory();

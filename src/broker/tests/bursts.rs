@@ -226,3 +226,30 @@ fn a_bundle_ends_with_its_connection_whatever_a_reload_says() {
     assert_eq!(world.broker.deliveries.count(), 0);
     assert_eq!(world.broker.messages.bytes(), 0);
 }
+
+/// A packet of 3.1.1 whose length fits into one byte just so takes two more bytes with 5.0.
+#[test]
+fn no_packet_of_a_bundle_is_larger_than_its_client_takes() {
+    for (max, is_taken) in [(129, false), (130, false), (131, true)] {
+        let mut world = World::new(Settings::default());
+        let raw = properties(&[(PropertyId::MaximumPacketSize, max)]);
+        let client = world.connect(&Connect {
+            properties: Properties::from_encoded(&raw),
+            ..hello(Version::V5, "c")
+        });
+        world.send(client, &subscribe(Version::V5, "a", QoS::AtMostOnce));
+        world.packets(client);
+        let publisher = world.connect(&hello(Version::V311, "p"));
+        let message = Publish {
+            topic: b"a",
+            payload: &[b'x'; 124],
+            ..Publish::default()
+        };
+        let packet = publish(Version::V311, &message);
+        assert_eq!(packet.len(), 129);
+        world.send(publisher, &packet.repeat(5));
+        let got = world.packets(client).len();
+        assert_eq!(got, if is_taken { 5 } else { 0 }, "of {max} bytes");
+        assert_eq!(world.broker.stats.publish_dropped, 5 - got as u64);
+    }
+}
