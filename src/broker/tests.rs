@@ -169,7 +169,7 @@ impl World {
                 self.broker.gone(conn, None, self.now);
             }
         }
-        is_busy
+        is_busy || self.broker.has_resume()
     }
 
     fn client_of(&self, conn: ConnId) -> Option<Client> {

@@ -22,7 +22,7 @@ fn settings(rng: &mut fastrand::Rng) -> Settings {
     };
     Settings {
         listeners: vec![listener(rng), listener(rng)],
-        slice: 1_000_000,
+        slice: [3, 40, 1500, 1_000_000][rng.usize(..4)],
         queue_qos0_messages: rng.u8(..6) == 0,
         upgrade_outgoing_qos: rng.u8(..8) == 0,
         allow_duplicate_messages: rng.u8(..4) != 0,
@@ -35,7 +35,10 @@ fn settings(rng: &mut fastrand::Rng) -> Settings {
 
 /// Clients with some subscriptions; the first one publishes. One may be away.
 fn gather(world: &mut World, rng: &mut fastrand::Rng) {
-    for n in 0..rng.usize(2..5) {
+    // With more than eight the first message of a run goes alone.
+    let count = [rng.usize(2..5), rng.usize(9..14)][usize::from(rng.u8(..6) == 0)];
+    let crowd = FILTERS[rng.usize(..4)];
+    for n in 0..count {
         let version = [Version::V311, Version::V5][rng.usize(..2)];
         // A lasting session waits for the disk.
         let expiry = if world.broker.journal.is_on() {
@@ -47,11 +50,12 @@ fn gather(world: &mut World, rng: &mut fastrand::Rng) {
             (PropertyId::SessionExpiryInterval, expiry),
             (
                 PropertyId::MaximumPacketSize,
-                [60, 64, 1000][rng.usize(..3)],
+                [60, 64, 129, 130, 131, 1000][rng.usize(..6)],
             ),
             (PropertyId::TopicAliasMaximum, rng.u32(..2)),
         ]);
-        let mut connect = hello(version, ["p", "q", "r", "s"][n]);
+        let client_id = format!("c{n}");
+        let mut connect = hello(version, &client_id);
         if version == Version::V5 {
             connect.properties = Properties::from_encoded(&lasting);
         }
@@ -63,7 +67,11 @@ fn gather(world: &mut World, rng: &mut fastrand::Rng) {
                 ..SubscriptionOptions::default()
             };
             let filters = [SubscribeFilter {
-                filter: FILTERS[rng.usize(..FILTERS.len())],
+                filter: if count > 8 {
+                    crowd
+                } else {
+                    FILTERS[rng.usize(..FILTERS.len())]
+                },
                 options,
             }];
             let is_shared = filters[0].filter.starts_with('$');
@@ -91,6 +99,7 @@ fn run_of_packets(version: Version, rng: &mut fastrand::Rng) -> Vec<Vec<u8>> {
     let mut packets = Vec::new();
     let mut unreleased = Vec::new();
     let mut topic = TOPICS[0];
+    let mut is_aliased = false;
     let highest = rng.usize(1..=3);
     for n in 1..=rng.usize(1..60) {
         if rng.u8(..6) == 0 {
@@ -106,23 +115,57 @@ fn run_of_packets(version: Version, rng: &mut fastrand::Rng) -> Vec<Vec<u8>> {
         if qos == QoS::ExactlyOnce {
             unreleased.push(packet_id);
         }
+        // Equal messages are as many as different ones.
         let text = format!(
-            "m{n}{}",
-            ".".repeat([5, 60][rng.usize(..2)] + rng.usize(..5))
+            "m{}{}",
+            if rng.u8(..5) == 0 { 7 } else { n },
+            ".".repeat([5, 60, 118][rng.usize(..3)] + rng.usize(..5))
         );
+        let is_odd = version == Version::V5 && rng.u8(..8) == 0;
+        let odd = is_odd.then(|| rng.u8(..4));
+        if odd == Some(0) {
+            is_aliased = true;
+        }
+        let raw = properties(&[(PropertyId::PayloadFormatIndicator, 1)]);
+        let is_short = is_aliased && topic == TOPICS[0] && odd == Some(1);
         packets.push(publish(
             version,
             &Publish {
-                topic: topic.as_bytes(),
+                topic: match odd {
+                    Some(0) => TOPICS[0].as_bytes(),
+                    Some(1) if is_short => b"",
+                    _ => topic.as_bytes(),
+                },
                 payload: text.as_bytes(),
                 qos,
                 packet_id,
+                dup: qos != QoS::AtMostOnce && rng.u8(..8) == 0,
                 retain: rng.u8(..12) == 0,
+                topic_alias: (odd == Some(0) || is_short).then_some(1),
+                expiry_s: (odd == Some(2)).then_some(100),
+                properties: match odd {
+                    Some(3) => Properties::from_encoded(&raw),
+                    _ => Properties::default(),
+                },
                 ..Publish::default()
             },
         ));
     }
     packets
+}
+
+/// The broker takes what the publisher sent, in as many slices as it takes.
+fn present_all(world: &mut World) {
+    world.present(0);
+    loop {
+        let has_resumed = world.broker.poll_resume().is_some();
+        if has_resumed {
+            world.present(0);
+        } else if !world.broker.has_resume() {
+            break;
+        }
+    }
+    assert!(world.links[0].unread.is_empty());
 }
 
 /// What everybody gets, however little the network takes at a time.
@@ -164,8 +207,7 @@ fn one_read_or_many_lead_to_the_same() {
             };
             for read in reads {
                 world.links[0].unread.extend(read);
-                world.present(0);
-                assert!(world.links[0].unread.is_empty());
+                present_all(&mut world);
             }
             let queued: usize = (world.broker.sessions.slab.iter())
                 .map(|(_, session)| session.flow.queue_qos0.bytes() as usize)
@@ -176,6 +218,9 @@ fn one_read_or_many_lead_to_the_same() {
             let stats = &world.broker.stats;
             let counts = [
                 stats.messages_received,
+                stats.bytes_received,
+                stats.publish_received,
+                stats.publish_bytes_received,
                 stats.messages_sent,
                 stats.publish_sent,
                 stats.publish_bytes_sent,
@@ -192,6 +237,72 @@ fn one_read_or_many_lead_to_the_same() {
         bundles += usize::from(at_once.1[1] > 1);
     }
     assert!(bursts > 300, "only {bursts} worlds had a burst");
+    assert!(bundles > 300, "only {bundles} worlds had a bundle");
+}
+
+/// The replies that a client got, and the messages.
+fn parted(lines: Vec<String>) -> [Vec<String>; 2] {
+    let is_reply = |line: &String| !line.starts_with("PUBLISH");
+    let (replies, messages) = lines.into_iter().partition(is_reply);
+    [replies, messages]
+}
+
+/// The same where the subscribers are sent something between two slices, or two packets. Without
+/// limits everybody gets the same; replies to the publisher come sooner or later between messages.
+#[test]
+fn whoever_is_sent_something_between_two_slices_gets_all_in_order() {
+    let (mut slices, mut bundles) = (0, 0);
+    for seed in 0..6000 {
+        let [at_once, one_by_one] = [true, false].map(|is_at_once| {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let settings = Settings {
+                slice: [3, 40][rng.usize(..2)],
+                max_output_bytes: 1_000_000,
+                max_queued_messages: 0,
+                max_inflight_messages: 0,
+                ..settings(&mut rng)
+            };
+            let mut world = World::new(settings);
+            gather(&mut world, &mut rng);
+            let packets = run_of_packets(world.links[0].version, &mut rng);
+            let reads = match is_at_once {
+                true => vec![packets.concat()],
+                false => packets,
+            };
+            let mut rounds = 0;
+            for read in reads {
+                world.links[0].unread.extend(read);
+                world.present(0);
+                while world.turn() {
+                    rounds += usize::from(!world.links[0].unread.is_empty());
+                }
+                assert!(world.links[0].unread.is_empty());
+            }
+            world.settle();
+            let clients = 0..world.links.len();
+            let got: Vec<_> = clients
+                .map(|client| parted(world.packets(client)))
+                .collect();
+            let stats = &world.broker.stats;
+            let counts = [
+                stats.messages_received,
+                stats.bytes_received,
+                stats.messages_sent,
+                stats.publish_received,
+                stats.publish_sent,
+                stats.publish_dropped,
+                stats.publish_bytes_received,
+                stats.publish_bytes_sent,
+                stats.bytes_sent,
+            ];
+            let left = world.broker.messages.bytes();
+            ((got, counts, left), (rounds, world.broker.burst.most))
+        });
+        assert_eq!(at_once.0, one_by_one.0, "seed {seed}");
+        slices += usize::from(at_once.1.0 > 1);
+        bundles += usize::from(at_once.1.1[1] > 1);
+    }
+    assert!(slices > 300, "only {slices} worlds took several slices");
     assert!(bundles > 300, "only {bundles} worlds had a bundle");
 }
 
