@@ -31,7 +31,7 @@ pub(super) struct Burst {
     pub(super) messages: Vec<(MessageId, QoS)>,
     /// Or these; never both.
     pub(super) bundle: Bundle,
-    /// The filter whose subscribers get them.
+    /// The filter whose subscribers get them; nothing as long as that is not known.
     pub(super) node: Option<NodeId>,
     /// How many may be put together; 0 as long as that is not known.
     pub(super) max: usize,
@@ -107,6 +107,15 @@ impl Broker {
         self.limit_burst(self.work - before);
     }
 
+    /// The same where the journal is told of each message: only bundles are put together there.
+    #[inline]
+    pub(super) fn learn_burst(&mut self, cost: usize) {
+        // Else nobody asked how many may go together, or that is known.
+        if self.burst.max == 0 && self.burst.node.is_some() {
+            self.limit_burst(cost);
+        }
+    }
+
     /// So many messages may go together, if one takes this much of a slice.
     pub(super) fn limit_burst(&mut self, cost: usize) {
         self.burst.max = (self.settings.slice / cost.max(1)).clamp(1, MESSAGES_MAX);
@@ -116,7 +125,7 @@ impl Broker {
     #[inline]
     pub(super) fn end_burst(&mut self, session: SessionId) {
         self.deliver_waiting(session);
-        self.burst.max = 0;
+        (self.burst.max, self.burst.node) = (0, None);
     }
 
     /// Delivers what waits, if anything does.

@@ -142,10 +142,12 @@ impl Broker {
         if is_recorded {
             self.deliver_waiting(session);
             let publisher = Publisher::Session(session);
+            let before = self.work;
             self.begin_message();
             self.route_found(publisher, message, plain.qos, false);
             self.record_message(publisher, message, None);
             self.messages.release(message);
+            self.learn_burst(self.work - before);
         } else {
             self.take_plain(session, message, plain.qos);
         }

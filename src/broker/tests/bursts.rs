@@ -364,3 +364,36 @@ fn no_packet_of_a_bundle_is_larger_than_its_client_takes() {
         assert_eq!(world.broker.stats.publish_dropped, 5 - got as u64);
     }
 }
+
+/// Whether anything is kept on the disk makes no difference for messages that are not.
+#[test]
+fn many_subscribers_get_bundles_with_persistence_too() {
+    for mut world in [
+        World::new(Settings::default()),
+        World::kept(Settings::default()),
+    ] {
+        let subscribers: Vec<Client> = (0..20)
+            .map(|n| {
+                let client = world.connect(&hello(Version::V311, &format!("c{n}")));
+                world.send(client, &subscribe(Version::V311, "a", QoS::AtMostOnce));
+                world.packets(client);
+                client
+            })
+            .collect();
+        let publisher = world.connect(&hello(Version::V311, "p"));
+        let message = Publish {
+            topic: b"a",
+            payload: b"x",
+            ..Publish::default()
+        };
+        world.send(publisher, &publish(Version::V311, &message).repeat(60));
+        assert!(
+            world.broker.burst.most[1] > 10,
+            "{:?}",
+            world.broker.burst.most
+        );
+        for client in subscribers {
+            assert_eq!(world.packets(client).len(), 60);
+        }
+    }
+}
