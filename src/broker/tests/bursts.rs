@@ -94,6 +94,17 @@ fn gather(world: &mut World, rng: &mut fastrand::Rng) {
     }
 }
 
+/// What comes between the messages now and then: who gets the next ones may be others.
+fn something_else(version: Version, rng: &mut fastrand::Rng) -> Option<Vec<u8>> {
+    let filter = FILTERS[rng.usize(..FILTERS.len())];
+    match rng.u8(..60) {
+        0 => Some(vec![0xc0, 0]),
+        1 | 2 => Some(subscribe(version, filter, QoS::ALL[rng.usize(..2)])),
+        3 => Some(unsubscribe(version, filter)),
+        _ => None,
+    }
+}
+
 /// What a publisher sends in one go, packet by packet.
 fn run_of_packets(version: Version, rng: &mut fastrand::Rng) -> Vec<Vec<u8>> {
     let mut packets = Vec::new();
@@ -110,6 +121,7 @@ fn run_of_packets(version: Version, rng: &mut fastrand::Rng) -> Vec<Vec<u8>> {
                 packets.push(ack(version, PacketType::PubRel, packet_id));
             }
         }
+        packets.extend(something_else(version, rng));
         let qos = QoS::ALL[rng.usize(..highest)];
         let packet_id = if qos == QoS::AtMostOnce { 0 } else { n as u16 };
         if qos == QoS::ExactlyOnce {
@@ -158,8 +170,9 @@ fn run_of_packets(version: Version, rng: &mut fastrand::Rng) -> Vec<Vec<u8>> {
 fn present_all(world: &mut World) {
     world.present(0);
     loop {
-        let has_resumed = world.broker.poll_resume().is_some();
-        if has_resumed {
+        if world.broker.poll_timeout() == Some(world.now.mono_ms) {
+            world.broker.timeout(world.now);
+        } else if world.broker.poll_resume().is_some() {
             world.present(0);
         } else if !world.broker.has_resume() {
             break;
@@ -240,11 +253,12 @@ fn one_read_or_many_lead_to_the_same() {
     assert!(bundles > 300, "only {bundles} worlds had a bundle");
 }
 
-/// The replies that a client got, and the messages.
-fn parted(lines: Vec<String>) -> [Vec<String>; 2] {
-    let is_reply = |line: &String| !line.starts_with("PUBLISH");
-    let (replies, messages) = lines.into_iter().partition(is_reply);
-    [replies, messages]
+/// The messages that a client got, the answers to its pings, and all other replies.
+fn parted(lines: Vec<String>) -> [Vec<String>; 3] {
+    let is_message = |line: &String| line.starts_with("PUBLISH");
+    let (messages, others): (Vec<_>, _) = lines.into_iter().partition(is_message);
+    let (pings, replies) = others.into_iter().partition(|line| line == "PINGRESP");
+    [messages, pings, replies]
 }
 
 /// The same where the subscribers are sent something between two slices, or two packets. Without
