@@ -95,6 +95,12 @@ impl Broker {
         let message = self.messages.wanted(delivery.message);
         if let Some(packets) = message.and_then(Message::bundle) {
             window.put(packets);
+            if log::log_enabled!(log::Level::Debug) {
+                let session = self.sessions.get(session?);
+                for plain in Plain::each(version, packets) {
+                    log_sending(session, &plain.publish(), plain.topic());
+                }
+            }
             return Some((packets.len(), None));
         }
         Some(self.encode_publish(id, session?, delivery, version, window, begun))
@@ -179,7 +185,7 @@ impl Broker {
                 len = publish.encoded_len(version);
             }
         }
-        log_sending(session, &publish, message);
+        log_sending(session, &publish, message.topic());
         publish.encode(version, window);
         (len, given)
     }
@@ -285,7 +291,7 @@ fn publish_of(
     }
 }
 
-fn log_sending(session: &Session, publish: &Publish<'_>, message: &Message) {
+fn log_sending(session: &Session, publish: &Publish<'_>, topic: &[u8]) {
     log::debug!(
         "Sending PUBLISH to {} (d{}, q{}, r{}, m{}, '{}', ... ({} bytes))",
         session.name(),
@@ -297,7 +303,7 @@ fn log_sending(session: &Session, publish: &Publish<'_>, message: &Message) {
         } else {
             publish.packet_id
         },
-        String::from_utf8_lossy(message.topic()),
+        String::from_utf8_lossy(topic),
         publish.payload.len(),
     );
 }

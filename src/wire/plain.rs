@@ -78,6 +78,15 @@ impl<'a> Plain<'a> {
         })
     }
 
+    /// The packets at the front of `bytes`, as long as they are plain.
+    pub fn each(version: Version, mut bytes: &'a [u8]) -> impl Iterator<Item = Plain<'a>> {
+        std::iter::from_fn(move || {
+            let plain = Plain::read(version, bytes)?;
+            bytes = &bytes[plain.packet.len()..];
+            Some(plain)
+        })
+    }
+
     /// Topic Name; its characters are not looked at yet: [`Plain::has_ascii_topic`].
     #[inline]
     pub fn topic(&self) -> &'a [u8] {

@@ -3,6 +3,7 @@
 use crate::harness::broker::{OPEN, Setup, peer_broker};
 use crate::harness::raw::{Connect, Raw, packet, publish, string, subscribe};
 use crate::harness::{Broker, Kind};
+use nix::sys::signal::Signal;
 
 /// The first log line with `text` in it.
 #[track_caller]
@@ -170,6 +171,34 @@ fn packets_are_traced() {
     raw.send(&packet(0xa2, &[&[0, 2][..], &string("a/#")].concat()));
     raw.receive();
     line(&broker, "Received UNSUBSCRIBE from me");
+}
+
+/// A reload asks for debug lines: messages that wait already are told when they are sent, also
+/// those that came together and are kept as one.
+#[test]
+fn what_waits_at_a_reload_is_traced() {
+    let mut broker = Broker::open_with(Kind::Midge, "max_output_bytes 20000000\n");
+    let mut slow = Raw::welcome(&broker, &Connect::new("slow"));
+    slow.send(&subscribe("a", 0));
+    slow.receive();
+    let mut publisher = Raw::welcome(&broker, &Connect::new("publisher"));
+    // More than the kernel holds for who does not read.
+    let many = publish(0x30, "a", 0, &[b'.'; 1000]).repeat(12_000);
+    let last: Vec<Vec<u8>> = (201..=220)
+        .map(|len| publish(0x30, "a", 0, &vec![b'.'; len]))
+        .collect();
+    publisher.send(&[many, last.concat(), vec![0xc0, 0]].concat());
+    publisher.receive();
+    broker.rewrite(&format!("max_output_bytes 20000000\nlog_type all\n{OPEN}"));
+    broker.signal(Signal::SIGHUP);
+    broker.logs("Reloading config.");
+    while slow.receive() != last[19] {}
+    for len in 201..=220 {
+        line(
+            &broker,
+            &format!("Sending PUBLISH to slow (d0, q0, r0, m0, 'a', ... ({len} bytes))"),
+        );
+    }
 }
 
 /// `-v` shows the same without a word in the file.
