@@ -11,6 +11,7 @@
 //! a burst has, and 8 KiB.
 
 use super::Broker;
+use super::burst::MESSAGES_MAX;
 use super::publish::Publisher;
 use super::route::queued_len;
 use super::session::SessionId;
@@ -19,8 +20,9 @@ use crate::auth::Access;
 use crate::store::{Delivery, DeliveryId, MessageId, Tally};
 use crate::wire::{Plain, QoS, Version};
 
-/// Bytes of a bundle; the body with all that belongs to it takes 8 KiB.
-const BYTES_MAX: usize = 8 * 1024 - 64;
+/// Bytes of a bundle as it came; the body with all that belongs to it takes 8 KiB, also where each
+/// packet is two bytes longer with 5.0.
+const BYTES_MAX: usize = 8 * 1024 - 64 - 2 * MESSAGES_MAX;
 /// Bytes of a packet in a bundle: what is larger costs more than to be looked at alone.
 const PACKET_MAX: usize = 1024;
 /// So many messages of a bundle cost as much as one delivery.
@@ -75,15 +77,6 @@ impl Bundle {
         (self.tally, self.queued_len, self.largest) = (Tally::default(), 0, 0);
         self.bodies = [None; 2];
     }
-}
-
-/// The packets, which came in this version.
-fn each(version: Version, mut packets: &[u8]) -> impl Iterator<Item = Plain<'_>> {
-    std::iter::from_fn(move || {
-        let plain = Plain::read(version, packets)?;
-        packets = &packets[plain.packet.len()..];
-        Some(plain)
-    })
 }
 
 impl Broker {
@@ -149,7 +142,7 @@ impl Broker {
             return next;
         }
         if bundle.singles.is_empty() {
-            for plain in each(version, &bundle.packets) {
+            for plain in Plain::each(version, &bundle.packets) {
                 let message = self.messages.insert_plain(&plain);
                 bundle.singles.push((message, QoS::AtMostOnce));
             }
@@ -199,7 +192,7 @@ impl Broker {
         }
         let is_other = kind(from) != kind(to);
         if is_other {
-            for plain in each(from, &bundle.packets) {
+            for plain in Plain::each(from, &bundle.packets) {
                 plain.publish().encode(to, &mut bundle.other);
             }
         }

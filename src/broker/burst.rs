@@ -21,7 +21,7 @@ use crate::topic::NodeId;
 use crate::wire::QoS;
 
 /// Messages in one burst.
-const MESSAGES_MAX: usize = 64;
+pub(super) const MESSAGES_MAX: usize = 64;
 /// With so many subscriptions a full burst is far less than a slice of work.
 const FEW: usize = 8;
 

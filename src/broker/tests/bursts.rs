@@ -411,3 +411,44 @@ fn many_subscribers_get_bundles_with_persistence_too() {
         }
     }
 }
+
+/// A bundle's memory is 8 KiB and no more, whatever becomes of its packets.
+#[test]
+fn a_bundle_for_the_other_version_is_no_larger_than_8_kib() {
+    let mut world = World::new(Settings::default());
+    let client = world.connect(&hello(Version::V5, "c"));
+    world.send(client, &subscribe(Version::V5, "a", QoS::AtMostOnce));
+    world.links[client].room = 0;
+    let publisher = world.connect(&hello(Version::V311, "p"));
+    let message = Publish {
+        topic: b"a",
+        payload: &[b'x'; 124],
+        ..Publish::default()
+    };
+    let packet = publish(Version::V311, &message);
+    assert_eq!(packet.len(), 129, "it gets two bytes longer");
+    world.send(publisher, &packet.repeat(64));
+    let conn = &world.broker.connections[world.links[client].conn.index()];
+    let queue = &world
+        .broker
+        .sessions
+        .get(conn.session().expect("it is open"))
+        .flow
+        .queue_qos0;
+    let first = world
+        .broker
+        .deliveries
+        .get(queue.front().expect("it waits"));
+    let bundle = world
+        .broker
+        .messages
+        .get(first.message)
+        .bundle()
+        .expect("it is a bundle");
+    let besides = 8 + 8; // its tally, and what an allocation takes
+    assert!(
+        (7000..=8192 - besides).contains(&bundle.len()),
+        "{}",
+        bundle.len()
+    );
+}
