@@ -7,14 +7,20 @@ use crate::wire::ReasonCode;
 impl Broker {
     /// Takes over new settings, which have been read and checked as a whole.
     ///
-    /// The listeners must be those of before, in their order, with settings that may have changed;
-    /// new ones may stand behind them. Clients that may not be here any more are disconnected: the
+    /// The listeners must be those of before, in their order, with settings that may have changed,
+    /// but for `mount_point`: subscriptions, and messages that wait, lie behind it. New ones may
+    /// stand behind them. Clients that may not be here any more are disconnected: the
     /// anonymous at once, the others when their password has been checked again.
     pub fn reload(&mut self, settings: Settings, now: Now) {
         self.now = now;
         assert!(
             settings.listeners.len() >= self.settings.listeners.len(),
             "listeners vanished"
+        );
+        let both = settings.listeners.iter().zip(&self.settings.listeners);
+        debug_assert!(
+            { both }.all(|(new, old)| new.mount_point == old.mount_point),
+            "a listener has another mount_point"
         );
         self.settings = settings;
         for (_, session) in &mut self.sessions.slab {
