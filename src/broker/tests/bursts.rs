@@ -213,7 +213,10 @@ fn one_read_or_many_lead_to_the_same() {
                 _ => World::new(settings),
             };
             gather(&mut world, &mut rng);
-            let packets = run_of_packets(world.links[0].version, &mut rng);
+            let mut packets = run_of_packets(world.links[0].version, &mut rng);
+            if rng.u8(..8) == 0 {
+                packets.push(vec![0xe0, 0]);
+            }
             let reads = match is_at_once {
                 true => vec![packets.concat()],
                 false => packets,
