@@ -39,7 +39,7 @@ largest() {
             }
             sum[name] += size
         }
-        END { for (name in sum) printf "%10d  %s\n", sum[name], name }' | sort -rn | head -n 25
+        END { for (name in sum) printf "%10d  %s\n", sum[name], name }' | sort -rn | sed -n 1,25p
 }
 
 for build in '' -no-tls; do
