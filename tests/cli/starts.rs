@@ -130,6 +130,34 @@ fn a_link_local_address_is_served_on_an_interface_that_was_made_anew() {
     broker.stop(Signal::SIGTERM).ok();
 }
 
+/// A reload moves a listener whose old socket is in the way: it is waited for as at a start.
+#[test]
+fn a_listener_that_was_moved_is_waited_for_by_its_name() {
+    if peer_broker(WHY) {
+        return;
+    }
+    let conf = "allow_anonymous true\nlistener {port}";
+    let mut broker = Broker::start(Kind::Midge, &format!("{conf} 127.0.0.1\n"));
+    let port = broker.port();
+    let there = TcpListener::bind(("127.0.0.2", port)).unwrap();
+    broker.rewrite(conf);
+    broker.signal(Signal::SIGHUP);
+    broker.logs(&format!("listener *:{port} cannot be opened yet: 0.0.0.0:"));
+    drop(there);
+    broker.logs(&format!("Listener *:{port} can be opened now."));
+    Raw::welcome(&broker, &Connect::new("x"));
+    if !net::ready() {
+        return;
+    }
+    let (broker, setup) = apart("listener {port}\n");
+    let _setup = setup.conf("listener {port} 192.0.2.7\nuser root\n");
+    broker.signal(Signal::SIGHUP);
+    broker.err_has("192.0.2.7:");
+    net::act(broker.pid(), "ip addr add 192.0.2.7/32 dev lo");
+    broker.err_has("has its address now.");
+    broker.stop(Signal::SIGTERM).ok();
+}
+
 /// A name that means nothing yet, and the folder of a unix socket that is not there yet.
 #[test]
 fn a_folder_and_a_name_may_come_later() {

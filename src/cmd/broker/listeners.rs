@@ -102,7 +102,7 @@ impl Listeners {
                     doors.awaited.extend(later.into_iter().map(entry));
                 }
                 Err(e) if e.kind() == io::ErrorKind::AddrInUse && self.blocks(&doors, listener) => {
-                    doors.moved.push((number as u16, address));
+                    doors.moved.push(entry(Wanted::Sockets(address)));
                 }
                 Err(error) if config.local_only && !is_refusal(&error) => {}
                 Err(error) => {

@@ -4,11 +4,11 @@
 //! When connections have used up the descriptors accepting pauses: the sockets stay registered and
 //! nobody is refused. They never get the last ones: a reload, the journal and the log need some.
 
-use super::late::{Awaited, Late, Wanted};
+use super::late::{Awaited, Late};
 use super::{FIRST_LINK, FIRST_LISTENING, Loop};
 use crate::broker::{Now, Peer};
 use crate::host::link::Link;
-use crate::host::listen::{Address, Listening, PATIENCE, Passed, Stream};
+use crate::host::listen::{Listening, PATIENCE, Stream};
 use mio::{Interest, Registry, Token, Waker};
 use nix::sys::resource::{Resource, getrlimit};
 use slab::Slab;
@@ -35,8 +35,8 @@ pub struct Doors {
     pub opened: Vec<(u16, Listening)>,
     /// Listeners whose sockets are to be closed. Who came in by them may stay.
     pub closed: Vec<u16>,
-    /// What cannot be opened before those are closed.
-    pub moved: Vec<(u16, Address)>,
+    /// What cannot be opened before those are closed: sockets.
+    pub moved: Vec<Awaited>,
     /// What cannot be opened yet, and is served as soon as it can.
     pub awaited: Vec<Awaited>,
     /// Why, for the log.
@@ -97,21 +97,23 @@ impl Accepting {
             self.add(registry, listener, socket)?;
         }
         let mut awaited = doors.awaited;
-        for (listener, address) in doors.moved {
-            match address.open(&mut Passed::default(), Some(PATIENCE)) {
-                Ok(opened) => {
-                    for socket in opened.sockets {
+        for moved in doors.moved {
+            match moved.look(Some(PATIENCE)) {
+                Ok(came) => {
+                    let (sockets, next) = came.unwrap_or_default();
+                    for socket in sockets {
                         log::info!("{}", socket.announcement());
-                        self.add(registry, listener, socket)?;
+                        self.add(registry, moved.listener, socket)?;
                     }
+                    awaited.extend(next);
                 }
                 Err(error) => {
-                    log::error!("Error: a listener could not be moved yet: {error}");
-                    awaited.push(Awaited {
-                        listener,
-                        name: error.to_string(),
-                        wanted: Wanted::Sockets(address),
-                    });
+                    let name = &moved.name;
+                    log::error!(
+                        "Error: listener {name} cannot be opened yet: {error}. It is tried again \
+                         every second."
+                    );
+                    awaited.push(moved);
                 }
             }
         }

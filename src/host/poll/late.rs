@@ -56,10 +56,17 @@ impl Wanted {
         }
         wanted
     }
+}
 
+impl Awaited {
     /// What has come: sockets, and what is waited for from now on; `None` if nothing has.
-    fn look(&self) -> io::Result<Option<(Vec<Listening>, Vec<Wanted>)>> {
-        let address = match self {
+    ///
+    /// A host's name is looked up for `patience` at most.
+    pub(super) fn look(
+        &self,
+        patience: Option<Duration>,
+    ) -> io::Result<Option<(Vec<Listening>, Vec<Awaited>)>> {
+        let address = match &self.wanted {
             Wanted::Sockets(address) => address,
             Wanted::Presence(address) => {
                 return Ok(is_present(*address).then(Default::default));
@@ -71,9 +78,13 @@ impl Wanted {
                 }
             }
         };
-        let opened = address.open(&mut Passed::default(), None)?;
-        let next = Wanted::afterwards(address, opened.absent);
-        Ok(Some((opened.sockets, next)))
+        let opened = address.open(&mut Passed::default(), patience)?;
+        let next = Wanted::afterwards(address, opened.absent).into_iter();
+        let next = next.map(|wanted| Awaited {
+            wanted,
+            ..self.clone()
+        });
+        Ok(Some((opened.sockets, next.collect())))
     }
 }
 
@@ -176,16 +187,12 @@ fn watch(awaited: &[(u64, Awaited)], tell: Sender<Came>, waker: &Waker) {
     let mut has_come = false;
     while !has_come && !tell.is_closed_within(INTERVAL) {
         for (id, one) in awaited {
-            match one.wanted.look() {
+            match one.look(None) {
                 Ok(None) => {}
                 Ok(Some((sockets, next))) => {
                     has_come = true;
-                    let next = next.into_iter().map(|wanted| Awaited {
-                        wanted,
-                        ..one.clone()
-                    });
                     // An error means that another thread looks for it already.
-                    let _ = tell.send((*id, sockets, next.collect()));
+                    let _ = tell.send((*id, sockets, next));
                 }
                 Err(error) if is_refusal(&error) && !is_told => {
                     is_told = true;
