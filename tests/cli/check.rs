@@ -310,6 +310,11 @@ fn what_a_start_cannot_make() {
             "cannot write {dir}/link: it is a symbolic link; mend: rm {dir}/link",
         ),
         (
+            "pid_file {dir}/link/p\n",
+            "cannot write {dir}/link/p: {dir}/link is a symbolic link to nothing; mend: mkdir -p \
+             $(readlink -m {dir}/link)",
+        ),
+        (
             "persistence true\npersistence_location /proc/x\n",
             "persistence_location: the kernel lets nobody make files in /proc; mend: name another",
         ),

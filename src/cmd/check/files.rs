@@ -169,6 +169,10 @@ fn cannot_write(path: &Path, user: &str) -> Option<Obstacle> {
 fn cannot_make(path: &Path, user: &str) -> Option<Obstacle> {
     let folder = folder(path);
     let name = folder.display();
+    if !folder.exists() && folder.is_symlink() {
+        let what = format!("{name} is a symbolic link to nothing");
+        return Some((what, format!("mkdir -p $(readlink -m {name})")));
+    }
     if !folder.exists() {
         return Some((format!("there is no folder {name}"), give(&folder, user)));
     }

@@ -118,7 +118,8 @@ pub fn drop_privileges_with<'a>(
     Ok(Identity::current())
 }
 
-/// Where a file has no folder, but its folder would have one: both.
+/// Where a file has no folder, but its folder would have one: both. (A link to nothing is in the
+/// way of a folder.)
 ///
 /// Such a folder is made at the start: what is in `/run` is gone after each boot. More than one
 /// level that is missing is rather a mistake in the path.
@@ -128,7 +129,8 @@ pub fn missing_folder(file: &Path) -> Option<(&Path, &Path)> {
         Some(at) if at.as_os_str().is_empty() => Path::new("."),
         at => at?,
     };
-    (!folder.exists() && above.is_dir()).then_some((folder, above))
+    let is_missing = !folder.exists() && !folder.is_symlink();
+    (is_missing && above.is_dir()).then_some((folder, above))
 }
 
 /// Makes the [`missing_folder`] of a file, for everybody to look into, and returns it.
