@@ -26,6 +26,8 @@ pub struct Worker<J, R> {
     stop: Arc<AtomicBool>,
     start: Box<dyn FnMut() -> io::Result<JoinHandle<()>> + Send>,
     thread: Option<JoinHandle<()>>,
+    /// The log has been told that there is none.
+    was_told: bool,
 }
 
 impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
@@ -63,6 +65,7 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
             stop,
             start,
             thread: None,
+            was_told: false,
         }
     }
 
@@ -79,7 +82,13 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
             match (self.start)() {
                 Ok(thread) => self.thread = Some(thread),
                 Err(error) => {
-                    log::error!("Error: no thread for work beside the main loop: {error}.");
+                    if !std::mem::replace(&mut self.was_told, true) {
+                        log::error!(
+                            "Error: the system gives no thread for passwords and such: {error}. \
+                             They wait until it does: raise the limit of processes (ulimit -u, \
+                             TasksMax)."
+                        );
+                    }
                     return Err(job);
                 }
             }

@@ -2,8 +2,10 @@
 
 use crate::common::packet::*;
 use crate::dir::Dir;
-use crate::harness::{Broker, Client};
+use crate::harness::{Broker, Client, Peers};
 use nix::sys::signal::Signal;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 /// Half a second of work for a small machine.
@@ -90,4 +92,37 @@ fn a_reload_sends_away_whose_password_has_changed() {
     assert_eq!(changes.hear(), None);
     stays.say(Packet::PingReq);
     assert_eq!(stays.hear(), Some(Packet::PingResp));
+}
+
+/// Where the limit of processes is reached, passwords wait and everything else goes on; the log is
+/// told, but not in each turn.
+#[test]
+fn a_thread_that_is_not_given_is_told_once() {
+    let dir = Dir::new();
+    dir.write("passwords", "");
+    passwd(&dir, "user", "user");
+    for name in [".", "passwords"] {
+        let mode = Permissions::from_mode(0o755);
+        std::fs::set_permissions(dir.file(name), mode).unwrap();
+    }
+    let conf = "sys_interval 0\npassword_file DIR/passwords";
+    let broker = Broker::start_in(dir, conf, |command| {
+        let mut limited = Command::new("setpriv");
+        if nix::unistd::geteuid().is_root() {
+            // Who has no such limit.
+            limited.args(["--reuid=1", "--regid=1", "--clear-groups"]);
+        }
+        limited.args(["prlimit", "--nproc=1"]);
+        limited.arg(command.get_program()).args(command.get_args());
+        limited
+    });
+    let mut waits = broker.connection();
+    waits.say(Packet::Connect(hello("user")));
+    broker.logs("the system gives no thread");
+    let mut peers = Peers::new(&broker);
+    for _ in 0..20 {
+        peers.check();
+    }
+    let told = broker.log().matches("the system gives no thread").count();
+    assert_eq!(told, 1);
 }
