@@ -53,13 +53,22 @@ impl<'a> Authority<'a> {
         self.certify(name, &format!("/CN={host}"), LONG_AGO, FAR_OFF);
     }
 
-    /// Certifies a server by an authority between this one and it: `between.crt`.
+    /// Certifies a server by an authority between this one and it, `between.crt`. Of its name there
+    /// were others: `ended.crt`, whose time is over, and `former.crt`, which had another key.
     pub fn server_below(&self, name: &str, host: &str) {
-        self.dir.write("ext", "basicConstraints=CA:TRUE\n");
-        self.certify("between", "/CN=Between", LONG_AGO, FAR_OFF);
+        let below = |name, end| self.certify(name, "/CN=Between", LONG_AGO, end);
+        let ext = "basicConstraints=CA:TRUE\n";
+        self.dir.write("ext", ext);
+        below("ended", "20210101000000Z");
+        self.dir
+            .write("ext", format!("{ext}subjectKeyIdentifier=hash\n"));
+        below("former", FAR_OFF);
+        below("between", FAR_OFF);
         let books = self.dir.read("books");
         self.dir.write("books", books.replace("/ca.", "/between."));
-        self.server(name, host);
+        let ext = format!("subjectAltName=DNS:{host}\nauthorityKeyIdentifier=keyid\n");
+        self.dir.write("ext", ext);
+        self.certify(name, &format!("/CN={host}"), LONG_AGO, FAR_OFF);
         self.dir.write("books", books);
     }
 

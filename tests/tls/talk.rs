@@ -178,13 +178,15 @@ fn a_reload_brings_a_new_certificate_and_keeps_connections() {
     assert_eq!(String::from_utf8_lossy(&heard.stdout), "still here\n");
 }
 
-/// As OpenSSL does it for Mosquitto: the certificate stands alone, its authorities in `cafile`.
+/// As OpenSSL does it for Mosquitto: the certificate stands alone, its authorities in `cafile`, and
+/// among those others of the same name.
 #[test]
 fn who_trusts_the_root_is_told_of_the_authorities_below_it() {
     for conf in ["cafile DIR/all.crt", "capath DIR/all"] {
         let broker = encrypted_by(conf, |authority| {
             authority.server_below("server", "localhost");
-            authority.bundle("all", &["ca.crt", "between.crt"]);
+            let all = ["ca.crt", "ended.crt", "between.crt", "former.crt"];
+            authority.bundle("all", &all);
         });
         let mut publisher = debians(&broker, "mosquitto_pub");
         let done = run(publisher.args(["-t", "a", "-q", "1", "-m", "x"]));

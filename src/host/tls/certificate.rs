@@ -8,6 +8,7 @@ use crate::conf::Identity;
 use std::fmt::Write;
 
 const INTEGER: u8 = 0x02;
+const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const SEQUENCE: u8 = 0x30;
@@ -15,12 +16,16 @@ const BMP_STRING: u8 = 0x1e;
 const COMMON_NAME: &[u8] = &[0x55, 4, 3];
 /// The version in front of a certificate's fields.
 const VERSION: u8 = 0xa0;
+/// The extensions behind them, two kinds of which tell of keys.
+const EXTENSIONS: u8 = 0xa3;
+const OWN_KEY: &[u8] = &[0x55, 29, 14];
+const ISSUER_KEY: &[u8] = &[0x55, 29, 35];
+const KEY_ID: u8 = 0x80;
 
 /// The name of the subject that is to be a user name; `None` if there is none, or it is not good
 /// for one.
 pub(super) fn name(der: &[u8], part: Identity) -> Option<Box<str>> {
-    let (_, subject) = fields(der)?;
-    let parts = attributes(subject)?;
+    let parts = attributes(fields(der)?.subject)?;
     let name = match part {
         Identity::CommonName => {
             let common = parts.iter().find(|part| part.oid == COMMON_NAME);
@@ -33,8 +38,7 @@ pub(super) fn name(der: &[u8], part: Identity) -> Option<Box<str>> {
 
 /// When a certificate ends, in seconds since 1970.
 pub(super) fn not_after_s(der: &[u8]) -> Option<u64> {
-    let (validity, _) = fields(der)?;
-    let mut rest = content(validity, SEQUENCE)?.0;
+    let mut rest = fields(der)?.validity;
     next(&mut rest)?;
     let (tag, time) = next(&mut rest)?;
     time_s(tag, time)
@@ -42,8 +46,11 @@ pub(super) fn not_after_s(der: &[u8]) -> Option<u64> {
 
 /// From when to when a certificate holds, in seconds since 1970, and whose it is.
 pub(super) fn validity(der: &[u8]) -> Option<(u64, u64, String)> {
-    let (validity, subject) = fields(der)?;
-    let mut rest = content(validity, SEQUENCE)?.0;
+    let Fields {
+        validity: mut rest,
+        subject,
+        ..
+    } = fields(der)?;
     let (tag, from) = next(&mut rest)?;
     let from_s = time_s(tag, from)?;
     let subject = attributes(subject).map(|parts| rfc2253(&parts));
@@ -116,38 +123,84 @@ impl Attribute<'_> {
     }
 }
 
-/// Who issued a certificate, and whose it is, as they are in it.
-pub(super) fn issuer_and_subject(der: &[u8]) -> Option<(&[u8], &[u8])> {
-    let certificate = content(der, SEQUENCE)?.0;
-    let mut rest = content(certificate, SEQUENCE)?.0;
-    if rest.first() == Some(&VERSION) {
-        next(&mut rest)?;
-    }
-    // Serial number, signature algorithm.
-    for _ in 0..2 {
-        next(&mut rest)?;
-    }
-    let (_, issuer) = next(&mut rest)?;
-    // Validity.
-    next(&mut rest)?;
-    Some((issuer, next(&mut rest)?.1))
+/// Whether a certificate says that it was issued by somebody else than its owner.
+pub(super) fn has_issuer(der: &[u8]) -> bool {
+    fields(der).is_some_and(|it| it.issuer != it.subject)
 }
 
-/// Validity and subject of a certificate, each with its tag and length.
-fn fields(der: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Whether this may be the certificate of the one who issued another: by the names in them, and by
+/// the keys, where both say which those are.
+pub(super) fn is_issuer_of(issuer: &[u8], der: &[u8]) -> bool {
+    let names = fields(issuer).zip(fields(der));
+    let same_key = issuer_key(der)
+        .zip(own_key(issuer))
+        .is_none_or(|(a, b)| a == b);
+    same_key && names.is_some_and(|(from, of)| from.subject == of.issuer)
+}
+
+/// The number of a certificate's own key.
+fn own_key(der: &[u8]) -> Option<&[u8]> {
+    Some(content(extension(der, OWN_KEY)?, OCTET_STRING)?.0)
+}
+
+/// The number of the key that signed it.
+fn issuer_key(der: &[u8]) -> Option<&[u8]> {
+    let (parts, _) = content(extension(der, ISSUER_KEY)?, SEQUENCE)?;
+    Some(content(parts, KEY_ID)?.0)
+}
+
+/// What a certificate's extension of this kind holds.
+fn extension<'a>(der: &'a [u8], kind: &[u8]) -> Option<&'a [u8]> {
+    let mut rest = fields(der)?.behind;
+    while let Some((tag, found)) = next(&mut rest) {
+        if tag != EXTENSIONS {
+            continue;
+        }
+        let mut all = content(found, SEQUENCE)?.0;
+        while let Some((_, mut one)) = next(&mut all) {
+            let (_, oid) = next(&mut one)?;
+            // Whether it is critical may stand between.
+            let value = std::iter::from_fn(|| next(&mut one)).last()?.1;
+            if oid == kind {
+                return Some(value);
+            }
+        }
+    }
+    None
+}
+
+/// Some fields of a certificate.
+struct Fields<'a> {
+    /// The content of each.
+    issuer: &'a [u8],
+    validity: &'a [u8],
+    subject: &'a [u8],
+    /// What comes behind them.
+    behind: &'a [u8],
+}
+
+fn fields(der: &[u8]) -> Option<Fields<'_>> {
     let certificate = content(der, SEQUENCE)?.0;
     let mut rest = content(certificate, SEQUENCE)?.0;
     if rest.first() == Some(&VERSION) {
         next(&mut rest)?;
     }
-    content(rest, INTEGER)?;
-    // Serial number, signature algorithm, issuer.
-    for _ in 0..3 {
-        next(&mut rest)?;
-    }
-    let validity = rest;
+    rest = content(rest, INTEGER)?.1;
+    // Signature algorithm.
     next(&mut rest)?;
-    Some((validity, rest))
+    Some(Fields {
+        issuer: content_of(&mut rest)?,
+        validity: content_of(&mut rest)?,
+        subject: content_of(&mut rest)?,
+        behind: rest,
+    })
+}
+
+/// Takes the sequence in front.
+fn content_of<'a>(der: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (content, behind) = content(der, SEQUENCE)?;
+    *der = behind;
+    Some(content)
 }
 
 /// The content of the value in front, which has this tag, and what is behind it.
@@ -177,8 +230,7 @@ fn next<'a>(der: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
 }
 
 /// The attributes of a subject, in their order.
-fn attributes(subject: &[u8]) -> Option<Vec<Attribute<'_>>> {
-    let mut sets = content(subject, SEQUENCE)?.0;
+fn attributes(mut sets: &[u8]) -> Option<Vec<Attribute<'_>>> {
     let mut found = Vec::new();
     while !sets.is_empty() {
         let (_, mut set) = next(&mut sets)?;

@@ -131,11 +131,7 @@ pub fn dates(directive: &str, path: &Path) -> Result<Vec<Dated>, String> {
 /// A certificate that stands alone in its file, with the authorities between it and the root, as
 /// far as `cafile` and `capath` have them: so does OpenSSL, and clients trust the root only.
 fn completed(mut chain: Vec<CertificateDer<'static>>, tls: &Tls) -> Vec<CertificateDer<'static>> {
-    let issuer_of = |der: &CertificateDer<'_>| {
-        let (issuer, subject) = certificate::issuer_and_subject(der)?;
-        (issuer != subject).then(|| issuer.to_vec())
-    };
-    if chain.len() != 1 || issuer_of(&chain[0]).is_none() {
+    if chain.len() != 1 || !certificate::has_issuer(&chain[0]) {
         return chain;
     }
     // What cannot be read is told where clients are checked, and is not needed here.
@@ -148,12 +144,14 @@ fn completed(mut chain: Vec<CertificateDer<'static>>, tls: &Tls) -> Vec<Certific
             known.extend(certificates("capath", &entry.path()).unwrap_or_default());
         }
     }
-    while let Some(issuer) = chain.last().and_then(issuer_of) {
-        let is_next = |der: &CertificateDer<'_>| {
-            let names = certificate::issuer_and_subject(der);
-            names.is_some_and(|(from, of)| of == issuer && from != of)
-        };
-        let Some(at) = known.iter().position(is_next) else {
+    // Clients have the root.
+    known.retain(|der| certificate::has_issuer(der));
+    while let Some(last) = chain.last() {
+        let of_last = known.iter().enumerate();
+        let of_last = of_last.filter(|(_, der)| certificate::is_issuer_of(der, last));
+        // One that was renewed may lie beside the former one.
+        let newest = of_last.max_by_key(|(_, der)| certificate::not_after_s(der));
+        let Some((at, _)) = newest else {
             break;
         };
         chain.push(known.swap_remove(at));
