@@ -96,6 +96,14 @@ pub fn acl(path: &Path) -> Result<(Acl, Vec<Problem>), String> {
     Acl::parse(&text, &path.display().to_string()).map_err(|error| error.to_string())
 }
 
+/// The folder that a file is in.
+pub fn folder_above(file: &Path) -> &Path {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
 /// Reads a file that a directive names.
 ///
 /// # Errors

@@ -163,8 +163,8 @@ impl Address {
         }
     }
 
-    /// A socket, and whether no interface has its address yet.
-    fn open_tcp(&self, address: SocketAddr) -> io::Result<(TcpListener, bool)> {
+    /// A socket for one of its addresses, which is not bound yet.
+    pub(super) fn socket(&self, address: SocketAddr) -> io::Result<Socket> {
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM,
@@ -177,6 +177,12 @@ impl Address {
         if let Some(interface) = &self.interface {
             socket.bind_device(Some(interface.as_bytes()))?;
         }
+        Ok(socket)
+    }
+
+    /// A socket, and whether no interface has its address yet.
+    fn open_tcp(&self, address: SocketAddr) -> io::Result<(TcpListener, bool)> {
+        let socket = self.socket(address)?;
         let is_absent = match socket.bind(&address.into()) {
             Err(error) if is_absent(&error) && !address.ip().is_unspecified() => {
                 match address {
@@ -226,7 +232,8 @@ fn is_absent(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
 }
 
-fn is_unsupported(error: &io::Error) -> bool {
+/// Whether the kernel has no such kind of address.
+pub(super) fn is_unsupported(error: &io::Error) -> bool {
     use nix::errno::Errno;
     let code = error.raw_os_error().map(Errno::from_raw);
     matches!(code, Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL))

@@ -4,12 +4,12 @@
 //! two of its listeners that exclude each other are found as well. Of unix sockets only the path is
 //! looked at: a start replaces what a dead broker left there.
 
-use super::listen::{Address, Bind, resolve};
+use super::access::folder_above;
+use super::listen::{Address, Bind, is_unsupported, resolve};
 use nix::unistd::{AccessFlags, access};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -48,50 +48,29 @@ impl Probe {
         });
         let mut errors = Vec::new();
         for found in wanted {
-            match self.hold(found, address.interface.as_deref()) {
-                Ok(()) => {}
-                Err(error) if host.is_none() && found.is_ipv6() && is_no_ipv6(&error) => {}
-                Err(error) => errors.push(io::Error::new(error.kind(), error.to_string())),
+            let socket = address.socket(found).and_then(|socket| {
+                socket.bind(&found.into())?;
+                socket.listen(1).map(|()| socket)
+            });
+            match socket {
+                Ok(socket) => self.held.push(socket),
+                Err(error) if host.is_none() && found.is_ipv6() && is_unsupported(&error) => {}
+                Err(error) => errors.push(error),
             }
         }
         errors
     }
-
-    fn hold(&mut self, address: SocketAddr, interface: Option<&str>) -> io::Result<()> {
-        let domain = Domain::for_address(address);
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        if address.is_ipv6() {
-            socket.set_only_v6(true)?;
-        }
-        if let Some(interface) = interface {
-            socket.bind_device(Some(interface.as_bytes()))?;
-        }
-        socket.bind(&address.into())?;
-        socket.listen(1)?;
-        self.held.push(socket);
-        Ok(())
-    }
-}
-
-fn is_no_ipv6(error: &io::Error) -> bool {
-    use nix::errno::Errno;
-    let code = error.raw_os_error().map(Errno::from_raw);
-    matches!(code, Some(Errno::EAFNOSUPPORT | Errno::EADDRNOTAVAIL))
 }
 
 fn try_path(path: &Path) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     match fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
             "something else than a socket is there",
         )),
         Ok(_) if UnixStream::connect(path).is_ok() => Err(io::ErrorKind::AddrInUse.into()),
-        _ => access(folder, AccessFlags::W_OK | AccessFlags::X_OK).map_err(io::Error::from),
+        _ => access(folder_above(path), AccessFlags::W_OK | AccessFlags::X_OK)
+            .map_err(io::Error::from),
     }
 }
 

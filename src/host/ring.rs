@@ -146,14 +146,16 @@ impl Rings {
     /// Takes a large one out, to read more into it; to be followed by [`Rings::put_back`] or
     /// [`Rings::finish`].
     pub fn take_large(&mut self, held: &mut Held) -> Option<Box<Large>> {
-        if !matches!(held, Held::Large(_)) {
-            return None;
+        match std::mem::take(held) {
+            Held::Large(large) => {
+                self.large_bytes -= large.room.len();
+                Some(large)
+            }
+            other => {
+                *held = other;
+                None
+            }
         }
-        let Held::Large(large) = std::mem::take(held) else {
-            return None;
-        };
-        self.large_bytes -= large.room.len();
-        Some(large)
     }
 
     /// Makes room for `more` of a large one that was taken out, or by a half: not to the double as

@@ -9,6 +9,7 @@
 //! A [`Place`] is where the broker writes. A reload that brings another one cannot be carried out;
 //! [`Sandbox::admits`] says so before anything has changed.
 
+use super::access::folder_above;
 use landlock::{
     ABI, AccessFs, BitFlags, PathBeneath, PathFd, Ruleset, RulesetAttr as _,
     RulesetCreatedAttr as _, RulesetStatus,
@@ -56,10 +57,7 @@ impl Place {
         if self.purpose == Purpose::Store || self.purpose == Purpose::Log && is_special {
             return path.to_path_buf();
         }
-        let folder = match path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_above(path);
         // The folder may come later: then it will be below what is there. Who may write a log may
         // write any file, so for one it is the folder above, but not all there is.
         let levels = match self.purpose {

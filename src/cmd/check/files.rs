@@ -4,6 +4,7 @@ use super::finding::{Findings, Weight, main_file, split_hint};
 use super::ports;
 use crate::cmd::broker::folder_of;
 use crate::conf::Config;
+use crate::host::access::folder_above;
 use crate::host::daemon::{Identity, explain_denied, missing_folder};
 use crate::host::journal::{self, Folder, lock};
 use nix::errno::Errno;
@@ -167,16 +168,16 @@ fn cannot_write(path: &Path, user: &str) -> Option<Obstacle> {
 
 /// Why we could not make a file.
 fn cannot_make(path: &Path, user: &str) -> Option<Obstacle> {
-    let folder = folder(path);
+    let folder = folder_above(path);
     let name = folder.display();
     if !folder.exists() && folder.is_symlink() {
         let what = format!("{name} is a symbolic link to nothing");
         return Some((what, format!("mkdir -p $(readlink -m {name})")));
     }
     if !folder.exists() {
-        return Some((format!("there is no folder {name}"), give(&folder, user)));
+        return Some((format!("there is no folder {name}"), give(folder, user)));
     }
-    let (why, is_denied) = no_room(&folder, user)?;
+    let (why, is_denied) = no_room(folder, user)?;
     let mend = match is_denied {
         true => format!("let {user} write to {name}, or {ELSEWHERE}"),
         false => ELSEWHERE.to_string(),
@@ -225,14 +226,6 @@ fn explained(path: &Path, error: &io::Error) -> Obstacle {
     let what = explain_denied(path, error);
     let (what, command) = split_hint(&what);
     (what.to_string(), command.unwrap_or(ELSEWHERE).to_string())
-}
-
-/// The folder that a file is in.
-pub(super) fn folder(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-        _ => PathBuf::from("."),
-    }
 }
 
 /// The path itself, or the first folder above it that is there. What cannot be looked at is no

@@ -1,9 +1,10 @@
 //! Can the listeners be opened, and who is in the way?
 
-use super::files::{folder, give};
+use super::files::give;
 use super::finding::{Findings, Weight};
 use crate::cmd::broker::{setup, user_settings};
 use crate::conf::{Bind, Config, Listener};
+use crate::host::access::folder_above;
 use crate::host::daemon::Identity;
 use crate::host::listen::interface_number;
 use crate::host::probe::{Holder, Probe, holder_of, process};
@@ -70,7 +71,7 @@ fn tell(
         (io::ErrorKind::NotFound, Bind::Unix(path)) => (
             Weight::Warning,
             "its folder is not there yet: it is waited for".to_string(),
-            give(&folder(path), &future_user(config)),
+            give(folder_above(path), &future_user(config)),
         ),
         (io::ErrorKind::AlreadyExists, Bind::Unix(path)) => (
             Weight::Error,

@@ -19,6 +19,7 @@ use super::replay::{Live, Replay};
 use super::verify::{Sum, plural};
 use super::walk::Item;
 use super::{Failure, Verdict};
+use crate::host::access::folder_above;
 use crate::store::journal::record::Release;
 use crate::store::journal::segment::Header;
 use crate::store::journal::{Batch, Place, Placed, Record, Step, Writer};
@@ -290,9 +291,8 @@ impl Target {
         let sync = |folder: &Path| File::open(folder)?.sync_all();
         sync(&self.folder).map_err(cannot)?;
         if self.is_made {
-            let parent = self.folder.parent().filter(|p| !p.as_os_str().is_empty());
             // The folder's own name; some systems do not let a parent be read.
-            let _ = sync(parent.unwrap_or(Path::new(".")));
+            let _ = sync(folder_above(&self.folder));
         }
         Ok(())
     }

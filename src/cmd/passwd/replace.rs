@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::host::access::folder_above;
+
 /// Bytes of the largest file that is read: a hundred thousand users have a tenth of it.
 const FILE_MAX: u64 = 128 * 1024 * 1024;
 /// Links that are followed; the kernel follows as many.
@@ -101,10 +103,7 @@ impl Target {
 
     /// Puts `text` in its place. The mode of a file that is new is 0600.
     pub(super) fn replace(self, text: &[u8]) -> Result<(), String> {
-        let folder = match self.path.parent() {
-            Some(folder) if folder != Path::new("") => folder,
-            _ => Path::new("."),
-        };
+        let folder = folder_above(&self.path);
         let told = |what: &str, error: io::Error| {
             format!("cannot {what} for the password file {}: {error}", self.name)
         };

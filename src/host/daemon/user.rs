@@ -7,6 +7,7 @@
 //! back before we believe it.
 
 use super::account::{self, Account, group_name, user_name};
+use crate::host::access::folder_above;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -124,11 +125,8 @@ pub fn drop_privileges_with<'a>(
 /// Such a folder is made at the start: what is in `/run` is gone after each boot. More than one
 /// level that is missing is rather a mistake in the path.
 pub fn missing_folder(file: &Path) -> Option<(&Path, &Path)> {
-    let folder = file.parent().filter(|at| !at.as_os_str().is_empty())?;
-    let above = match folder.parent() {
-        Some(at) if at.as_os_str().is_empty() => Path::new("."),
-        at => at?,
-    };
+    let folder = folder_above(file);
+    let above = folder_above(folder);
     let is_missing = !folder.exists() && !folder.is_symlink();
     (is_missing && above.is_dir()).then_some((folder, above))
 }
