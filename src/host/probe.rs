@@ -10,6 +10,7 @@ use nix::unistd::{AccessFlags, access};
 use socket2::Socket;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -120,9 +121,13 @@ fn holds_one_of(pid: u32, sockets: &[String]) -> bool {
 pub fn process(pid: u32) -> Holder {
     let read = |name: &str| fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\0', " ");
+    // Of a program that was called through a link the kernel's name is that of the link.
+    let program = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+    let program = program.file_name().map(|name| text(name.as_bytes()));
+    let program = program.map(|name| name.trim_end_matches(" (deleted)").to_owned());
     Holder {
         pid,
-        name: text(&read("comm")),
+        name: program.unwrap_or_else(|| text(&read("comm"))),
         arguments: text(&read("cmdline")),
     }
 }

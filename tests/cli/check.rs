@@ -5,6 +5,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 
 use crate::harness::broker::{Setup, peer_broker};
@@ -432,6 +433,27 @@ fn ports_in_use() {
     let says = "the port is that of the running broker (midge, process ";
     assert!(ended.out.contains(says), "{}", ended.out);
     broker.stop().ok();
+    // It may be called by Mosquitto's name, and the file by another one.
+    let conf = "listener {port} 127.0.0.1\nallow_anonymous true\n";
+    let mut setup = Setup::new(Kind::Midge).conf(conf);
+    let link = setup.dir.file("mosquitto");
+    std::os::unix::fs::symlink(setup.command().get_program(), &link).unwrap();
+    let file = setup.dir.path().join("./midge.conf");
+    let broker = Process::spawn(Command::new(link).arg("-c").arg(file));
+    broker.err_has(" running");
+    let ended = check(&setup.dir).ok();
+    assert!(ended.out.contains(says), "{}", ended.out);
+    broker.stop(Signal::SIGTERM).ok();
+    // What is called so may be Mosquitto.
+    if !tools::Tool::Mosquitto.ready() {
+        return;
+    }
+    let peer = Setup::new(Kind::Debian)
+        .conf(&format!("pid_file {{dir}}/pid\n{conf}"))
+        .start();
+    let ended = check(peer.dir()).with(1);
+    let mend = "(mosquitto); mend: systemctl disable --now mosquitto, or another port";
+    assert!(ended.out.contains(mend), "{}", ended.out);
 }
 
 /// What root may read, but not the user whom the broker becomes.

@@ -8,7 +8,9 @@ use crate::host::access::folder_above;
 use crate::host::daemon::Identity;
 use crate::host::listen::interface_number;
 use crate::host::probe::{Holder, Probe, holder_of, process};
+use std::fs;
 use std::io;
+use std::path::{Path, PathBuf};
 
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     let mut probe = Probe::default();
@@ -121,7 +123,8 @@ fn in_use(config: &Config, port: u16) -> (Weight, String, String) {
         let what = "another listener of this configuration has the port already".to_string();
         return (Weight::Error, what, free);
     }
-    if is_own(config, &holder) {
+    // Mosquitto may run with the same file, and we may be called by its name.
+    if *name == process(std::process::id()).name && is_own(config, &holder) {
         let what = format!("the port is that of the running broker ({name}, process {pid})");
         let mend = format!("nothing, if that one is to be reloaded (kill -HUP {pid})");
         return (Weight::Note, what, mend);
@@ -138,20 +141,23 @@ fn other_port(port: u16) -> u16 {
     port.checked_add(1).unwrap_or(1883)
 }
 
-/// Whether this is the number of a process that runs the broker with the same configuration file.
+/// Whether this is the number of a broker that runs with the same configuration file.
 pub(super) fn is_running(config: &Config, pid: &str) -> bool {
     pid.parse().is_ok_and(|pid| is_own(config, &process(pid)))
 }
 
-/// Whether a process is a broker with the same configuration file.
+/// Whether a broker runs with the same configuration file, or with the same pid file.
 fn is_own(config: &Config, holder: &Holder) -> bool {
-    let file = config.files.first();
-    let has_file = file.is_some_and(|file| {
-        let name = file.display().to_string();
-        holder.arguments.split(' ').any(|argument| argument == name)
+    let folder = PathBuf::from(format!("/proc/{}/cwd", holder.pid));
+    let has_file = config.files.first().is_some_and(|file| {
+        let real = fs::canonicalize(file).ok();
+        let is_file = |argument: &str| {
+            let there = fs::canonicalize(folder.join(argument)).ok();
+            Path::new(argument) == file || there.is_some() && there == real
+        };
+        holder.arguments.split(' ').any(is_file)
     });
     let pid_file = config.pid_file.as_ref();
-    let has_pid = pid_file.and_then(|path| std::fs::read_to_string(path).ok());
-    holder.name == "midge" && has_file
-        || has_pid.is_some_and(|text| text.trim() == holder.pid.to_string())
+    let has_pid = pid_file.and_then(|path| fs::read_to_string(path).ok());
+    has_file || has_pid.is_some_and(|text| text.trim() == holder.pid.to_string())
 }
