@@ -273,9 +273,14 @@ impl Link {
             return;
         }
         let mut held = std::mem::take(&mut self.held);
-        let consumed = broker.receive(conn, held.bytes(), now);
-        rings.hold(&mut self.held, &held.bytes()[consumed..]);
-        rings.release(&mut held);
+        match broker.receive(conn, held.bytes(), now) {
+            // It keeps its place among the large ones.
+            0 => self.held = held,
+            consumed => {
+                rings.hold(&mut self.held, &held.bytes()[consumed..]);
+                rings.release(&mut held);
+            }
+        }
     }
 
     /// Ends the connection from our side, without a word.
