@@ -41,6 +41,9 @@ const FOUND_MAX: usize = 64;
 /// Steps through the table that a new subscription takes before it is answered.
 const FIRST_STEPS: usize = 8;
 
+/// So many steps cost as much as one delivery.
+const STEPS_PER_WORK: usize = 8;
+
 /// How long a replay waits where it lacks room.
 const AGAIN_MS: u64 = 1000;
 
@@ -198,6 +201,7 @@ impl Broker {
         let mut filter = None;
         loop {
             while let Some(&(key, sequence)) = replay.pending.front() {
+                self.work += 1;
                 if !self.replay_one(session_id, replay, key, sequence) {
                     return false;
                 }
@@ -211,6 +215,7 @@ impl Broker {
             }
             let slice = (*steps).min(256);
             *steps -= slice;
+            self.work += slice / STEPS_PER_WORK;
             let filter = filter.get_or_insert_with(|| self.subscriptions.table.text(node));
             self.retained.walk_on(replay, filter, slice);
         }

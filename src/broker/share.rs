@@ -154,7 +154,9 @@ impl Broker {
         let group = &self.subscriptions.groups[id as usize];
         let count = group.members.len();
         let mut chosen: Option<(usize, u8)> = None;
+        let mut looked_at = 0;
         for at in (0..count).map(|i| (group.turn + i) % count) {
+            looked_at += 1;
             let merit = self.merit(group.members[at], message, publisher);
             if merit > chosen.map_or(0, |(_, merit)| merit) {
                 chosen = Some((at, merit));
@@ -163,6 +165,7 @@ impl Broker {
                 break;
             }
         }
+        self.work += looked_at;
         let (at, _) = chosen?;
         let group = &mut self.subscriptions.groups[id as usize];
         group.turn = (at + 1) % count;

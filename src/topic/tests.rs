@@ -146,6 +146,22 @@ fn a_walk_in_slices_meets_each_stored_name_once_while_others_come_and_go() {
 }
 
 #[test]
+fn names_that_a_walk_leaves_out_take_steps_as_well() {
+    let mut table = Table::new(1);
+    for n in 0..1000 {
+        let node = table.insert(format!("${n}/x").as_bytes());
+        table.set_value(node, 1);
+    }
+    let (mut cursor, mut found) = (table.begin_walk(), Vec::new());
+    let mut slices = 1;
+    while !table.walk(&mut cursor, b"#", 100, 100, &mut found) {
+        slices += 1;
+    }
+    assert!(found.is_empty());
+    assert!(slices > 10, "{slices}");
+}
+
+#[test]
 fn a_filter_is_checked() {
     let plain = |filter| {
         Ok(Filter {

@@ -99,11 +99,11 @@ impl Table {
                 Some(PLUS | HASH) => self.children(id).literal,
                 Some(level) => self.child(id, level),
             };
-            match self.skip_dollar(cursor.depth, levels, first) {
+            match first {
                 NONE => cursor.state = State::Ascend,
                 child => {
-                    cursor.node = NodeId(child);
                     cursor.depth += 1;
+                    self.go_to(cursor, levels, child);
                 }
             }
             return;
@@ -117,31 +117,26 @@ impl Table {
             Some(PLUS | HASH) => self.nodes[id as usize].next,
             _ => NONE,
         };
-        match self.skip_dollar(above, levels, next) {
+        match next {
             NONE => {
                 cursor.node = NodeId(self.nodes[id as usize].parent);
                 cursor.depth = above;
             }
-            sibling => {
-                cursor.node = NodeId(sibling);
-                cursor.state = State::Descend;
-            }
+            sibling => self.go_to(cursor, levels, sibling),
         }
     }
 
-    /// Leaves out `$` names where the filter begins with a wildcard [MQTT-4.7.2-1].
-    fn skip_dollar(&self, depth: u32, levels: &[LevelId], mut node: u32) -> u32 {
-        if depth > 0 || !matches!(levels[0], PLUS | HASH) {
-            return node;
-        }
-        while node != NONE {
-            let level = self.nodes[node as usize].level;
-            if self.levels.text(level).first() != Some(&b'$') {
-                break;
-            }
-            node = self.nodes[node as usize].next;
-        }
-        node
+    /// Goes to a node. It is done at once, with all below it, if it is a `$` name and the filter
+    /// begins with a wildcard [MQTT-4.7.2-1].
+    fn go_to(&self, cursor: &mut Cursor, levels: &[LevelId], node: u32) {
+        cursor.node = NodeId(node);
+        let is_left_out = cursor.depth == 1
+            && matches!(levels[0], PLUS | HASH)
+            && self.levels.text(self.nodes[node as usize].level).first() == Some(&b'$');
+        cursor.state = match is_left_out {
+            true => State::Ascend,
+            false => State::Descend,
+        };
     }
 }
 

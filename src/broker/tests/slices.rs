@@ -19,16 +19,83 @@ fn a_burst_with_many_subscribers_lets_others_have_their_turn() {
         ..Publish::default()
     };
     let burst = publish(Version::V311, &message).repeat(300);
-    let conn = world.links[publisher].conn;
-    let consumed = world.broker.receive(conn, &burst, world.now);
-    assert!(consumed < burst.len() / 2, "{consumed}");
-    assert!(!world.broker.takes_input(conn));
-    world.links[publisher].unread = burst[consumed..].to_vec();
-    world.settle();
-    assert!(world.links[publisher].unread.is_empty());
+    assert!(is_interrupted(&mut world, publisher, &burst));
     for client in subscribers {
         assert_eq!(world.packets(client).len(), 300);
     }
+}
+
+/// Whether a client whose packets are these is interrupted before the broker has taken half.
+pub fn is_interrupted(world: &mut World, client: Client, packets: &[u8]) -> bool {
+    let conn = world.links[client].conn;
+    let consumed = world.broker.receive(conn, packets, world.now);
+    let is_interrupted = consumed < packets.len() / 2 && !world.broker.takes_input(conn);
+    world.links[client].unread = packets[consumed..].to_vec();
+    world.settle();
+    assert!(world.links[client].unread.is_empty());
+    is_interrupted
+}
+
+#[test]
+fn a_burst_to_many_share_groups_lets_others_have_their_turn() {
+    let mut world = World::new(Settings::default());
+    let member = world.connect(&hello(Version::V311, "m"));
+    for n in 0..200 {
+        let filter = format!("$share/g{n}/x");
+        world.send(member, &subscribe(Version::V311, &filter, QoS::AtMostOnce));
+    }
+    world.packets(member);
+    let publisher = world.connect(&hello(Version::V311, "p"));
+    let message = Publish {
+        topic: b"x",
+        ..Publish::default()
+    };
+    let burst = publish(Version::V311, &message).repeat(60);
+    assert!(is_interrupted(&mut world, publisher, &burst));
+    assert_eq!(world.packets(member).len(), 200 * 60);
+}
+
+#[test]
+fn many_members_that_cannot_take_a_message_let_others_have_their_turn() {
+    let mut world = World::new(Settings::default());
+    let raw = properties(&[(PropertyId::SessionExpiryInterval, 5)]);
+    for n in 0..200 {
+        let client_id = format!("m{n}");
+        let member = world.connect(&Connect {
+            properties: Properties::from_encoded(&raw),
+            ..hello(Version::V5, &client_id)
+        });
+        world.send(
+            member,
+            &subscribe(Version::V5, "$share/g/x", QoS::AtMostOnce),
+        );
+        world.cut(member);
+    }
+    let publisher = world.connect(&hello(Version::V311, "p"));
+    let message = Publish {
+        topic: b"x",
+        ..Publish::default()
+    };
+    let burst = publish(Version::V311, &message).repeat(300);
+    assert!(is_interrupted(&mut world, publisher, &burst));
+}
+
+#[test]
+fn searches_for_retained_messages_let_others_have_their_turn() {
+    let mut world = World::new(Settings::default());
+    let client = world.connect(&hello(Version::V5, "c"));
+    for n in 0..5000 {
+        let topic = format!("a/{n}");
+        let message = Publish {
+            topic: topic.as_bytes(),
+            retain: true,
+            payload: b"x",
+            ..Publish::default()
+        };
+        world.send(client, &publish(Version::V5, &message));
+    }
+    let burst = subscribe(Version::V5, "+/+/x", QoS::AtMostOnce).repeat(100);
+    assert!(is_interrupted(&mut world, client, &burst));
 }
 
 /// A SUBSCRIBE of this many filters that are all different.
