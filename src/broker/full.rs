@@ -13,6 +13,8 @@ use crate::wire::{PacketType, Publish, QoS, ReasonCode, Version};
 /// What one message that is refused room takes from the longest queue.
 const DROP_MAX: usize = 64;
 const DROP_BYTES_MAX: u64 = 256 * 1024;
+/// To find that queue among so many sessions costs as much as one delivery.
+const SESSIONS_PER_WORK: usize = 8;
 
 impl Broker {
     /// Whether the journal has room for records of so many bytes.
@@ -104,9 +106,11 @@ impl Broker {
     ) -> bool {
         let topic = self.full_topic(publisher, topic);
         self.subscriptions.table.matches(&topic, &mut self.matches);
+        let work = &mut self.work;
         self.matches.found.iter().any(|&node| {
             let mut next = self.subscriptions.first_of(node);
             while let Some(id) = next {
+                *work += 1;
                 let subscription = self.subscriptions.get(id);
                 next = subscription.next.get();
                 if is_one(self.sessions.get(subscription.session)) {
@@ -139,6 +143,7 @@ impl Broker {
 
     /// Drops some of what waits longest in the longest queue.
     fn drop_oldest(&mut self) {
+        self.work += self.sessions.count() / SESSIONS_PER_WORK;
         let sessions = self.sessions.slab.iter();
         let longest = sessions.max_by_key(|(_, session)| session.flow.queue.bytes());
         let Some((index, session)) = longest else {
@@ -158,16 +163,15 @@ impl Broker {
         self.continue_cleaning();
     }
 
-    /// Records retained messages that found no room, as far as there is room again.
+    /// Records retained messages that found no room, as far as there is room again, and no more
+    /// at once than may wait for the disk.
     pub(super) fn refresh_unrecorded(&mut self) {
-        let max_bytes = self.settings.persistence_max_bytes;
-        if !self.journal.has_room(RECORD_BYTES, max_bytes) {
+        if !self.has_room_left(0) {
             return;
         }
         self.journal.owes_retained = false;
         for id in self.unrecorded_retained() {
-            let len = self.messages.len_of(id) + RECORD_BYTES;
-            if !self.journal.has_room(len, max_bytes) {
+            if !self.has_room_left(self.messages.len_of(id)) {
                 self.journal.owes_retained = true;
                 return;
             }

@@ -1,7 +1,10 @@
 //! A disk that is full, nearly full, or seems to be.
 
 use super::kept::{lasting, message, say, sleeper};
+use super::slices::is_interrupted;
 use super::*;
+use crate::store::journal::State;
+use crate::store::journal::writer::BACKLOG_MAX;
 
 const V5: Version = Version::V5;
 const TAKEN: [&str; 1] = ["PUBACK 7 0x00"];
@@ -14,6 +17,18 @@ fn limited(drops_oldest: bool) -> World {
         drops_oldest,
         ..Settings::default()
     })
+}
+
+/// The disk has no room any more.
+fn fill(world: &mut World) {
+    (world.disk.report.spares, world.disk.report.free_bytes) = (0, 0);
+    world.report();
+}
+
+/// The disk takes nothing.
+fn break_disk(world: &mut World) {
+    world.disk.report.state = State::Failing;
+    world.report();
 }
 
 /// A publisher that wants no reasons.
@@ -60,8 +75,7 @@ fn retained_messages_come_also_where_the_next_message_may_drop_others() {
     let reader = lasting(&mut world, "reader");
     world.rest();
     world.packets(reader);
-    (world.disk.report.spares, world.disk.report.free_bytes) = (0, 0);
-    world.report();
+    fill(&mut world);
     let version = world.links[reader].version;
     world.send(reader, &subscribe(version, "kept", QoS::AtLeastOnce));
     world.rest();
@@ -108,4 +122,54 @@ fn the_oldest_are_dropped_as_far_as_room_is_needed_and_no_further() {
     let sub = lasting(&mut world, "sub");
     world.rest();
     assert!(world.packets(sub).len() > 10);
+}
+
+#[test]
+fn looking_for_the_longest_queue_lets_others_have_their_turn() {
+    let mut world = limited(true);
+    for n in 0..200 {
+        sleeper(&mut world, &format!("s{n}"), "a");
+    }
+    let p = publisher(&mut world);
+    fill(&mut world);
+    let burst = publish(V5, &message("x", b"x", QoS::AtLeastOnce)).repeat(300);
+    assert!(is_interrupted(&mut world, p, &burst));
+}
+
+#[test]
+fn looking_for_who_would_miss_a_message_lets_others_have_their_turn() {
+    let mut world = limited(false);
+    sleeper(&mut world, "s", "a");
+    for n in 0..200 {
+        let client = world.connect(&hello(V5, &format!("c{n}")));
+        world.send(client, &subscribe(V5, "a", QoS::AtLeastOnce));
+    }
+    let p = publisher(&mut world);
+    break_disk(&mut world);
+    let burst = publish(V5, &message("a", b"x", QoS::AtLeastOnce)).repeat(300);
+    assert!(is_interrupted(&mut world, p, &burst));
+}
+
+#[test]
+fn retained_messages_that_found_no_room_are_recorded_some_at_a_time() {
+    let mut world = limited(false);
+    let p = publisher(&mut world);
+    break_disk(&mut world);
+    for n in 0..200 {
+        let topic = format!("t/{n}");
+        let kept = Publish {
+            retain: true,
+            ..message(&topic, &[b'x'; 8000], QoS::AtMostOnce)
+        };
+        world.send(p, &publish(V5, &kept));
+    }
+    let owed = world.broker.unrecorded_retained().len();
+    assert!(owed > 50, "{owed}");
+    world.disk.report.state = State::Fine;
+    world.report();
+    let writer = world.broker.journal.writer.as_ref();
+    let backlog = writer.map_or(0, |writer| writer.backlog());
+    assert!(backlog < BACKLOG_MAX + 10_000, "{backlog}");
+    world.rest();
+    assert!(world.broker.unrecorded_retained().is_empty());
 }
