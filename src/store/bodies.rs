@@ -5,6 +5,7 @@
 //! of their own length, new or [left](super::spare) by another one. Bounds: each size keeps at most
 //! 256 KiB of free memory.
 
+use super::grow;
 use super::message::Message;
 use super::spare::Spares;
 
@@ -99,7 +100,7 @@ impl Bodies {
         let message = Message::nothing(bytes, class as u8);
         let slot = self.free[BARE];
         if slot == NONE {
-            self.entries.push(message);
+            grow::push(&mut self.entries, message);
             let slot = self.entries.len() - 1;
             return (slot as u32, &mut self.entries[slot]);
         }

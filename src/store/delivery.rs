@@ -2,7 +2,7 @@
 //!
 //! Sixteen bytes each, in one array with a free list; queues are linked through it.
 
-use super::MessageId;
+use super::{MessageId, grow};
 use crate::wire::{Publish, QoS};
 
 /// A delivery.
@@ -156,7 +156,7 @@ impl Deliveries {
         self.count += 1;
         let id = self.free;
         let Some(entry) = self.entries.get_mut(id as usize) else {
-            self.entries.push(delivery);
+            grow::push(&mut self.entries, delivery);
             return DeliveryId(self.entries.len() as u32 - 1);
         };
         self.free = entry.next;

@@ -5,6 +5,7 @@
 //! segment (32 bits) and offset (24) of its record. `count` has the length of the body (28 bits, as
 //! MQTT's), the holders (22) and what the record is longer than the body, in sixteens (14).
 
+use super::grow;
 use super::journal::Place;
 use crate::wire::QoS;
 
@@ -212,7 +213,7 @@ impl Slots {
     pub fn insert(&mut self, entry: Entry) -> u32 {
         self.count += 1;
         let Some(slot) = self.free else {
-            self.entries.push(entry);
+            grow::push(&mut self.entries, entry);
             return self.entries.len() as u32 - 1;
         };
         self.free = next_free(&self.entries[slot as usize]);

@@ -13,6 +13,7 @@ mod bodies;
 mod cold;
 pub mod delivery;
 mod entry;
+mod grow;
 pub mod journal;
 pub mod message;
 pub mod mosquitto_db;
