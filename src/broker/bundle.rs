@@ -213,7 +213,7 @@ impl Broker {
     /// Whether a bundle waits for a client: one is for the connection that it was made for.
     pub(super) fn has_bundle(&self, id: SessionId) -> bool {
         let queue = &self.sessions.get(id).flow.queue_qos0;
-        let next_of = |&id: &DeliveryId| queue.after(&self.deliveries, id);
+        let next_of = |&id: &DeliveryId| self.deliveries.get(id).next();
         std::iter::successors(queue.front(), next_of).any(|id| {
             let message = self.deliveries.get(id).message;
             // No bundle ever gets to the disk.

@@ -335,7 +335,7 @@ impl Broker {
                 is_body: true,
                 ..*known
             };
-            if let Some(placed) = self.append_unpromised(&Record::Message(body)) {
+            if let Some(placed) = self.journal.append_unpromised(&Record::Message(body)) {
                 self.messages.move_body(id, placed.place);
             }
             return;
@@ -360,7 +360,7 @@ impl Broker {
             recipients: Recipients::new(&recipients),
             ..*known
         });
-        let placed = (self.journal.writer.as_mut()).map(|writer| writer.append(&record));
+        let placed = self.journal.append_unpromised(&record);
         self.journal.recipients = recipients;
         if let Some(placed) = placed {
             self.messages.set_record(id, placed, None, false);
@@ -393,21 +393,13 @@ impl Broker {
             recipients: Recipients::new(&recipients),
             ..*known
         });
-        let released = (self.journal.writer.as_mut()).map(|writer| writer.append(&record));
+        let released = self.journal.append_unpromised(&record);
         self.journal.recipients = recipients;
         if let Some(released) = released {
             let len = len.saturating_sub(placed.len);
             let body = Placed { place: body, len };
             self.messages.set_record(id, released, Some(body), false);
         }
-    }
-
-    /// Appends a record that nobody waits for.
-    fn append_unpromised(&mut self, record: &Record<'_>) -> Option<Placed> {
-        self.journal
-            .writer
-            .as_mut()
-            .map(|writer| writer.append(record))
     }
 
     /// Records anew what memory knows and a damaged segment was to keep.

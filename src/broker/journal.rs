@@ -65,9 +65,14 @@ const PLENTY: u64 = 16;
 impl Journal {
     /// Appends a record, if there is a journal.
     pub(super) fn append(&mut self, record: &Record<'_>) -> Option<Placed> {
-        let placed = self.writer.as_mut()?.append(record);
+        let placed = self.append_unpromised(record)?;
         self.promise = placed.end();
         Some(placed)
+    }
+
+    /// Appends a record that no packet waits for.
+    pub(super) fn append_unpromised(&mut self, record: &Record<'_>) -> Option<Placed> {
+        Some(self.writer.as_mut()?.append(record))
     }
 
     /// Appends the description of an object, in place of the one it had.

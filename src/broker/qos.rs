@@ -121,23 +121,6 @@ impl Broker {
         (self.deliveries.get(delivery).qos() == qos).then_some(delivery)
     }
 
-    /// A step of a QoS 1 or 2 handshake.
-    #[inline]
-    pub(super) fn handshake(
-        &mut self,
-        id: ConnId,
-        session: SessionId,
-        packet: PacketType,
-        ack: Ack<'_>,
-    ) {
-        match packet {
-            PacketType::PubAck => self.puback(id, session, ack),
-            PacketType::PubRec => self.pubrec(id, session, ack),
-            PacketType::PubRel => self.pubrel(id, session, ack),
-            _ => self.pubcomp(id, session, ack),
-        }
-    }
-
     /// QoS 1, we send: the client has it; an error code counts, too [MQTT-4.4.0-2].
     #[inline]
     pub(super) fn puback(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {

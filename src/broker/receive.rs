@@ -128,10 +128,10 @@ impl Broker {
     fn dispatch(&mut self, id: ConnId, session: SessionId, version: Version, packet: Packet<'_>) {
         match packet {
             Packet::Publish(mut publish) => self.publish(id, session, version, &mut publish),
-            Packet::PubAck(ack) => self.handshake(id, session, PacketType::PubAck, ack),
-            Packet::PubRec(ack) => self.handshake(id, session, PacketType::PubRec, ack),
-            Packet::PubRel(ack) => self.handshake(id, session, PacketType::PubRel, ack),
-            Packet::PubComp(ack) => self.handshake(id, session, PacketType::PubComp, ack),
+            Packet::PubAck(ack) => self.puback(id, session, ack),
+            Packet::PubRec(ack) => self.pubrec(id, session, ack),
+            Packet::PubRel(ack) => self.pubrel(id, session, ack),
+            Packet::PubComp(ack) => self.pubcomp(id, session, ack),
             Packet::Subscribe(subscribe) => self.subscribe(id, session, version, &subscribe),
             Packet::Unsubscribe(unsubscribe) => {
                 self.unsubscribe(id, session, version, &unsubscribe);

@@ -7,7 +7,6 @@
 //! was taken here. (Measured, user instructions per message in or out, 100 pairs at QoS 0: 860
 //! without, see the limits of `tests/bench` with.)
 
-use super::connection::Connection;
 use super::publish::{Publisher, subscribers};
 use super::session::SessionId;
 use super::{Broker, ConnId};
@@ -214,11 +213,8 @@ impl Broker {
 
     /// Whether the connection takes more input.
     #[inline]
-    fn next(&mut self, id: ConnId) -> Next {
-        match self
-            .conn(id)
-            .is_some_and(|conn| Connection::takes_input(conn))
-        {
+    fn next(&self, id: ConnId) -> Next {
+        match self.takes_input(id) {
             true => Next::Packet,
             false => Next::Pause,
         }

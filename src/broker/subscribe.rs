@@ -74,6 +74,29 @@ pub(super) struct Request {
 }
 
 impl Request {
+    fn new(
+        id: ConnId,
+        session_id: SessionId,
+        (version, answer): (Version, PacketType),
+        packet_id: u16,
+    ) -> Request {
+        Request {
+            id,
+            session_id,
+            version,
+            packet_id,
+            answer,
+            identifier: 0,
+            at: 0,
+            are_good: false,
+            is_refused: false,
+            codes: Vec::new(),
+            limit: None,
+            has_too_many: false,
+            promise: Place::START,
+        }
+    }
+
     /// Notes the answer to a filter, or the limit that it is refused for.
     fn note(&mut self, answer: Result<ReasonCode, &'static str>) {
         let reason = answer.unwrap_or(ReasonCode::QUOTA_EXCEEDED);
@@ -115,19 +138,14 @@ impl Broker {
         );
         let is_kept = self.sessions.get(session_id).is_recorded();
         let request = Request {
-            id,
-            session_id,
-            version,
-            packet_id: subscribe.packet_id,
-            answer: PacketType::SubAck,
             identifier: subscribe.subscription_id().unwrap_or(0),
             is_refused: is_kept && !self.has_room_for(RECORD_BYTES),
-            codes: Vec::new(),
-            limit: None,
-            has_too_many: false,
-            promise: Place::START,
-            at: 0,
-            are_good: false,
+            ..Request::new(
+                id,
+                session_id,
+                (version, PacketType::SubAck),
+                subscribe.packet_id,
+            )
         };
         self.go_through(request, subscribe.filters().rest().into());
     }
@@ -143,21 +161,8 @@ impl Broker {
             "Received UNSUBSCRIBE from {}",
             self.sessions.get(session_id).name()
         );
-        let request = Request {
-            id,
-            session_id,
-            version,
-            packet_id: unsubscribe.packet_id,
-            answer: PacketType::UnsubAck,
-            identifier: 0,
-            is_refused: false,
-            codes: Vec::new(),
-            limit: None,
-            has_too_many: false,
-            promise: Place::START,
-            at: 0,
-            are_good: false,
-        };
+        let what = (version, PacketType::UnsubAck);
+        let request = Request::new(id, session_id, what, unsubscribe.packet_id);
         self.go_through(request, unsubscribe.filters().rest().into());
     }
 

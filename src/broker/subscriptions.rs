@@ -53,7 +53,7 @@ pub(super) struct Subscription {
     pub(super) options: SubscriptionOptions,
     /// Subscription Identifier; 0 for none.
     pub(super) identifier: u32,
-    /// The number of the [`super::retain::Replay`] under way for it; 0 for none.
+    /// The number of the [`super::replay::Replay`] under way for it; 0 for none.
     pub(super) replay: u32,
     /// The list of the filter; not used by members of a group.
     pub(super) next: Link,

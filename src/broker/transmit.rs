@@ -256,7 +256,7 @@ impl Broker {
                 new_alias,
             };
             self.transit.items.push(item);
-            self.advance(&mut progress, session, source);
+            self.advance(&mut progress, source);
         }
         self.transit.len = window.len() + self.transit.spliced;
         self.transit.len
@@ -503,7 +503,7 @@ impl Broker {
     }
 
     #[inline]
-    fn advance(&self, progress: &mut Progress, session: Option<SessionId>, source: Source) {
+    fn advance(&self, progress: &mut Progress, source: Source) {
         match source {
             Source::Reply => {
                 let is_encoded = progress.reply.is_some_and(Reply::is_encoded);
@@ -518,11 +518,8 @@ impl Broker {
                 progress.pass(self.deliveries.get(id), passed);
             }
             Source::QoS0 => {
-                let Some(session) = session else { return };
-                let queue = &self.sessions.get(session).flow.queue_qos0;
-                progress.qos0 = progress
-                    .qos0
-                    .and_then(|id| queue.after(&self.deliveries, id));
+                let next_of = |id| self.deliveries.get(id).next();
+                progress.qos0 = progress.qos0.and_then(next_of);
             }
         }
     }

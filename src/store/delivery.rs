@@ -238,12 +238,6 @@ impl Queue {
         (self.count > 0).then_some(DeliveryId(self.head))
     }
 
-    /// The delivery behind `id`, which is in this queue.
-    #[inline]
-    pub fn after(&self, deliveries: &Deliveries, id: DeliveryId) -> Option<DeliveryId> {
-        deliveries.get(id).next()
-    }
-
     /// Takes the delivery that waits longest out of the queue, without freeing it; its message has
     /// `len` bytes.
     pub fn pop(&mut self, deliveries: &mut Deliveries, len: usize) -> Option<DeliveryId> {

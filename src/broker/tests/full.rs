@@ -168,7 +168,7 @@ fn retained_messages_that_found_no_room_are_recorded_some_at_a_time() {
     world.disk.report.state = State::Fine;
     world.report();
     let writer = world.broker.journal.writer.as_ref();
-    let backlog = writer.map_or(0, |writer| writer.backlog());
+    let backlog = writer.map_or(0, crate::store::journal::Writer::backlog);
     assert!(backlog < BACKLOG_MAX + 10_000, "{backlog}");
     world.rest();
     assert!(world.broker.unrecorded_retained().is_empty());
