@@ -1,10 +1,11 @@
 //! Long jobs: what would hold up everybody if it were done in one go is done in slices.
 //!
 //! A slice is a number of deliveries, or half as many filters or things freed: about a
-//! millisecond. What a packet or a timer leads to is done at once as far as a slice reaches; the
-//! rest becomes a job. Each turn of the loop does a slice of the job at the front and puts it at
-//! the back. Scans of all retained messages and their replays have cursors of their own (see
-//! `retain`).
+//! millisecond. What looks through much and delivers nothing (members of a share group, retained
+//! topics, sessions on a full disk) counts for what that costs. What a packet or a timer leads to
+//! is done at once as far as a slice reaches; the rest becomes a job. Each turn of the loop does a
+//! slice of the job at the front and puts it at the back. Scans of all retained messages and their
+//! replays have cursors of their own (see `retain` and `replay`).
 //!
 //! Bounds: one job for each connection, as it is not read on, and one for each session that ended.
 

@@ -1,7 +1,7 @@
 //! Input that is not finished: what a link keeps between two turns of the loop.
 //!
 //! All links read into one shared buffer; nearly always everything in it is used up at once. A link
-//! borrows a [`Ring`] of fixed size only while it holds part of a packet, and its bytes go back to
+//! borrows a `Ring` of fixed size only while it holds part of a packet, and its bytes go back to
 //! the front of the shared buffer before more is read behind them: so they are always one slice,
 //! and an idle client costs no buffer. What is larger than a ring grows with the bytes received,
 //! never on the peer's word.

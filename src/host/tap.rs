@@ -1,6 +1,6 @@
 //! Taps: what goes over a link, packet by packet, for the eyes of people.
 //!
-//! A link gets a [`Tap`] when it is accepted, and only if somebody wants to look: `log_type
+//! A link gets a `Tap` when it is accepted, and only if somebody wants to look: `log_type
 //! packets` writes a line for each packet, [`Capture`] keeps them in a file. Without one a link is
 //! as fast as ever: one look at an empty pointer for each read and write. A reload that turns this
 //! on counts for connections that come afterwards; one that turns it off, or names another file,
@@ -11,7 +11,7 @@
 //! then blanked), and because a file must begin with a whole packet to be understood: in each new
 //! file a connection introduces itself with a TCP handshake and a copy of its CONNECT.
 //!
-//! Bounds: [`KEPT_MAX`] bytes of a packet for each direction of a link.
+//! Bounds: `KEPT_MAX` bytes of a packet for each direction of a link.
 
 use super::capture::{Capture, Flow, MQTT_PORT, Segment, Target, flags};
 use super::listen::Stream;

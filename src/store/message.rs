@@ -32,7 +32,7 @@ pub const NEVER: u64 = u64::MAX;
 
 /// The body of an Application Message: 32 bytes, besides the bytes themselves.
 ///
-/// What most do not have, expiry and properties, is told behind the body, in its [`TAIL`] bytes.
+/// What most do not have, expiry and properties, is told behind the body, in its `TAIL` bytes.
 ///
 /// Invariants: topic and properties have no more bytes than `len`; `len`, with the tail if there
 /// is one, is at most `bytes.len()`.

@@ -2,7 +2,7 @@
 //!
 //! The handshake blocks, as opening a link does. Once it is done the stream does not block, and it
 //! behaves like a socket of its own: [`Read`] gives what the broker said, [`Write`] takes at most
-//! [`CHUNK`] bytes and only when everything before has left, so that nothing piles up; `flush`
+//! `CHUNK` bytes and only when everything before has left, so that nothing piles up; `flush`
 //! says whether all has left.
 
 mod ciphers;

@@ -1,6 +1,6 @@
 //! Going through the records of one segment, and through what is damaged between them.
 //!
-//! The same records are found as by [`mod@scan`](crate::store::journal::scan), which the broker
+//! The same records are found as by [`mod@scan`](mod@crate::store::journal::scan), which the broker
 //! uses at its start; here the places that are damaged count as well.
 
 use crate::store::journal::scan::{RECORD_HEADER, check, next_candidate};

@@ -4,7 +4,7 @@
 //! with damage stays beside the others under another name. That goes for files that cannot be read,
 //! too, and for those that only look like ours: nothing is cut unless good records of this log are
 //! in it. Only a format that is newer than this program is refused, since to go on would be to lose
-//! it. Bounds: one file at a time is in memory, of at most [`FILE_MAX`] bytes.
+//! it. Bounds: one file at a time is in memory, of at most `FILE_MAX` bytes.
 
 use super::disk::Disk;
 use super::files::{FILE_MAX, Files, Part, Parts, SEGMENT_MAX, SPARES, parse_name};
