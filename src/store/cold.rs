@@ -14,8 +14,8 @@ use crate::wire::QoS;
 const STALE_MAX: usize = 1024;
 
 impl Messages {
-    /// Notes the record of a hot message. `apart` is that of its body, if that is another one. With
-    /// `is_leaving` nobody needs it soon.
+    /// Notes the record of a hot message. `body` is where its body is, if that is another record,
+    /// of `body_len` bytes. With `is_leaving` nobody needs it soon.
     pub fn set_record(
         &mut self,
         id: MessageId,
@@ -298,6 +298,7 @@ impl Messages {
         self.expiries.retain(|&slot, _| slots.find(slot).is_some());
         self.apart
             .retain(|&slot, _| slots.find(slot).is_some_and(Entry::is_apart));
+        self.expiries.shrink_to_fit();
         self.apart.shrink_to_fit();
     }
 }

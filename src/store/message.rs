@@ -11,7 +11,7 @@ use super::entry::{Entry, Slots};
 use super::journal::{Place, Placed};
 use crate::wire::{Plain, Properties, Publish, QoS};
 use hashbrown::HashMap;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// A message in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -285,9 +285,8 @@ pub struct Messages {
     pub(super) leaving: VecDeque<(MessageId, Place)>,
     /// Bodies that leave when there are too many, in the order in which they came.
     pub(super) warm: VecDeque<(MessageId, Place)>,
-    /// When cold messages expire, for those that do. (A hash table of a million moves all of them
-    /// when it grows: 22 ms in which nobody is served.)
-    pub(super) expiries: BTreeMap<u32, u64>,
+    /// When cold messages expire, for those that do.
+    pub(super) expiries: HashMap<u32, u64, foldhash::fast::FixedState>,
     /// Where the body of a message is that has another record besides.
     pub(super) apart: HashMap<u32, Place, foldhash::fast::FixedState>,
     /// Bytes of records that live messages have in the journal.
