@@ -13,13 +13,7 @@ fn a_burst_with_many_subscribers_lets_others_have_their_turn() {
             client
         })
         .collect();
-    let publisher = world.connect(&hello(Version::V311, "p"));
-    let message = Publish {
-        topic: b"x",
-        ..Publish::default()
-    };
-    let burst = publish(Version::V311, &message).repeat(300);
-    assert!(is_interrupted(&mut world, publisher, &burst));
+    assert!(is_burst_interrupted(&mut world, 300));
     for client in subscribers {
         assert_eq!(world.packets(client).len(), 300);
     }
@@ -36,6 +30,17 @@ pub fn is_interrupted(world: &mut World, client: Client, packets: &[u8]) -> bool
     is_interrupted
 }
 
+/// The same of a new client's messages to `x`, so many in one read.
+fn is_burst_interrupted(world: &mut World, messages: usize) -> bool {
+    let publisher = world.connect(&hello(Version::V311, "p"));
+    let message = Publish {
+        topic: b"x",
+        ..Publish::default()
+    };
+    let burst = publish(Version::V311, &message).repeat(messages);
+    is_interrupted(world, publisher, &burst)
+}
+
 #[test]
 fn a_burst_to_many_share_groups_lets_others_have_their_turn() {
     let mut world = World::new(Settings::default());
@@ -45,13 +50,7 @@ fn a_burst_to_many_share_groups_lets_others_have_their_turn() {
         world.send(member, &subscribe(Version::V311, &filter, QoS::AtMostOnce));
     }
     world.packets(member);
-    let publisher = world.connect(&hello(Version::V311, "p"));
-    let message = Publish {
-        topic: b"x",
-        ..Publish::default()
-    };
-    let burst = publish(Version::V311, &message).repeat(60);
-    assert!(is_interrupted(&mut world, publisher, &burst));
+    assert!(is_burst_interrupted(&mut world, 60));
     assert_eq!(world.packets(member).len(), 200 * 60);
 }
 
@@ -71,13 +70,7 @@ fn many_members_that_cannot_take_a_message_let_others_have_their_turn() {
         );
         world.cut(member);
     }
-    let publisher = world.connect(&hello(Version::V311, "p"));
-    let message = Publish {
-        topic: b"x",
-        ..Publish::default()
-    };
-    let burst = publish(Version::V311, &message).repeat(300);
-    assert!(is_interrupted(&mut world, publisher, &burst));
+    assert!(is_burst_interrupted(&mut world, 300));
 }
 
 #[test]
