@@ -124,9 +124,12 @@ impl Broker {
     /// Nothing waits any more that could have been queued under other rules.
     pub(super) fn settle_doubt(&mut self, id: SessionId) {
         let session = self.sessions.get_mut(id);
-        let flow = &*session.flow;
-        session.is_doubted &=
-            !flow.queue.is_empty() || !flow.queue_qos0.is_empty() || flow.window.in_flight() > 0;
+        if session.is_doubted {
+            let flow = &*session.flow;
+            session.is_doubted = !flow.queue.is_empty()
+                || !flow.queue_qos0.is_empty()
+                || flow.window.in_flight() > 0;
+        }
     }
 
     fn encode_publish(
