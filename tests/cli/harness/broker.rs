@@ -4,10 +4,13 @@
 //! test's directory.
 
 use std::collections::BTreeMap;
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read};
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 use std::{env, fs};
 
 use nix::sys::signal::Signal;
@@ -24,6 +27,9 @@ listener {port} 127.0.0.1
 listener {port} ::1
 allow_anonymous true
 ";
+
+/// How long an end is waited for before the connection is tried anew.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Kind {
@@ -177,10 +183,6 @@ impl Setup {
                 answers(&host, &port)
             });
         }
-        // A broker listens a moment before it has taken its signals over.
-        wait::until_true("signals to be caught", || {
-            process.catches(Signal::SIGTERM) && process.catches(Signal::SIGHUP)
-        });
         Broker {
             process,
             setup: self,
@@ -239,10 +241,22 @@ fn as_root(conf: &str) -> String {
     format!("{conf}{end}user root\n")
 }
 
+/// Whether a connection that ends without a word gets an answer. A broker listens a while before
+/// its start is done, before it has its signals, its pid file, its folder: only its loop answers.
 fn answers(host: &str, port: &str) -> bool {
-    match port {
-        "0" => UnixStream::connect(host).is_ok(),
-        _ => TcpStream::connect((host, port.parse().unwrap())).is_ok(),
+    let connected = match port {
+        "0" => UnixStream::connect(host).map(OwnedFd::from),
+        _ => TcpStream::connect((host, port.parse().unwrap())).map(OwnedFd::from),
+    };
+    // What is asked of the socket from here on is asked of either kind alike.
+    let ended = connected.map(TcpStream::from).and_then(|mut stream| {
+        stream.shutdown(Shutdown::Write)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.read(&mut [0])
+    });
+    match ended {
+        Ok(_) => true, // An end, or what TLS says to one.
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
     }
 }
 

@@ -233,16 +233,6 @@ impl Process {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// True when it handles this signal, or holds it back for a later look.
-    pub fn catches(&self, signal: Signal) -> bool {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        let mask = |name: &str| {
-            let line = status.lines().find_map(|l| l.strip_prefix(name));
-            line.map_or(0, |l| u64::from_str_radix(l.trim(), 16).unwrap_or(0))
-        };
-        (mask("SigCgt:") | mask("SigBlk:")) & (1 << (signal as u32 - 1)) != 0
-    }
-
     /// True when it waits for something.
     pub fn is_asleep(&self) -> bool {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
