@@ -38,11 +38,12 @@ fixed='-Crelocation-model=static -Clink-arg=-Wl,-z,norelro'
 # leaves out; what rustls says is not. The flags with -Z are unstable ones, and RUSTC_BOOTSTRAP is
 # what a stable compiler wants for them; no crate may use unstable features all the same. Crates
 # that Cargo.toml does not name are z; opt is ours.
+# The linker takes the layout of cross/layout: it need not be tried.
 debug=full
 opt=s
 cargo_for() {
     local crates=${CARGO_HOME:-$HOME/.cargo}/registry/src
-    env RUSTC="$SDK/bin/rustc" RUSTC_BOOTSTRAP=1 \
+    env RUSTC="$SDK/bin/rustc" RUSTC_BOOTSTRAP=1 MIDGE_LAYOUT=1 \
         "CARGO_PROFILE_RELEASE_OPT_LEVEL=${CROSS_OPT:-$opt}" \
         "CARGO_TARGET_${env_name}_LINKER=$SDK/bin/$gnu-cc" \
         "CARGO_TARGET_${env_name}_RUSTFLAGS=-Cforce-unwind-tables=no $rustflags \
