@@ -221,6 +221,34 @@ fn a_value_set_again_replaces_and_a_warning_says_so() {
     );
 }
 
+/// Which of two files holds in the end hangs on it: an underscore stands behind letters, and where
+/// two letters differ by case only, nothing behind them counts. Debian's 2.0.11 read these so.
+#[test]
+fn names_of_included_files_are_compared_as_mosquitto_does() {
+    let names = [
+        "0.conf",
+        "Ac.conf",
+        "aB.conf",
+        "ab.conf",
+        "a_.conf",
+        "B2.conf",
+        "b.conf",
+        "bridges.conf",
+        "bridge_a.conf",
+        "_.conf",
+        "\u{e9}.conf",
+    ];
+    let mut files = Texts::default().with(FILE, "listener 1\ninclude_dir /c\n");
+    for name in names {
+        files = files.with(format!("/c/{name}"), "");
+    }
+    let config = load_from(&files).expect("nothing is in them");
+    let read: Vec<_> = (config.files.iter().skip(1))
+        .map(|path| path.file_name().unwrap().to_str().unwrap())
+        .collect();
+    assert_eq!(read, names);
+}
+
 #[test]
 fn included_files_in_their_order() {
     let files = Texts::default()
