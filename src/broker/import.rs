@@ -5,6 +5,7 @@
 //! a wildcard) is left out and counted. Who a session belongs to is not told reliably by the file:
 //! the first client that connects with its Client Identifier takes it.
 
+use super::flow::Flow;
 use super::publish::{Held, Publisher};
 use super::session::{EXPIRES_NEVER, SessionId};
 use super::subscriptions::Subscriptions;
@@ -45,8 +46,9 @@ struct Taken {
 /// Messages after which what was recorded is written.
 const SLICE: usize = 256;
 
-/// Packet identifiers further apart than this were not given one after the other.
-const GAP_MAX: u16 = 10_000;
+/// So far may the deliveries under way to one client lie apart, that each packet identifier is that
+/// of one of them only.
+const SPAN_MAX: u64 = u16::MAX as u64 - 1;
 
 /// Before 2020 a clock has not been set yet.
 const SET_CLOCK_MS: u64 = 1_577_836_800_000;
@@ -189,11 +191,12 @@ impl Broker {
         let is_released = matches!(entry.stage, db::Stage::SendPubRel | db::Stage::AwaitPubComp);
         let was_sent = is_under_way && entry.stage != db::Stage::SendPublish;
         let flow = &mut *self.sessions.get_mut(id).flow;
-        let is_windowed = was_sent && flow.queue.is_empty();
-        let ordinal = match is_windowed {
-            true => next_with_id(flow.next_ordinal, entry.packet_id),
-            false => flow.next_ordinal,
+        let windowed = match was_sent && flow.queue.is_empty() {
+            true => next_with_id(flow, entry.packet_id),
+            false => None,
         };
+        let is_windowed = windowed.is_some();
+        let ordinal = windowed.unwrap_or(flow.next_ordinal);
         if is_released && is_windowed {
             flow.next_ordinal = ordinal + 1;
             let mut delivery = Delivery::new(MessageId::NOWHERE, QoS::ExactlyOnce, false, 0);
@@ -396,16 +399,16 @@ impl Broker {
     }
 }
 
-/// The next ordinal whose packet identifier is `packet_id`, if that is near; else the next one.
-fn next_with_id(next: u64, packet_id: u16) -> u64 {
+/// The next ordinal whose packet identifier is `packet_id`, however many were done meanwhile: one
+/// delivery may have waited for its client while thousands went by. None where the file has the
+/// identifier twice.
+fn next_with_id(flow: &Flow, packet_id: u16) -> Option<u64> {
+    let next = flow.next_ordinal;
     if next == 1 {
-        return u64::from(packet_id);
+        return Some(packet_id.into());
     }
-    let ahead = distance(packet_id_of(next), packet_id);
-    match ahead <= GAP_MAX {
-        true => next + u64::from(ahead),
-        false => next,
-    }
+    let ordinal = next + u64::from(distance(packet_id_of(next), packet_id));
+    (ordinal - flow.base < SPAN_MAX).then_some(ordinal)
 }
 
 #[cfg(test)]

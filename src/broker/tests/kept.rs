@@ -511,3 +511,76 @@ fn unsubscribing_takes_away_what_taking_over_counted() {
     world.rest();
     unsubscribe_heavy(&mut world);
 }
+
+/// One waits for its client while thousands go by: that and what came last keep their packet
+/// identifiers, or the client would take a later message for what it has of them already.
+#[test]
+fn what_was_under_way_in_mosquitto_keeps_its_packet_ids_however_far_apart() {
+    let client = db::Client {
+        id: b"c",
+        username: None,
+        listener_port: None,
+        session_expiry_interval_s: u32::MAX,
+        expires_at_s: None,
+        left_at_s: None,
+        last_packet_id: 0,
+    };
+    let message = db::Message {
+        store_id: 1,
+        topic: b"a",
+        payload: b"x",
+        qos: QoS::ExactlyOnce,
+        retain: false,
+        expires_at_s: None,
+        source_id: b"",
+        source_username: None,
+        source_port: None,
+        source_packet_id: 0,
+        properties: Properties::default(),
+    };
+    let under_way = |packet_id, stage| db::ClientMessage {
+        client_id: b"c",
+        store_id: 1,
+        packet_id,
+        qos: QoS::ExactlyOnce,
+        retain: false,
+        dup: false,
+        direction: db::Direction::Out,
+        stage,
+        subscription_id: None,
+    };
+    let db = db::Database {
+        clients: vec![client],
+        messages: vec![message],
+        client_messages: vec![
+            under_way(5, db::Stage::AwaitPubRec),
+            under_way(12_002, db::Stage::AwaitPubRec),
+            under_way(12_003, db::Stage::AwaitPubComp),
+            under_way(65_535, db::Stage::AwaitPubRec),
+            under_way(1, db::Stage::AwaitPubRec),
+            // The first of them waits still: nothing else can have its identifier.
+            under_way(5, db::Stage::AwaitPubRec),
+            under_way(6, db::Stage::Queued),
+        ],
+        ..db::Database::default()
+    };
+    let mut world = World::kept(Settings::default());
+    world.broker.import(&db, world.now, &mut |_| ());
+    let client = lasting(&mut world, "c");
+    world.rest();
+    let again = "PUBLISH q2 'a' x dup";
+    let sent = world.packets(client);
+    assert_eq!(sent[1..], [again, again, "PUBREL 12003 0x00", again, again]);
+    for packet_id in [12_002, 65_535, 1, 5] {
+        world.send(client, &ack(V3, PacketType::PubRec, packet_id));
+        world.rest();
+        let released = format!("PUBREL {packet_id} 0x00");
+        assert_eq!(world.packets(client), [released]);
+    }
+    for packet_id in [12_003, 12_002, 65_535, 1, 5] {
+        world.send(client, &ack(V3, PacketType::PubComp, packet_id));
+    }
+    world.rest();
+    let queued = "PUBLISH q2 'a' x";
+    assert_eq!(world.packets(client), [queued, queued]);
+}
