@@ -3,7 +3,8 @@
 //! One user per line, `name:secret`. Comments (`#` as the first byte) and blank lines are passed
 //! over; every other line that is not a name and a secret of a known kind is left out with a
 //! [`Problem`], so that it can never let anybody in. Blanks around the name and around the secret
-//! do not count. When a name comes twice, the last line holds.
+//! do not count, nor does what follows a second colon. When a name comes twice, the last line
+//! holds.
 //!
 //! [`Passwords::check`] is slow by design: it belongs on a worker thread, shared through an `Arc`.
 
@@ -170,7 +171,10 @@ fn parse_line(line: &[u8]) -> Result<(&str, Secret), String> {
     if let Err(what) = check_username(name) {
         return Err(format!("line left out: {what}"));
     }
-    let secret = line[colon + 1..].trim_ascii();
+    // Mosquitto reads up to the next colon, so that there are files with remarks behind it.
+    let behind = &line[colon + 1..];
+    let end = memchr::memchr(b':', behind).unwrap_or(behind.len());
+    let secret = behind[..end].trim_ascii();
     let who = quoted(name.as_bytes());
     if secret.is_empty() {
         return Err(format!("user {who} left out: no password"));
@@ -269,6 +273,22 @@ mod tests {
         assert_eq!(problems, [""; 0]);
         assert_eq!(passwords.check("bob", Some(b"b")), SignIn::Granted);
         assert_eq!(passwords.check("ann", Some(b"a")), SignIn::Granted);
+    }
+
+    /// As with Mosquitto, to which files like /etc/passwd are no news.
+    #[test]
+    fn what_stands_behind_a_second_colon_does_not_count() {
+        let text = format!(
+            "bob:{}:the builder\nann: {} ::\n",
+            sha(b"b"),
+            secret(5, b"a")
+        );
+        let (passwords, problems) = parse(&text);
+        assert_eq!(problems, [""; 0]);
+        assert_eq!(passwords.check("bob", Some(b"b")), SignIn::Granted);
+        assert_eq!(passwords.check("ann", Some(b"a")), SignIn::Granted);
+        let (passwords, problems) = parse(&format!("bob::{}\n", sha(b"b")));
+        assert_eq!((passwords.users(), problems.len()), (0, 1));
     }
 
     #[test]
