@@ -286,7 +286,7 @@ fn serve(
     let mut process = Process {
         program: program.to_string(),
         flags: flags.clone(),
-        config,
+        started: config,
         listeners,
         access,
         sandbox,
@@ -455,7 +455,8 @@ pub(super) fn user_settings(config: &Config) -> UserSettings<'_> {
 struct Process {
     program: String,
     flags: Flags,
-    config: Config,
+    /// The configuration of the start: what a reload does not take over holds by this one.
+    started: Config,
     listeners: Listeners,
     access: setup::Access,
     sandbox: Option<Sandbox>,
@@ -466,7 +467,7 @@ struct Process {
 impl Process {
     fn try_reload(&mut self) -> Result<Setup, String> {
         let config = load(&self.flags).map_err(|failure| failure.what)?;
-        let restart: Vec<&str> = (self.config.differences(&config).iter())
+        let restart: Vec<&str> = (self.started.differences(&config).iter())
             .filter(|difference| difference.reload == Reload::Restart)
             .map(|difference| difference.directive)
             .collect();
@@ -496,7 +497,6 @@ impl Process {
         }
         self.listeners = listeners;
         self.access = access;
-        self.config = config;
         Ok(setup)
     }
 }
@@ -525,7 +525,7 @@ impl Owner for Process {
     }
 
     fn save(&mut self) {
-        if self.config.persistence.persistence {
+        if self.started.persistence.persistence {
             log::info!("What was acknowledged is saved already; what else was written is synced.");
         } else {
             log::info!("Nothing is waiting to be saved.");

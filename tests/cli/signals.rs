@@ -110,6 +110,47 @@ fn a_wrong_configuration_at_hup_changes_nothing() {
     let _still_open = Raw::welcome(&broker, &Connect::new("another"));
 }
 
+/// What needs a restart is named as long as it waits, by what runs: not by the reload before.
+#[test]
+fn hup_names_what_waits_for_a_restart() {
+    if peer_broker("mosquitto does not say") {
+        return;
+    }
+    let kept = "persistence true\npersistence_location {dir}/\n";
+    let mut broker = Broker::open_with(Kind::Midge, kept);
+    let waits = "A restart is needed before these take effect: persistence, persistence_location.";
+    let reloads = |broker: &Broker, waiting: usize| {
+        broker.signal(Signal::SIGHUP);
+        crate::wait::until_true("what waits", || {
+            broker.process.err.text().matches(waits).count() == waiting
+        });
+    };
+    broker.rewrite(OPEN);
+    reloads(&broker, 1);
+    broker.rewrite(&format!("{OPEN}sys_interval 5\n"));
+    reloads(&broker, 2);
+    broker.signal(Signal::SIGUSR1);
+    broker.logs("What was acknowledged is saved already");
+    broker.rewrite(&format!("{OPEN}{kept}max_keepalive 30\n"));
+    broker.signal(Signal::SIGHUP);
+    crate::wait::until_true("the new limit", || {
+        let connect = Connect::new("x").v5();
+        Raw::sign_in(&broker, &connect)
+            .1
+            .windows(3)
+            .any(|pair| pair == [0x13, 0, 30])
+    });
+    assert_eq!(
+        broker
+            .process
+            .err
+            .text()
+            .matches("A restart is needed")
+            .count(),
+        2
+    );
+}
+
 /// USR1 and USR2 do not end the broker; USR2 shows the subscriptions on standard output.
 #[test]
 fn usr1_and_usr2_are_answered() {
