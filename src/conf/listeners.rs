@@ -195,6 +195,7 @@ fn make(bind: Bind, draft: &Draft, written: &Written, local_only: bool) -> Resul
     } else {
         vec![&draft.options, &written.global]
     };
+    refuse_two_files(&blocks)?;
     let view = View(blocks);
     let versions = view.text("accept_protocol_versions").unwrap_or_default();
     let socket_domain = view.text("socket_domain").map(|word| match word.as_str() {
@@ -224,6 +225,23 @@ fn make(bind: Bind, draft: &Draft, written: &Written, local_only: bool) -> Resul
         tls: super::tls::tls(&view)?,
         written: settings(&view, local_only),
     })
+}
+
+/// Refuses two files of a kind for one listener, which plugins can ask for: Mosquitto asks both, so
+/// to leave one of them out might let in what it was to keep away.
+fn refuse_two_files(blocks: &[&Block]) -> Result<(), Error> {
+    for name in ["password_file", "acl_file"] {
+        let mut settings = blocks.iter().filter_map(|block| block.get(name));
+        if let (Some(here), Some(other)) = (settings.next(), settings.next()) {
+            let what = format!(
+                "Duplicate value: expected only one for a listener, and for this one it is set at \
+                 {} too",
+                other.at
+            );
+            return Err(here.at.error(name, what));
+        }
+    }
+    Ok(())
 }
 
 /// All settings that hold for a listener in one block, for the comparison at a reload.

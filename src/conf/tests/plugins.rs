@@ -66,6 +66,28 @@ fn a_plugin_of_one_listener() {
     assert_eq!(two.security.acl_file, Some("/a".into()));
 }
 
+/// "For all listeners" is broken by a file of the listener's own, which would hold in its place.
+#[test]
+fn a_file_for_all_listeners_is_not_replaced_by_that_of_one() {
+    let all = "global_plugin mosquitto_acl_file.so\nplugin_opt_acl_file /all\n";
+    let loaded = "plugin_load u mosquitto_acl_file.so\nplugin_opt_acl_file /one\n";
+    let twice = |here: u32, there: u32| {
+        format!(
+            "m.conf:{here}: acl_file: Duplicate value: expected only one for a listener, and for \
+             this one it is set at m.conf:{there} too"
+        )
+    };
+    let own = format!("per_listener_settings true\n{all}listener 1\nacl_file /one\n");
+    assert_eq!(bad(own), twice(5, 3));
+    let used = format!("{all}{loaded}listener 1\nplugin_use u\nlistener 2\n");
+    assert_eq!(bad(used), twice(4, 2));
+    let used = format!("{loaded}acl_file /all\nlistener 1\nplugin_use u\n");
+    assert_eq!(bad(used), twice(2, 3));
+    let own = "listener 1\nplugin_use u\nacl_file /two\n";
+    let both = format!("per_listener_settings true\n{loaded}{own}");
+    assert_eq!(bad(both), twice(3, 6));
+}
+
 #[test]
 fn a_plugin_loaded_by_name() {
     let config = good(
