@@ -205,7 +205,9 @@ fn check_flags(version: Version, flags: u8) -> Result<(), Malformed> {
     if flags & RESERVED != 0 && version != Version::V31 {
         return Err(Malformed::packet("the reserved connect flag is set"));
     }
-    if flags & WILL == 0 && flags & (WILL_RETAIN | 3 << WILL_QOS_SHIFT) != 0 {
+    // MQTT 3.1 disregards them without a will.
+    let is_strict = version != Version::V31;
+    if is_strict && flags & WILL == 0 && flags & (WILL_RETAIN | 3 << WILL_QOS_SHIFT) != 0 {
         return Err(Malformed::packet("will QoS or will retain without a will"));
     }
     if flags & PASSWORD != 0 && flags & USERNAME == 0 && version != Version::V5 {
@@ -263,6 +265,23 @@ mod tests {
         assert_eq!(&out[..12], b"\x10\x1f\0\x04MQTT\x04\x02\0\x3c");
         assert_eq!(out.len(), 2 + 31);
         assert_eq!(Connect::decode(out[0], &out[2..]), Ok(connect));
+    }
+
+    #[test]
+    fn flags_of_a_will_without_a_will_count_from_3_1_1_on() {
+        for flags in [0x08, 0x10, 0x18, 0x20, 0x3a] {
+            for (name, level) in [("MQIsdp", 3), ("MQTT", 4), ("MQTT", 5)] {
+                let mut body = vec![0, name.len() as u8];
+                body.extend_from_slice(name.as_bytes());
+                body.extend_from_slice(&[level, flags, 0, 60]);
+                // No properties.
+                body.extend_from_slice(if level == 5 { &[0] } else { &[] });
+                body.extend_from_slice(&[0, 2, b'm', b'e']);
+                let connect = Connect::decode(0x10, &body);
+                assert_eq!(connect.is_ok(), level == 3, "{flags:#x} {level}");
+                assert!(connect.is_err() || connect.unwrap().will.is_none());
+            }
+        }
     }
 
     #[test]

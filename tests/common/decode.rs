@@ -284,7 +284,7 @@ fn connect(body: &mut Body) -> Result<Connect, Bad> {
             topic,
             payload: body.binary()?,
         })
-    } else if will_qos != 0 || bit(5) {
+    } else if version != Version::V31 && (will_qos != 0 || bit(5)) {
         return Err("flags of a will without a will");
     } else {
         None
