@@ -219,7 +219,8 @@ impl<'a> Properties<'a> {
             let id =
                 PropertyId::from_u8(rest.u8()?).ok_or(Malformed::packet("an unknown property"))?;
             if id.packets() & packet == 0 {
-                return Err(Malformed::protocol(
+                // A Malformed Packet: section 2.2.2.2.
+                return Err(Malformed::packet(
                     "a property that does not belong to the packet",
                 ));
             }
@@ -347,6 +348,21 @@ mod tests {
         assert!(read(PacketType::Publish, &[3, 0x23, 0, 0]).is_err());
         assert!(read(PacketType::Subscribe, &[4, 0x0b, 5, 0x0b, 6]).is_err());
         assert_eq!(read(PacketType::Publish, &[4, 0x0b, 5, 0x0b, 6]), Ok(2));
+    }
+
+    /// Section 2.2.2.2 and what each property's own section says of a second one.
+    #[test]
+    fn a_foreign_property_is_malformed_and_a_second_one_a_protocol_error() {
+        for (packet, bytes, reason) in [
+            (PacketType::Publish, &[2, 0x24, 1][..], 0x81),
+            (PacketType::Subscribe, &[5, 0x11, 0, 0, 0, 1], 0x81),
+            (PacketType::Publish, &[2, 0x7f, 1], 0x81),
+            (PacketType::Publish, &[4, 0x01, 1, 0x01, 1], 0x82),
+            (PacketType::Subscribe, &[4, 0x0b, 5, 0x0b, 6], 0x82),
+        ] {
+            let malformed = read(packet, bytes).unwrap_err();
+            assert_eq!(malformed.reason, ReasonCode(reason), "{bytes:02x?}");
+        }
     }
 
     #[test]
