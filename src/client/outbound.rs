@@ -4,8 +4,8 @@
 use super::machine::{Incoming, State};
 use super::{Client, RequestError};
 use crate::wire::{
-    Ack, PacketType, Properties, Publish, QoS, REMAINING_LENGTH_MAX, ReasonCode, Subscribe,
-    SubscribeFilter, Unsubscribe, var_int_len,
+    Ack, PACKET_MAX, PacketType, Properties, Publish, QoS, ReasonCode, Subscribe, SubscribeFilter,
+    Unsubscribe, var_int_len,
 };
 
 /// An outgoing message of QoS 1 or 2 that is not acknowledged yet.
@@ -216,7 +216,7 @@ impl Client {
         ack.encode(self.options.version, packet, &mut self.out);
     }
 
-    fn check_publish(&self, message: &Publish<'_>) -> Result<(), RequestError> {
+    pub(super) fn check_publish(&self, message: &Publish<'_>) -> Result<(), RequestError> {
         if !matches!(self.state, State::Open) {
             return Err(RequestError::NotConnected);
         }
@@ -234,7 +234,7 @@ impl Client {
     }
 
     fn check_size(&self, packet: usize) -> Result<(), RequestError> {
-        if packet > self.server.packet_max.min(REMAINING_LENGTH_MAX) {
+        if packet > self.server.packet_max.min(PACKET_MAX as usize) {
             return Err(RequestError::TooLarge);
         }
         Ok(())

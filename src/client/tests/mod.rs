@@ -4,8 +4,8 @@ mod hostile;
 
 use super::*;
 use crate::wire::{
-    Properties, PropertyId, Publish, QoS, ReasonCode, SubscribeFilter, SubscriptionOptions, Value,
-    Version,
+    Properties, PropertyId, Publish, QoS, REMAINING_LENGTH_MAX, ReasonCode, SubscribeFilter,
+    SubscriptionOptions, Value, Version,
 };
 
 const CONNACK_311: &[u8] = b"\x20\x02\0\0";
@@ -570,4 +570,25 @@ fn properties_of_a_message_come_through() {
         properties.integer(PropertyId::MessageExpiryInterval),
         Some(9)
     );
+}
+
+/// The payload is zeros that nobody reads: the system need not find memory for them.
+#[test]
+fn the_largest_message_goes_out_and_one_that_is_larger_does_not() {
+    let zeros = vec![0; REMAINING_LENGTH_MAX];
+    for version in [Version::V31, Version::V311, Version::V5] {
+        let client = connected(version);
+        for (qos, head) in [(QoS::AtMostOnce, 3), (QoS::AtLeastOnce, 5)] {
+            let most = REMAINING_LENGTH_MAX - head - usize::from(version == Version::V5);
+            for (len, expected) in [(most, Ok(())), (most + 1, Err(RequestError::TooLarge))] {
+                let message = Publish {
+                    qos,
+                    topic: b"t",
+                    payload: &zeros[..len],
+                    ..Publish::default()
+                };
+                assert_eq!(client.check_publish(&message), expected, "{qos:?}");
+            }
+        }
+    }
 }
