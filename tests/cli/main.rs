@@ -10,6 +10,7 @@ mod acl;
 mod capture;
 mod check;
 mod client_flags;
+mod client_odd;
 #[path = "../common/mod.rs"]
 mod common;
 mod conf_errors;

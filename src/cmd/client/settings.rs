@@ -7,7 +7,7 @@ use super::Tool;
 use super::format::Format;
 use super::properties::PropertySets;
 use super::url::Proxy;
-use crate::wire::{QoS, RetainHandling, Version};
+use crate::wire::{self, QoS, RetainHandling, Version};
 
 /// Digits of the largest process id, which follows the prefix of `-I`.
 const PID_DIGITS: usize = 10;
@@ -269,6 +269,7 @@ impl Settings {
             }
         }
         self.check_lengths()?;
+        self.check_names()?;
         let v5 = self.version == Version::V5;
         if !v5 && self.password.is_some() && self.username.is_none() {
             return Err("before MQTT 5.0 a password (-P) needs a user name (-u).".into());
@@ -306,6 +307,21 @@ impl Settings {
         ] {
             if len > usize::from(u16::MAX) {
                 return Err(format!("{flag}: it may have at most {} bytes.", u16::MAX));
+            }
+        }
+        Ok(())
+    }
+
+    /// A broker closes the connection without a word for these, and `sub` would try for ever.
+    fn check_names(&self) -> Result<(), String> {
+        let names = [
+            ("-i", &self.id),
+            ("-I", &self.id_prefix),
+            ("-u", &self.username),
+        ];
+        for (flag, name) in names {
+            if !name.as_deref().is_none_or(wire::is_name) {
+                return Err(format!("Malformed UTF-8 in {flag} argument."));
             }
         }
         Ok(())

@@ -1,9 +1,7 @@
 //! Topics as the command line may give them.
 
 use crate::topic::Filter;
-
-/// The most levels that a topic may have, as in Mosquitto's clients and brokers.
-const LEVELS_MAX: usize = 200;
+use crate::wire;
 
 /// Whether `text` can be published to.
 pub fn is_name(text: &str) -> bool {
@@ -15,8 +13,7 @@ pub fn is_filter(text: &str) -> bool {
     is_plain(text) && Filter::parse(text).is_ok()
 }
 
+/// How many levels there may be is the broker's to say.
 fn is_plain(text: &str) -> bool {
-    u16::try_from(text.len()).is_ok()
-        && !text.chars().any(char::is_control)
-        && crate::topic::level_count(text.as_bytes()) <= LEVELS_MAX
+    u16::try_from(text.len()).is_ok() && wire::is_name(text)
 }
