@@ -1,7 +1,8 @@
 //! `pub`, `sub` and `rr` where little is as it should be: names that no broker takes, places
 //! without room, brokers that are away or of another time.
 
-use crate::harness::{Broker, Clients, Kind, Pair, Process};
+use crate::harness::client::peer_clients;
+use crate::harness::{Broker, Clients, Dir, Kind, Pair, Process};
 
 /// A broker hangs up on names with control characters or non-characters and says nothing: `pub`
 /// called it a lost connection, or success at QoS 0, and `sub` tried again for ever.
@@ -27,4 +28,25 @@ fn topics_are_as_deep_as_the_broker_lets_them() {
     pair.publish(&broker, &["-t", &deep, "-m", "down here", "-q", "1", "-r"]);
     let args = ["-t", &deep, "-C", "1"];
     assert_eq!(pair.run("sub", &broker, &args).ok().out, "down here\n");
+}
+
+/// An empty `$XDG_CONFIG_HOME` or `$HOME` is as good as none: the working directory, which may
+/// be that of the program called mosquitto_pub, is no place for options.
+#[test]
+fn options_do_not_come_from_the_working_directory() {
+    if peer_clients("they look in the root directory") {
+        return;
+    }
+    let broker = Broker::open(Kind::Midge);
+    let dir = Dir::new();
+    dir.write("mosquitto_pub", b"\x7fELF\xff\n");
+    std::fs::create_dir(dir.file(".config")).unwrap();
+    dir.write(".config/mosquitto_pub", b"\x7fELF\xff\n");
+    for home in ["/nonexistent", ""] {
+        let args = ["-t", "a", "-m", "x", "-q", "1"];
+        let pair = Pair::MIDGE_ON_MIDGE;
+        let mut command = pair.command("pub", "127.0.0.1", broker.port(), &args);
+        command.env("XDG_CONFIG_HOME", "").env("HOME", home);
+        Process::run(command.current_dir(dir.path())).ok();
+    }
 }

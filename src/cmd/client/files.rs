@@ -102,9 +102,11 @@ pub(super) fn apply_text(settings: &mut Settings, text: &[u8]) -> Result<Asked, 
 }
 
 fn usual_place(tool: Tool) -> Option<PathBuf> {
-    let directory = match env::var_os("XDG_CONFIG_HOME") {
+    // An empty one names no place: what lies in the working directory is not the user's options.
+    let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
+    let directory = match variable("XDG_CONFIG_HOME") {
         Some(directory) => PathBuf::from(directory),
-        None => Path::new(&env::var_os("HOME")?).join(".config"),
+        None => Path::new(&variable("HOME")?).join(".config"),
     };
     Some(directory.join(tool.file_name()))
 }
