@@ -31,6 +31,7 @@ pub fn run(program: &str, args: &[OsString]) -> u8 {
         printer,
         to_subscribe: false,
         finish: None,
+        has_taken: true,
         printed: 0,
         to_clear: VecDeque::new(),
         rate: 0,
@@ -70,6 +71,8 @@ struct Subscriber<'a> {
     /// A connection was accepted: subscribe.
     to_subscribe: bool,
     finish: Option<Finish>,
+    /// Whether we have done with the last message what is to be done with it.
+    has_taken: bool,
     printed: u32,
     /// Topics of retained messages to remove.
     to_clear: VecDeque<Box<[u8]>>,
@@ -115,6 +118,10 @@ impl Script for Subscriber<'_> {
     fn reconnects(&self) -> bool {
         self.finish.is_none()
     }
+
+    fn has_taken(&self) -> bool {
+        self.has_taken
+    }
 }
 
 impl Subscriber<'_> {
@@ -158,11 +165,14 @@ impl Subscriber<'_> {
 
     fn message(&mut self, message: &Publish<'_>) {
         self.rate += 1;
+        // What comes behind the last one that we want is for who comes back to the session.
+        self.has_taken = self.finish.is_none();
         if self.settings.message_rate || self.finish.is_some() {
             return;
         }
         if self.settings.retained_only && !message.retain {
             self.finish = Some(Finish::WhenIdle);
+            self.has_taken = false;
             return;
         }
         let filtered = |filter: &String| topic::matches(filter.as_bytes(), message.topic);
@@ -175,8 +185,9 @@ impl Subscriber<'_> {
             self.to_clear.push_back(message.topic.into());
         }
         if self.printer.print(message).is_err() {
-            // Nobody reads any more.
+            // Nobody reads any more, or there is no room for it.
             self.finish = Some(Finish::AtOnce);
+            self.has_taken = false;
             return;
         }
         self.printed += 1;

@@ -1,6 +1,9 @@
 //! `pub`, `sub` and `rr` where little is as it should be: names that no broker takes, places
 //! without room, brokers that are away or of another time.
 
+use std::fs::File;
+use std::process::Stdio;
+
 use crate::harness::client::peer_clients;
 use crate::harness::{Broker, Clients, Dir, Kind, Pair, Process};
 
@@ -49,4 +52,50 @@ fn options_do_not_come_from_the_working_directory() {
         command.env("XDG_CONFIG_HOME", "").env("HOME", home);
         Process::run(command.current_dir(dir.path())).ok();
     }
+}
+
+/// What cannot be printed is not acknowledged: it stays in the session.
+#[test]
+fn a_message_that_has_no_room_on_the_output_is_not_lost() {
+    if peer_clients("they acknowledge first") {
+        return;
+    }
+    let broker = Broker::open(Kind::Midge);
+    let pair = Pair::MIDGE_ON_MIDGE;
+    for qos in ["1", "2"] {
+        let session = ["-c", "-i", "me", "-t", qos, "-q", qos];
+        let end = [&session[..], &["-E"]].concat();
+        pair.run("sub", &broker, &end).ok();
+        pair.publish(&broker, &["-t", qos, "-m", "first", "-q", qos]);
+        pair.publish(&broker, &["-t", qos, "-m", "second", "-q", qos]);
+        let mut command = pair.command("sub", "127.0.0.1", broker.port(), &session);
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let ended = command.stdout(full).stdin(Stdio::null()).status().unwrap();
+        assert!(ended.success(), "{ended:?}");
+        let two = [&session[..], &["-C", "2"]].concat();
+        let ended = pair.run("sub", &broker, &two).ok();
+        assert_eq!(ended.out, "first\nsecond\n", "QoS {qos}");
+    }
+}
+
+/// The first message that is not retained ends `--retained-only`, and is not used up by it.
+#[test]
+fn a_message_that_only_ends_the_work_is_not_lost() {
+    if peer_clients("they acknowledge it") {
+        return;
+    }
+    let broker = Broker::open(Kind::Midge);
+    let pair = Pair::MIDGE_ON_MIDGE;
+    let session = ["-c", "-i", "me", "-t", "a", "-q", "1"];
+    pair.run("sub", &broker, &[&session[..], &["-E"]].concat())
+        .ok();
+    pair.publish(&broker, &["-t", "a", "-m", "x", "-q", "1"]);
+    let ended = pair.run(
+        "sub",
+        &broker,
+        &[&session[..], &["--retained-only"]].concat(),
+    );
+    assert_eq!(ended.ok().out, "");
+    let ended = pair.run("sub", &broker, &[&session[..], &["-C", "1"]].concat());
+    assert_eq!(ended.ok().out, "x\n");
 }

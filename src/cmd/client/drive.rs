@@ -39,6 +39,12 @@ pub trait Script {
     /// Whether a lost connection is opened again.
     fn reconnects(&self) -> bool;
 
+    /// Whether the message of the last event may be acknowledged. One that is not stays with the
+    /// broker, which sends it again when the session goes on.
+    fn has_taken(&self) -> bool {
+        true
+    }
+
     /// A handle that wakes the loop, for a script that has a thread.
     fn set_waker(&mut self, _waker: Arc<Waker>) {}
 }
@@ -334,7 +340,7 @@ impl<'a> Drive<'a> {
                     _ => {}
                 }
             }
-            if let Some((packet_id, qos)) = acknowledge {
+            if let Some((packet_id, qos)) = acknowledge.filter(|_| self.script.has_taken()) {
                 self.client.acknowledge(packet_id, qos, ReasonCode::SUCCESS);
             }
             if let Err(code) = self.script.act(&mut self.client, now_ms) {
