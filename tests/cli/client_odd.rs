@@ -2,10 +2,23 @@
 //! without room, brokers that are away or of another time.
 
 use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::process::Stdio;
 
+use nix::sys::signal::Signal;
+
 use crate::harness::client::peer_clients;
+use crate::harness::raw::Raw;
 use crate::harness::{Broker, Clients, Dir, Kind, Pair, Process};
+use crate::wait;
+
+/// A listener on a free port of this machine, and the port.
+fn listener() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    (listener, port)
+}
 
 /// A broker hangs up on names with control characters or non-characters and says nothing: `pub`
 /// called it a lost connection, or success at QoS 0, and `sub` tried again for ever.
@@ -98,4 +111,32 @@ fn a_message_that_only_ends_the_work_is_not_lost() {
     assert_eq!(ended.ok().out, "");
     let ended = pair.run("sub", &broker, &[&session[..], &["-C", "1"]].concat());
     assert_eq!(ended.ok().out, "x\n");
+}
+
+/// Ctrl-C while the broker is away is the same good end as at any other time.
+#[test]
+fn sub_ends_well_between_two_attempts() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let (proxy, port) = listener();
+        let url = format!("socks5h://127.0.0.1:{port}");
+        let mut command = Clients::Midge.command("sub");
+        let sub = Process::spawn(command.args(["--proxy", &url, "-t", "a"]));
+        // What a proxy is asked: how to sign in, and for a connection to localhost.
+        let greeted = || {
+            let mut stream = proxy.accept().unwrap().0;
+            stream.read_exact(&mut [0; 3]).unwrap();
+            stream.write_all(&[5, 0]).unwrap();
+            stream.read_exact(&mut [0; 3 + 1 + 1 + 9 + 2]).unwrap();
+            Raw::accepted(stream)
+        };
+        let mut raw = greeted();
+        raw.send(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(raw.receive()[0], 0x10);
+        drop(raw);
+        let mut raw = greeted();
+        raw.send(&[5, 5, 0, 1, 0, 0, 0, 0, 0, 0]);
+        raw.closed();
+        wait::until_true("sub waits for its next attempt", || sub.is_asleep());
+        sub.stop(signal).ok();
+    }
 }

@@ -189,11 +189,13 @@ impl<'a> Drive<'a> {
     /// One connection, from opening to end.
     fn connect_and_work(&mut self) -> End {
         self.die_at_once.store(true, Ordering::Relaxed);
-        let mut link = match Link::open(self.settings, self.tls.as_ref(), self.deadline) {
+        let opened = Link::open(self.settings, self.tls.as_ref(), self.deadline);
+        // From here on the loop looks at signals, also in the pause before the next attempt.
+        self.die_at_once.store(false, Ordering::Relaxed);
+        let mut link = match opened {
             Ok(link) => link,
             Err(error) => return End::Connect(error),
         };
-        self.die_at_once.store(false, Ordering::Relaxed);
         if link.register(self.poll.registry(), LINK).is_err() {
             return End::Lost;
         }
