@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::harness::client::peer_clients;
 use crate::harness::raw::Raw;
@@ -138,5 +139,25 @@ fn sub_ends_well_between_two_attempts() {
         raw.closed();
         wait::until_true("sub waits for its next attempt", || sub.is_asleep());
         sub.stop(signal).ok();
+    }
+}
+
+/// `-W` is kept also where it takes long to get to the broker at all.
+#[test]
+fn time_runs_out_on_the_way_to_the_broker() {
+    let dir = Dir::new();
+    let path = dir.at("socket");
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    socket.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+    socket.listen(0).unwrap();
+    // It waits to be accepted, and nobody else may.
+    let _first = Raw::unix(&path);
+    let (_deaf, port) = listener();
+    let url = format!("socks5h://127.0.0.1:{port}");
+    for way in [["--unix", &path], ["--proxy", &url]] {
+        let mut command = Clients::Midge.command("sub");
+        command.args(["-t", "a", "-W", "1"]).args(way);
+        let ended = Process::run(&mut command).with(27);
+        assert_eq!(ended.err, "Timed out\n", "{way:?}");
     }
 }

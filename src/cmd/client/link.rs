@@ -5,10 +5,11 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::settings::Settings;
 use super::tls::{Tls, TlsStream};
@@ -72,7 +73,7 @@ impl Link {
         deadline: Option<Instant>,
     ) -> Result<Link, ConnectError> {
         if let Some(path) = &settings.unix {
-            let stream = UnixStream::connect(path).map_err(ConnectError::System)?;
+            let stream = open_unix(path, deadline)?;
             stream.set_nonblocking(true).map_err(ConnectError::System)?;
             return Ok(Link::Unix(mio::net::UnixStream::from_std(stream)));
         }
@@ -175,6 +176,23 @@ fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
     }
 }
 
+/// A listener whose queue is full makes us wait until it has room.
+fn open_unix(path: &Path, deadline: Option<Instant>) -> Result<UnixStream, ConnectError> {
+    let left = remaining(deadline)?;
+    let open = || -> io::Result<Socket> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // Linux bounds connecting by it, too.
+        socket.set_write_timeout(left)?;
+        socket.connect(&SockAddr::unix(path)?)?;
+        Ok(socket)
+    };
+    match open() {
+        Ok(socket) => Ok(socket.into()),
+        Err(_) if remaining(deadline).is_err() => Err(ConnectError::TimedOut),
+        Err(error) => Err(ConnectError::System(error)),
+    }
+}
+
 fn open_tcp(
     address: SocketAddr,
     local: &[SocketAddr],
@@ -188,8 +206,11 @@ fn open_tcp(
         stream
             .set_read_timeout(Some(wait))
             .map_err(ConnectError::System)?;
-        socks::handshake(&mut stream, proxy, &settings.host, settings.port())
-            .map_err(ConnectError::Proxy)?;
+        let made = socks::handshake(&mut stream, proxy, &settings.host, settings.port());
+        made.map_err(|error| match remaining(deadline) {
+            Ok(_) => ConnectError::Proxy(error),
+            Err(ran_out) => ran_out,
+        })?;
     }
     Ok(stream)
 }
