@@ -4,12 +4,24 @@ use super::machine::{Incoming, State};
 use super::outbound::Sending;
 use super::{Client, Event, Fault, Received};
 use crate::wire::{
-    Ack, ConnAck, Disconnect, FixedHeader, Malformed, Packet, PacketType, PropertyId, Publish, QoS,
-    ReasonCode, SubAck, Version,
+    Ack, ConnAck, Disconnect, FixedHeader, Malformed, Packet, PacketType, Properties, PropertyId,
+    Publish, QoS, ReasonCode, SubAck, Version,
 };
 
 /// What an acknowledgement takes in the output, in bytes, at most.
 const ACK_LEN: usize = 5;
+
+/// Whether a CONNACK tells, in the form of the version that the server speaks, that it does not
+/// speak ours: a server of MQTT 3 has a return code for that, one of 5.0 alone a Reason Code.
+fn is_of_another_version(ours: Version, body: &[u8]) -> bool {
+    match (ours, body) {
+        (Version::V5, [0, 1]) => true,
+        (Version::V31 | Version::V311, &[0, code, _, ..]) => {
+            ReasonCode(code) == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
+        }
+        _ => false,
+    }
+}
 
 impl Client {
     /// Takes the packet at the front of `bytes`, if it is there whole. Call it again with the rest
@@ -74,7 +86,16 @@ impl Client {
         let Some(body) = bytes.get(start..end) else {
             return Ok(None);
         };
-        let packet = Packet::decode(self.options.version, header, body, true)?;
+        let packet = match packet_type {
+            PacketType::ConnAck if is_of_another_version(self.options.version, body) => {
+                Packet::ConnAck(ConnAck {
+                    session_present: false,
+                    reason: ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
+                    properties: Properties::default(),
+                })
+            }
+            _ => Packet::decode(self.options.version, header, body, true)?,
+        };
         Ok(Some((end, packet)))
     }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
+use std::thread;
 
 use nix::sys::signal::Signal;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -159,5 +160,28 @@ fn time_runs_out_on_the_way_to_the_broker() {
         command.args(["-t", "a", "-W", "1"]).args(way);
         let ended = Process::run(&mut command).with(27);
         assert_eq!(ended.err, "Timed out\n", "{way:?}");
+    }
+}
+
+/// A broker of MQTT 3 answers 5.0 in its own form, and one of 5.0 alone does so with 3.1.1.
+#[test]
+fn a_broker_of_another_version_is_told() {
+    for (version, connack, words) in [
+        ("5", &b"\x20\x02\0\x01"[..], "Unsupported Protocol Version"),
+        ("311", b"\x20\x03\0\x84\0", "Connection Refused"),
+    ] {
+        let (listener, port) = listener();
+        let broker = thread::spawn(move || {
+            let mut raw = Raw::accepted(listener.accept().unwrap().0);
+            assert_eq!(raw.receive()[0], 0x10);
+            raw.send(connack);
+            raw.closed();
+        });
+        let mut command = Clients::Midge.command("rr");
+        command.args(["-h", "127.0.0.1", "-p", &port, "-V", version]);
+        command.args(["-t", "a", "-e", "b", "-m", "x"]);
+        let ended = Process::run(&mut command).with(0x84);
+        assert!(ended.err.contains(words), "{ended:?}");
+        broker.join().unwrap();
     }
 }

@@ -90,6 +90,29 @@ fn connack_comes_first_and_once() {
     assert!(client.receive(CONNACK_PRESENT, 0).is_err());
 }
 
+/// A server that does not speak our version says so in the form of its own.
+#[test]
+fn a_connack_of_another_version_refuses_ours() {
+    for (version, connack, refuses) in [
+        (Version::V5, &b"\x20\x02\0\x01"[..], true),
+        (Version::V5, b"\x20\x02\0\0", false),
+        (Version::V5, b"\x20\x02\0\x05", false),
+        (Version::V5, b"\x20\x02\x01\x01", false),
+        (Version::V311, b"\x20\x03\0\x84\0", true),
+        (Version::V31, b"\x20\x06\0\x84\x03\x1f\0\0", true),
+        (Version::V311, b"\x20\x02\0\x84", false),
+        (Version::V311, b"\x20\x03\0\x87\0", false),
+        (Version::V311, b"\x20\x03\0\0\0", false),
+    ] {
+        let mut client = Client::new(options(version));
+        client.opened(0);
+        let answer = feed(&mut client, connack).ok();
+        let expected = refuses.then(|| "refused 132".to_owned());
+        assert_eq!(answer, expected, "{version:?} {connack:?}");
+        assert!(client.is_ended());
+    }
+}
+
 #[test]
 fn acknowledgements_out_of_turn_are_faults() {
     for (qos, ack) in [

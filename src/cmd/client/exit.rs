@@ -55,6 +55,8 @@ pub fn refusal(version: Version, reason: ReasonCode) -> String {
         3 => "broker unavailable",
         4 => "bad user name or password",
         5 => "not authorised",
+        // A broker of MQTT 5.0 alone answers in its own form.
+        0x84 => "the broker may speak MQTT 5.0 only: try -V 5",
         _ => "unknown reason",
     };
     format!("Connection Refused: {why}.")
