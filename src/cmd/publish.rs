@@ -11,7 +11,7 @@ use mio::Waker;
 
 use super::client::drive::{self, Script, complain};
 use super::client::settings::{Input, Settings};
-use super::client::{Tool, exit, files};
+use super::client::{Tool, exit, files, trace};
 use crate::client::{Client, Event, RequestError};
 use crate::host::channel::{Got, Receiver, Sender, channel};
 use crate::wire::{Properties, Publish, QoS, REMAINING_LENGTH_MAX, ReasonCode};
@@ -280,7 +280,7 @@ pub fn warn_if_failed(
         &format!("Warning: Publish {packet_id} failed: {words}."),
     );
     if let Some(text) = reason_string {
-        complain(settings, text);
+        complain(settings, &trace::harmless(text));
     }
 }
 

@@ -185,3 +185,29 @@ fn a_broker_of_another_version_is_told() {
         broker.join().unwrap();
     }
 }
+
+/// What a broker gives as its reason does nothing to the terminal.
+#[test]
+fn a_reason_of_the_broker_s_is_harmless() {
+    if peer_clients("they call it malformed") {
+        return;
+    }
+    let (listener, port) = listener();
+    let broker = thread::spawn(move || {
+        let mut raw = Raw::accepted(listener.accept().unwrap().0);
+        assert_eq!(raw.receive()[0], 0x10);
+        raw.send(&[0x20, 3, 0, 0, 0]);
+        let publish = raw.receive();
+        raw.send(&[0x40, 10, publish[5], publish[6], 0x87, 6, 0x1f, 0, 3]);
+        raw.send(b"\x1b[m");
+        raw.closed();
+    });
+    let mut command = Clients::Midge.command("pub");
+    command.args(["-h", "127.0.0.1", "-p", &port, "-V", "5", "-q", "1"]);
+    let ended = Process::run(command.args(["-t", "a", "-m", "x"])).ok();
+    assert!(
+        ended.err.ends_with("Not authorized.\n\u{fffd}[m\n"),
+        "{ended:?}"
+    );
+    broker.join().unwrap();
+}

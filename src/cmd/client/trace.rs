@@ -13,6 +13,11 @@ pub fn start() {
     }
 }
 
+/// What comes from the broker may hold control characters: they do nothing to the terminal.
+pub fn harmless(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
+}
+
 impl log::Log for Trace {
     fn enabled(&self, metadata: &log::Metadata<'_>) -> bool {
         metadata.target().starts_with("midge::client")
@@ -20,11 +25,7 @@ impl log::Log for Trace {
 
     fn log(&self, record: &log::Record<'_>) {
         if self.enabled(record.metadata()) {
-            // What comes from the broker may hold control characters: they stay harmless.
-            let line: String = format!("{}", record.args())
-                .chars()
-                .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-                .collect();
+            let line = harmless(&record.args().to_string());
             let _ = writeln!(io::stdout(), "{line}");
         }
     }
