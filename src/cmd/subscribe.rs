@@ -86,6 +86,12 @@ impl Script for Subscriber<'_> {
         match event {
             Event::Connected(_) => self.to_subscribe = true,
             Event::Subscribed(ack) => self.subscribed(ack),
+            // Nothing else is asked for, and what is asked for more than once goes out together.
+            Event::Unsubscribed(_)
+                if self.settings.exit_after_subscribe && self.settings.topics.is_empty() =>
+            {
+                self.finish = Some(Finish::AtOnce);
+            }
             Event::Message(message) => self.message(message),
             _ => {}
         }

@@ -118,6 +118,28 @@ fn a_message_that_only_ends_the_work_is_not_lost() {
     assert_eq!(ended.ok().out, "x\n");
 }
 
+/// With nothing but `-U` there is no SUBACK to wait for: `-E` never ended.
+#[test]
+fn unsubscribing_may_be_all_there_is_to_do() {
+    if peer_clients("they need a topic to subscribe to") {
+        return;
+    }
+    let broker = Broker::open(Kind::Midge);
+    let pair = Pair::MIDGE_ON_MIDGE;
+    let session = ["-c", "-i", "me", "-q", "1"];
+    let subscribe = ["-t", "a", "-t", "b", "-t", "c", "-E"];
+    pair.run("sub", &broker, &[&session[..], &subscribe].concat())
+        .ok();
+    let unsubscribe = ["-U", "a", "-U", "b", "-E"];
+    pair.run("sub", &broker, &[&session[..], &unsubscribe].concat())
+        .ok();
+    for topic in ["a", "b", "c"] {
+        pair.publish(&broker, &["-t", topic, "-m", topic, "-q", "1"]);
+    }
+    let rest = [&session[..], &["-t", "x", "-C", "1"]].concat();
+    assert_eq!(pair.run("sub", &broker, &rest).ok().out, "c\n");
+}
+
 /// Ctrl-C while the broker is away is the same good end as at any other time.
 #[test]
 fn sub_ends_well_between_two_attempts() {
