@@ -1,10 +1,11 @@
 #!/bin/bash
 # Writes order.ld: the functions that a start needs, then those that plain messages need as well,
-# as valgrind sees them; first by the names that they have in a build for speed, then by those in
-# one for size, whose compiler flags may bring the newer kind of names.
+# as valgrind sees them; first those of `cargo build --release`, then those of the static build for
+# x86-64, which are other ones in part, and have names of another kind.
 #
-# Needs root (so that the broker becomes another user, as on a gateway) and valgrind. To be run
-# after changes of what a start does, or when `make check-perf SCENARIO=start` finds more memory.
+# Needs root (so that the broker becomes another user, as on a gateway), valgrind, and what `make
+# cross` needs. To be run after changes of what a start does, or when `make check-perf
+# SCENARIO=start` finds more memory.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -12,7 +13,7 @@ build=$PWD/target/layout
 run=$build/run
 port=${PORT:-18830}
 
-# Runs the broker, and this with it; prints the functions that were called.
+# Runs the broker $midge, and this with it; prints the functions that were called.
 record() {
 	rm -rf "$run"
 	mkdir -p "$run/conf.d" "$run/kept"
@@ -58,31 +59,26 @@ plain_messages() {
 	done
 }
 
-# Builds in a folder, and records.
-record_build() {
-	midge=$build/$1/release/midge
-	CARGO_PROFILE_RELEASE_STRIP=false cargo build --release --locked --target-dir "$build/$1"
-	record true >>"$build/called"
-	record plain_messages >>"$build/called"
-}
-
-mkdir -p "$build"
-rm -f "$build/called"
-record_build speed
-CARGO_PROFILE_RELEASE_OPT_LEVEL=s RUSTFLAGS=-Csymbol-mangling-version=v0 record_build size
+CARGO_PROFILE_RELEASE_STRIP=false cargo build --release --locked --target-dir "$build"
+cross/build.sh --symbols x86_64
+for midge in "$build/release/midge" target/cross/dist/midge-x86_64.symbols; do
+	record true
+	record plain_messages
+done >"$build/called"
 {
 	echo '/* Written by record.sh: what build.rs has the linker put in one place. */'
 	echo 'SECTIONS'
 	echo '{'
 	echo '  .text.first : {'
-	# Names without what the compiler puts into them, the hashes of functions and of crates.
+	# Names without what the compiler puts into them, the hashes of functions and of crates, and not
+	# longer than it takes to know them. A function that is seldom needed lies in .text.unlikely.
 	# Valgrind knows no Landlock, so the sandbox was not closed: what that needs is named here.
 	{
 		printf '%s\n' '_*landlock*' '_*5midge4host7sandbox*' '_R*10Components*' \
 			'_R*12canonicalize*'
 		cat "$build/called"
-	} | sed -E 's/17h[0-9a-f]{16}E$/17h*/; s/Cs[0-9A-Za-z]+_/Cs*_/g' |
-		awk '!is_there[$0]++ { printf "    *(.text.%s .text.unlikely.%s)\n", $0, $0 }'
+	} | sed -E 's/17h[0-9a-f]{16}E$/17h*/; s/Cs[0-9A-Za-z]+_/Cs*_/g; s/^(.{100}).*/\1*/' |
+		awk '!is_there[$0]++ { print "    *(.text*." $0 ")" }'
 	echo '  }'
 	echo '}'
 	echo 'INSERT BEFORE .text;'
