@@ -123,6 +123,29 @@ fn a_socket_that_nobody_wants_is_closed() {
     assert_eq!(raw.receive(), [0x20, 2, 0, 0]);
 }
 
+/// A unit with `Accept=yes` passes a connection, from which nobody can be accepted: it was taken for
+/// the listener of its address, and the broker tried without end.
+#[test]
+fn a_connection_is_no_socket_that_listens() {
+    if peer_broker(WHY) {
+        return;
+    }
+    let mut setup =
+        Setup::new(Kind::Midge).conf("listener {port} 127.0.0.1\nallow_anonymous true\n");
+    let port = setup.port("port");
+    let socket = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let _client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let connection = socket.accept().unwrap().0;
+    drop(socket);
+    let broker = passed(&mut setup, connection.into());
+    broker.err_has("cannot be used: number 1: a socket that does not listen");
+    broker.err_has(" running");
+    let mut raw = Raw::tcp("127.0.0.1", port);
+    raw.send(&Connect::new("x").bytes());
+    assert_eq!(raw.receive(), [0x20, 2, 0, 0]);
+    broker.stop(Signal::SIGTERM).ok();
+}
+
 /// systemd hears of the start, of reloads with their time, of life, and of the end, in this order.
 #[test]
 fn the_service_manager_hears_how_it_goes() {

@@ -89,6 +89,7 @@ impl Passed {
     }
 
     fn add_tcp(&mut self, listener: std::net::TcpListener) -> std::io::Result<()> {
+        check_listens(SockRef::from(&listener))?;
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         self.tcp.push((address, TcpListener::from_std(listener)));
@@ -96,6 +97,7 @@ impl Passed {
     }
 
     fn add_unix(&mut self, listener: std::os::unix::net::UnixListener) -> std::io::Result<()> {
+        check_listens(SockRef::from(&listener))?;
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let Some(path) = address.as_pathname() else {
@@ -104,5 +106,15 @@ impl Passed {
         let listener = UnixListener::from_std(listener);
         self.unix.push((path.to_path_buf(), listener));
         Ok(())
+    }
+}
+
+/// A connection has an address, too, and whoever accepts from it gets an error each time.
+fn check_listens(socket: SockRef<'_>) -> std::io::Result<()> {
+    match socket.is_listener()? {
+        true => Ok(()),
+        false => Err(std::io::Error::other(
+            "a socket that does not listen (the socket's unit wants Accept=no)",
+        )),
     }
 }
