@@ -58,9 +58,7 @@ impl Broker {
         }
         self.detach(id);
         if let Some(conn) = self.connections.try_remove(id.index as usize) {
-            if let Some(count) = self.connections_of.get_mut(&conn.peer.listener) {
-                *count -= 1;
-            }
+            self.connections_of[usize::from(conn.peer.listener)] -= 1;
         }
     }
 

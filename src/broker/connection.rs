@@ -344,11 +344,11 @@ impl Broker {
     /// Takes a new network connection, unless there are too many of them.
     pub fn accept(&mut self, peer: Peer, now: super::Now) -> Option<ConnId> {
         self.now = now;
-        let here = self
-            .connections_of
-            .get(&peer.listener)
-            .copied()
-            .unwrap_or(0);
+        let listener = usize::from(peer.listener);
+        if self.connections_of.len() <= listener {
+            self.connections_of.resize(listener + 1, 0);
+        }
+        let here = self.connections_of[listener];
         if !self.has_memory_to_connect() {
             self.refuse_memory();
             let address = &peer.address;
@@ -376,7 +376,7 @@ impl Broker {
         }
         let (address, name) = (&peer.address, &listener.name);
         log::info!(target: "notice", "New connection from {address} on port {name}.");
-        *self.connections_of.entry(peer.listener).or_default() += 1;
+        self.connections_of[usize::from(peer.listener)] += 1;
         self.generation = self.generation.wrapping_add(1);
         let index = self
             .connections

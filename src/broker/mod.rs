@@ -68,7 +68,7 @@ use crate::store::{Deliveries, Messages};
 use crate::topic::Matches;
 use connection::Connection;
 use slab::Slab;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// The time of an input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl ConnId {
 pub struct Broker {
     settings: Settings,
     connections: Slab<Connection>,
-    connections_of: BTreeMap<u16, usize>,
+    connections_of: Vec<usize>,
     generation: u32,
     sessions: session::Sessions,
     messages: Messages,
@@ -142,7 +142,7 @@ impl Broker {
         let mut rng = Rng(seed);
         let mut broker = Broker {
             connections: Slab::new(),
-            connections_of: BTreeMap::new(),
+            connections_of: Vec::new(),
             generation: 0,
             sessions: session::Sessions::new(rng.next()),
             messages: Messages::default(),

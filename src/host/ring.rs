@@ -19,7 +19,6 @@
 //! was reading when it ran out, and one packet of the largest size; what [`Spares`] keep.
 
 use crate::store::spare::Spares;
-use std::collections::BTreeSet;
 
 /// Bytes of a ring.
 pub const RING_BYTES: usize = 4096;
@@ -91,8 +90,8 @@ pub struct Rings {
     lent: usize,
     large_bytes: usize,
     large_bytes_max: usize,
-    /// The numbers of the large ones.
-    large: BTreeSet<u64>,
+    /// The numbers of the large ones, ascending: a few thousand at most.
+    large: Vec<u64>,
     next_number: u64,
     spares: Spares,
 }
@@ -105,7 +104,7 @@ impl Rings {
             lent: 0,
             large_bytes: 0,
             large_bytes_max: 0,
-            large: BTreeSet::new(),
+            large: Vec::new(),
             next_number: 0,
             spares: Spares::default(),
         };
@@ -198,13 +197,15 @@ impl Rings {
     fn begin(&mut self) -> u64 {
         let number = self.next_number;
         self.next_number += 1;
-        self.large.insert(number);
+        self.large.push(number);
         number
     }
 
     /// A large one that was taken out is used up.
     pub fn finish(&mut self, large: Large) {
-        self.large.remove(&large.number);
+        if let Ok(at) = self.large.binary_search(&large.number) {
+            self.large.remove(at);
+        }
         self.spares.put(large.room);
     }
 

@@ -15,7 +15,7 @@ use super::Failure;
 use super::text::quoted;
 use super::walk::{Item, Tally, walk};
 use crate::host::journal::{Disk, Folder};
-use crate::store::journal::segment::{Found, HEADER_LEN, Header, VERSION};
+use crate::store::journal::segment::{self, Found, HEADER_LEN, Header, VERSION};
 use crate::store::journal::{Place, Placed};
 
 /// No segment is longer: the largest record that can be made fits twice.
@@ -92,7 +92,8 @@ impl Log {
 #[derive(Default)]
 struct Finding {
     pieces: BTreeMap<(u32, u32), Piece>,
-    salts: BTreeMap<u64, usize>,
+    /// Those of all headers.
+    salts: Vec<u64>,
     /// Whether some file has more than zeros where its header should be.
     has_damaged_header: bool,
     /// The last file that has something in it.
@@ -148,7 +149,7 @@ impl Finding {
 
     fn note_header(&mut self, key: (u32, u32), start: &[u8]) {
         match Header::find(start) {
-            Found::Header(header, _) => *self.salts.entry(header.salt).or_default() += 1,
+            Found::Header(header, _) => self.salts.push(header.salt),
             Found::Newer(_) => {}
             Found::Damaged if start.iter().all(|&byte| byte == 0) => return,
             Found::Damaged => self.has_damaged_header = true,
@@ -188,8 +189,7 @@ impl Finding {
             let sources = sources.join(", ");
             return Err(Failure::Error(format!("there is no log in {sources}")));
         }
-        let common = self.salts.iter().max_by_key(|(_, count)| **count);
-        let known = salt.or(common.map(|(salt, _)| *salt));
+        let known = salt.or_else(|| segment::common_salt(std::mem::take(&mut self.salts)));
         let Some(salt) = known.or((!self.has_damaged_header).then_some(0)) else {
             return Err(Failure::Error(
                 "the headers of all segments are damaged: give the log's salt with --salt".into(),

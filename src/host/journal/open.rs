@@ -11,7 +11,7 @@ use super::files::{FILE_MAX, Files, Part, Parts, SEGMENT_MAX, SPARES, parse_name
 use crate::store::journal::record::Clock;
 use crate::store::journal::report::continued;
 use crate::store::journal::scan::Scanned;
-use crate::store::journal::segment::{Found, HEADER_LEN, Header, VERSION};
+use crate::store::journal::segment::{self, Found, HEADER_LEN, Header, VERSION};
 use crate::store::journal::writer::{SEGMENT_BYTES, Segment};
 use crate::store::journal::{Opened, Place, Placed, Record, scan};
 use std::collections::{BTreeMap, VecDeque};
@@ -266,16 +266,14 @@ fn contents<D: Disk>(file: &D::File, len: u64) -> Contents {
     Contents { bytes, unreadable }
 }
 
-/// The secret that most headers have.
 fn common_salt<F>(candidates: &[Candidate<F>]) -> Option<u64> {
-    let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
-    for candidate in candidates {
-        if let Found::Header(header, _) = candidate.header {
-            *counts.entry(header.salt).or_default() += 1;
-        }
-    }
-    let most = counts.into_iter().max_by_key(|&(_, count)| count);
-    most.map(|(salt, _)| salt)
+    let salts = candidates
+        .iter()
+        .filter_map(|candidate| match candidate.header {
+            Found::Header(header, _) => Some(header.salt),
+            _ => None,
+        });
+    segment::common_salt(salts.collect())
 }
 
 impl<D: Disk> Reading<'_, D> {

@@ -36,6 +36,15 @@ pub enum Found {
     Damaged,
 }
 
+/// The secret that most headers have.
+pub fn common_salt(mut salts: Vec<u64>) -> Option<u64> {
+    salts.sort_unstable();
+    let of_a_kind = salts.chunk_by(|a, b| a == b);
+    of_a_kind
+        .max_by_key(|salts| salts.len())
+        .map(|salts| salts[0])
+}
+
 impl Header {
     /// The header's bytes.
     pub fn encode(&self) -> [u8; HEADER_LEN as usize] {
