@@ -4,7 +4,7 @@ use super::Broker;
 use super::publish::Held;
 use super::restore::{Draft, Owned, Waiting};
 use super::session::SessionId;
-use super::subscriptions::Subscriptions;
+use super::subscriptions::{OWED, Subscriptions};
 use super::timer::At;
 use crate::store::journal::{Placed, Record, packet_id_of};
 use crate::store::{Delivery, MessageId, Stage};
@@ -47,6 +47,7 @@ impl Broker {
         }
         self.finish_retained();
         self.messages.finish_restore();
+        self.begin_replays_again();
         // All are there who may get a will that is due now.
         for (id, left_ms) in built {
             self.arm_restored(id, left_ms);
@@ -96,17 +97,22 @@ impl Broker {
     }
 
     fn build_subscriptions(&mut self, id: SessionId, draft: &Draft) {
-        for ((filter, share), (options, identifier, placed)) in &draft.subscriptions {
+        for ((filter, share), subscribed) in &draft.subscriptions {
             let share = share.as_deref();
             let node = self.subscriptions.table.insert(filter.as_bytes());
             let group = share.map(|share| self.subscriptions.find_or_add_group(node, share));
-            let subscription = Subscriptions::unlinked(id, node, group, *options, *identifier);
+            let (options, identifier) = (subscribed.options, subscribed.identifier);
+            let mut subscription = Subscriptions::unlinked(id, node, group, options, identifier);
+            if subscribed.is_owed {
+                subscription.replay = OWED;
+            }
             let session = self.sessions.get_mut(id);
             session.subscription_count += super::subscribe::weight(filter, share);
             let subscription =
                 (self.subscriptions).insert(subscription, &mut session.subscriptions);
-            self.subscriptions.set_placed(subscription, *placed);
-            self.journal.count_live(*placed);
+            self.subscriptions
+                .set_placed(subscription, subscribed.placed);
+            self.journal.count_live(subscribed.placed);
         }
     }
 

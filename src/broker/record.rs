@@ -4,7 +4,7 @@
 use super::Broker;
 use super::publish::Publisher;
 use super::session::{Session, SessionId};
-use super::subscriptions::SubscriptionId;
+use super::subscriptions::{OWED, SubscriptionId};
 use super::timer::At;
 use crate::store::journal::record::{self, Recipient, Recipients};
 use crate::store::journal::{Placed, Record};
@@ -124,6 +124,7 @@ impl Broker {
             share: group.map(|group| self.subscriptions.groups[group].name()),
             options: subscription.options,
             identifier: subscription.identifier,
+            is_owed: subscription.replay & OWED != 0,
         });
         let placed = self
             .journal

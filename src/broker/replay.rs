@@ -4,11 +4,15 @@
 //! queues as much as the client has room for, and memory and journal, so that a subscription to `#`
 //! neither overflows a queue nor holds up anybody. Bounds: a slice is 512 steps through the table;
 //! what it has found is at most 64 messages.
+//!
+//! Where it does not come to its end at once, and the session outlives the broker, the journal has
+//! that messages are [`OWED`]: the next broker begins again. Some may come twice so, which is for
+//! QoS 1 alone; what would have come at another QoS, and has not, is lost.
 
 use super::Broker;
 use super::retain::{Retained, publisher_of};
 use super::session::{Session, SessionId};
-use super::subscriptions::{SubscriptionId, Subscriptions};
+use super::subscriptions::{OWED, SubscriptionId, Subscriptions};
 use super::timer::Timer;
 use crate::auth::Access;
 use crate::store::{Delivery, MessageId};
@@ -30,6 +34,8 @@ pub(super) struct Replay {
     cursor: Option<Cursor>,
     /// Found already: entry and its sequence number.
     pending: VecDeque<(u32, u64)>,
+    /// The broker that began it first is no more.
+    is_again: bool,
 }
 
 /// What a replay that waits takes, roughly: itself and what it has found at once.
@@ -50,7 +56,7 @@ const AGAIN_MS: u64 = 1000;
 impl Replay {
     fn goes_on(&self, subscriptions: &Subscriptions) -> bool {
         let subscription = subscriptions.slab.get(self.subscription as usize);
-        subscription.is_some_and(|subscription| subscription.replay == self.number)
+        subscription.is_some_and(|subscription| subscription.replay & !OWED == self.number)
     }
 }
 
@@ -90,50 +96,100 @@ impl Retained {
 }
 
 impl Broker {
-    /// Starts sending the retained messages that match a new subscription.
+    /// Starts sending the retained messages that match a subscription, a new one or, `is_again`,
+    /// one that was owed some when the broker ended.
     pub(super) fn begin_replay(
         &mut self,
         session_id: SessionId,
         subscription: SubscriptionId,
-        filter: &str,
-        options: SubscriptionOptions,
-        identifier: u32,
+        filter: &[u8],
+        is_again: bool,
     ) {
-        self.subscriptions.slab[subscription as usize].replay = 0;
         if self.retained.count() == 0 {
-            return;
+            return self.note_replayed(session_id, subscription);
         }
-        self.retained.replays = self.retained.replays.checked_add(1).unwrap_or(1);
+        self.retained.replays = self.retained.replays % (OWED - 1) + 1;
+        let its = self.subscriptions.get(subscription);
         let mut replay = Replay {
             subscription,
             number: self.retained.replays,
-            options,
-            identifier,
+            options: its.options,
+            identifier: its.identifier,
             sequence_max: self.retained.sequence,
             cursor: None,
             pending: VecDeque::new(),
+            is_again,
         };
-        if memchr::memchr2(b'+', b'#', filter.as_bytes()).is_some() {
+        if memchr::memchr2(b'+', b'#', filter).is_some() {
             replay.cursor = Some(self.retained.table.begin_walk());
             // Most filters that lead to nothing show that at once, and need not wait.
-            self.retained
-                .walk_on(&mut replay, filter.as_bytes(), FIRST_STEPS);
-        } else if let Some(node) = self.retained.table.find(filter.as_bytes()) {
+            self.retained.walk_on(&mut replay, filter, FIRST_STEPS);
+        } else if let Some(node) = self.retained.table.find(filter) {
             let key = self.retained.table.value(node);
             if let Some(entry) = self.retained.entries.get(key as usize) {
                 replay.pending.push_back((key, entry.sequence));
             }
         }
         if replay.cursor.is_none() && replay.pending.is_empty() {
-            return;
+            return self.note_replayed(session_id, subscription);
         }
-        self.subscriptions.slab[subscription as usize].replay = replay.number;
-        let session = self.sessions.get_mut(session_id);
+        let its = &mut self.subscriptions.slab[subscription as usize];
+        its.replay = replay.number | its.replay & OWED;
+        let (qos, session) = (its.options.qos, self.sessions.get_mut(session_id));
         let replays = &mut session.flow.replays;
+        let first = replays.front().map(|first| first.subscription);
         replays.push_back(replay);
         if replays.len() > 2 * session.subscription_count as usize {
             self.sweep_replays(session_id);
         }
+        if first.is_some_and(|first| self.owes(first)) {
+            self.owe(session_id, subscription, qos);
+        }
+    }
+
+    /// Begins the replays that a former broker owed.
+    pub(super) fn begin_replays_again(&mut self) {
+        let all = self.subscriptions.slab.iter();
+        let owed = all.filter(|(_, subscription)| subscription.replay == OWED);
+        for id in owed.map(|(id, _)| id as SubscriptionId).collect::<Vec<_>>() {
+            let subscription = self.subscriptions.get(id);
+            let session = subscription.session;
+            let filter = self.subscriptions.table.text(subscription.node);
+            self.begin_replay(session, id, &filter, true);
+        }
+    }
+
+    /// A subscription has got what was retained, or there is nothing.
+    fn note_replayed(&mut self, session: SessionId, id: SubscriptionId) {
+        let replay = &mut self.subscriptions.slab[id as usize].replay;
+        if std::mem::take(replay) & OWED != 0 {
+            self.record_subscription(session, id);
+        }
+    }
+
+    /// Records that a session's replays are not over: the first one has to wait, and so have those
+    /// behind it.
+    fn owe_all(&mut self, session: SessionId) {
+        let replays = self.sessions.get(session).flow.replays.iter();
+        let lasting = replays.filter(|replay| replay.goes_on(&self.subscriptions));
+        let owed = lasting.map(|replay| (replay.subscription, replay.options.qos));
+        for (id, qos) in owed.collect::<Vec<_>>() {
+            self.owe(session, id, qos);
+        }
+    }
+
+    fn owe(&mut self, session: SessionId, id: SubscriptionId, qos: QoS) {
+        if self.is_copied(session, qos) && !self.owes(id) {
+            self.work += 1;
+            self.subscriptions.slab[id as usize].replay |= OWED;
+            self.record_subscription(session, id);
+        }
+    }
+
+    /// Whether the journal has that a replay is not over.
+    fn owes(&self, id: SubscriptionId) -> bool {
+        let subscription = self.subscriptions.slab.get(id as usize);
+        subscription.is_some_and(|subscription| subscription.replay & OWED != 0)
     }
 
     /// Takes out the replays that were ended: there are never more than two for a subscription.
@@ -172,17 +228,19 @@ impl Broker {
                 continue;
             }
             let is_done = self.pump(session_id, &mut replay, &mut steps);
+            let (id, qos) = (replay.subscription, replay.options.qos);
             if !is_done {
-                self.sessions
-                    .get_mut(session_id)
-                    .flow
-                    .replays
-                    .push_front(replay);
+                let flow = &mut *self.sessions.get_mut(session_id).flow;
+                flow.replays.push_front(replay);
+                if self.is_copied(session_id, qos) && !self.owes(id) {
+                    self.owe_all(session_id);
+                }
                 if steps == 0 {
                     self.mark_writable(conn);
                 }
                 return;
             }
+            self.note_replayed(session_id, id);
         }
         // Thousands may have waited, and no more will come for long.
         if let Some(flow) = self.sessions.get_mut(session_id).flow.existing() {
@@ -251,6 +309,9 @@ impl Broker {
         }
         let qos = self.delivered_qos(self.messages.qos_of(id), replay.options.qos);
         let len = super::route::queued_len(self.messages.len_of(id));
+        if replay.is_again && qos != QoS::AtLeastOnce {
+            return true;
+        }
         let session = self.sessions.get(session_id);
         let is_copied = self.is_copied(session_id, qos);
         if !self.has_room(session, qos, len) {

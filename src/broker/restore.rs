@@ -21,7 +21,7 @@ type FilterName = (Box<str>, Option<Box<str>>);
 pub(super) struct Draft {
     pub(super) session: Option<(Owned, Placed)>,
     pub(super) is_over: bool,
-    pub(super) subscriptions: BTreeMap<FilterName, (SubscriptionOptions, u32, Placed)>,
+    pub(super) subscriptions: BTreeMap<FilterName, Subscribed>,
     pub(super) waiting: Vec<Waiting>,
     pub(super) done: Vec<u64>,
     /// How many of them are looked through next.
@@ -47,6 +47,15 @@ pub(super) struct Owned {
     pub(super) silence_ms: u64,
     pub(super) left_ms: Option<u64>,
     pub(super) will: Option<StoredWill>,
+}
+
+/// A subscription as it was described last.
+pub(super) struct Subscribed {
+    pub(super) options: SubscriptionOptions,
+    pub(super) identifier: u32,
+    /// Retained messages were still to come.
+    pub(super) is_owed: bool,
+    pub(super) placed: Placed,
 }
 
 /// A delivery that was told of.
@@ -123,9 +132,14 @@ impl Broker {
                     subscription.filter.into(),
                     subscription.share.map(Into::into),
                 );
-                let (options, identifier) = (subscription.options, subscription.identifier);
+                let subscribed = Subscribed {
+                    options: subscription.options,
+                    identifier: subscription.identifier,
+                    is_owed: subscription.is_owed,
+                    placed,
+                };
                 let subscriptions = &mut self.draft(subscription.key).subscriptions;
-                subscriptions.insert(name, (options, identifier, placed));
+                subscriptions.insert(name, subscribed);
             }
             Record::Unsubscribe { key, filter, share } => {
                 let name = (filter.into(), share.map(Into::into));

@@ -332,7 +332,7 @@ impl Broker {
         };
         // Retained messages are not for Shared Subscriptions.
         if wants_retained(options, existing.is_none()) && share.is_none() {
-            self.begin_replay(session_id, id, &filter, options, identifier);
+            self.begin_replay(session_id, id, filter.as_bytes(), false);
         }
         Ok(ReasonCode(options.qos as u8))
     }

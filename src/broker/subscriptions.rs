@@ -53,7 +53,7 @@ pub(super) struct Subscription {
     pub(super) options: SubscriptionOptions,
     /// Subscription Identifier; 0 for none.
     pub(super) identifier: u32,
-    /// The number of the [`super::replay::Replay`] under way for it; 0 for none.
+    /// The number of the [`super::replay::Replay`] under way for it, 0 for none, with [`OWED`].
     pub(super) replay: u32,
     /// The list of the filter; not used by members of a group.
     pub(super) next: Link,
@@ -64,6 +64,9 @@ pub(super) struct Subscription {
 }
 
 const _: () = assert!(size_of::<Subscription>() == 40);
+
+/// The journal says that a replay is under way.
+pub(super) const OWED: u32 = 1 << 31;
 
 /// All subscriptions.
 pub(super) struct Subscriptions {

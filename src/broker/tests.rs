@@ -13,6 +13,7 @@ mod full;
 mod kept;
 mod ledger;
 mod limits;
+mod owed;
 mod pace;
 mod slices;
 mod storm;

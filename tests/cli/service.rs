@@ -123,8 +123,8 @@ fn a_socket_that_nobody_wants_is_closed() {
     assert_eq!(raw.receive(), [0x20, 2, 0, 0]);
 }
 
-/// A unit with `Accept=yes` passes a connection, from which nobody can be accepted: it was taken for
-/// the listener of its address, and the broker tried without end.
+/// A unit with `Accept=yes` passes a connection, from which nobody can be accepted: it was taken
+/// for the listener of its address, and the broker tried without end.
 #[test]
 fn a_connection_is_no_socket_that_listens() {
     if peer_broker(WHY) {

@@ -275,6 +275,7 @@ fn a_lost_record_gives_no_identifier_to_another_message() {
                 ..SubscriptionOptions::default()
             },
             identifier: 0,
+            is_owed: false,
         };
         world.write_records(&[session("sub"), Record::Subscribe(filter), record]);
         world.begin(None);

@@ -219,6 +219,7 @@ fn write_subscription(f: &mut Formatter<'_>, s: &Subscription<'_>) -> fmt::Resul
         RetainHandling::Never => " retain_handling=never",
     };
     f.write_str(handling)?;
+    write_if(f, s.is_owed, " owed")?;
     write_identifier(f, s.identifier)
 }
 

@@ -179,6 +179,7 @@ fn subscribe(key: u64, filter: &str) -> Record<'_> {
         share: None,
         options: SubscriptionOptions::default(),
         identifier: 0,
+        is_owed: false,
     })
 }
 

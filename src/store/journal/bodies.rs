@@ -109,7 +109,8 @@ impl<'a> Subscription<'a> {
             options.qos as u8
                 | u8::from(options.no_local) << 2
                 | u8::from(options.retain_as_published) << 3
-                | (options.retain_handling as u8) << 4,
+                | (options.retain_handling as u8) << 4
+                | u8::from(self.is_owed) << 6,
         );
         put_number(out, self.identifier.into());
     }
@@ -125,7 +126,7 @@ impl<'a> Subscription<'a> {
                 qos: QoS::from_bits(options & 3)?,
                 no_local: options & 4 != 0,
                 retain_as_published: options & 8 != 0,
-                retain_handling: match options >> 4 {
+                retain_handling: match options >> 4 & !4 {
                     0 => RetainHandling::Always,
                     1 => RetainHandling::New,
                     2 => RetainHandling::Never,
@@ -133,6 +134,7 @@ impl<'a> Subscription<'a> {
                 },
             },
             identifier: f.number32()?,
+            is_owed: options & 0x40 != 0,
         })
     }
 }

@@ -173,6 +173,8 @@ pub struct Subscription<'a> {
     pub options: SubscriptionOptions,
     /// Subscription Identifier; 0 for none.
     pub identifier: u32,
+    /// Retained messages are still to come.
+    pub is_owed: bool,
 }
 
 /// A message with all that is to become of it.

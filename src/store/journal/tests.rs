@@ -60,6 +60,7 @@ fn objects() -> Vec<Record<'static>> {
                 retain_handling: RetainHandling::Never,
             },
             identifier: 268_435_455,
+            is_owed: true,
         }),
     ]
 }

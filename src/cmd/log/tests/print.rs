@@ -98,9 +98,10 @@ fn objects() -> Vec<(Record<'static>, &'static str)> {
                     retain_handling: RetainHandling::Never,
                 },
                 identifier: 9,
+                is_owed: true,
             }),
             "subscribe key=3 filter=\"é/+\" share=\"g\" qos=2 no_local retain_as_published \
-             retain_handling=never identifier=9",
+             retain_handling=never owed identifier=9",
         ),
     ]
 }
