@@ -1,11 +1,13 @@
 //! `pub`, `sub` and `rr` where little is as it should be: names that no broker takes, places
 //! without room, brokers that are away or of another time.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::iter;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -168,6 +170,33 @@ fn sub_ends_well_between_two_attempts() {
         raw.closed();
         wait::until_true("sub waits for its next attempt", || sub.is_asleep());
         sub.stop(signal).ok();
+    }
+}
+
+/// A broker that is silent does not hold up the end: there it took a second.
+#[test]
+fn a_broker_that_hangs_does_not_hold_up_ctrl_c() {
+    for connack in [&[][..], &[0x20, 2, 0, 0]] {
+        let times = (0..5).map(|_| {
+            let (listener, port) = listener();
+            let mut command = Clients::Midge.command("sub");
+            let sub = Process::spawn(command.args(["-h", "127.0.0.1", "-p", &port, "-t", "a"]));
+            let mut raw = Raw::accepted(listener.accept().unwrap().0);
+            assert_eq!(raw.receive()[0], 0x10);
+            raw.send(connack);
+            if !connack.is_empty() {
+                assert_eq!(raw.receive()[0], 0x82);
+            }
+            let start = Instant::now();
+            sub.stop(Signal::SIGINT);
+            if !connack.is_empty() {
+                assert_eq!(raw.receive(), [0xe0, 0], "and a good-bye");
+            }
+            start.elapsed()
+        });
+        // A machine with much to do may be slow once, or twice.
+        let mut times = times.take_while(|&time| time >= Duration::from_secs(1));
+        assert!(times.nth(4).is_none(), "{connack:02x?}: a second each time");
     }
 }
 

@@ -77,6 +77,8 @@ const RECONNECT_MS: u64 = 1000;
 const CLOSING_MS: u64 = 5000;
 /// How long the broker may take to close after them.
 const LINGER_MS: u64 = 1000;
+/// How long a broker may be silent when somebody waits for us to end; more and it hangs.
+const SILENCE_MS: u64 = 100;
 const READ_SIZE: usize = 1 << 16;
 /// Reads in a row before time and signals are looked at again.
 const READS_MAX: usize = 16;
@@ -376,14 +378,23 @@ impl<'a> Drive<'a> {
         let closing_ms = self.now_ms() + CLOSING_MS;
         loop {
             let written = match self.client.transmit() {
+        // Ctrl-C and the end of `-W` are to be felt at once, also where a broker hangs.
+        let (patience_ms, silence_ms) = match end {
+            End::Signal | End::TimedOut => (SILENCE_MS, SILENCE_MS),
+            _ => (CLOSING_MS, LINGER_MS),
+        };
                 [] => link.flush().map(|()| None),
+        let mut until_ms = self.now_ms() + patience_ms;
                 bytes => link.write(bytes).map(Some),
             };
             match written {
                 Ok(None) => break,
-                Ok(Some(len)) => self.client.sent(len, self.now_ms()),
+                Ok(Some(len)) => {
+                    self.client.sent(len, self.now_ms());
+                    until_ms = closing_ms.min(self.now_ms() + patience_ms);
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !self.wait_until(closing_ms) {
+                    if !self.wait_until(until_ms) {
                         return;
                     }
                 }
@@ -391,12 +402,12 @@ impl<'a> Drive<'a> {
                 Err(_) => return,
             }
         }
-        self.linger(link);
+        self.linger(link, silence_ms);
     }
 
-    /// Reads on until the broker closes, for a moment: closing with unread bytes would make the
-    /// system throw away our last words.
-    fn linger(&mut self, link: &mut Link) {
+    /// Reads on until the broker closes or is silent, for a moment: closing with unread bytes
+    /// would make the system throw away our last words, and those that come later may, too.
+    fn linger(&mut self, link: &mut Link, silence_ms: u64) {
         if link.shut_down_writing().is_err() {
             return;
         }
@@ -404,9 +415,10 @@ impl<'a> Drive<'a> {
         while self.now_ms() < until_ms {
             match link.read(&mut self.scratch) {
                 Ok(0) => return,
-                Ok(_) => {}
+        let mut silent_ms = self.now_ms() + silence_ms;
+                Ok(_) => silent_ms = self.now_ms() + silence_ms,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if !self.wait_until(until_ms) {
+                    if !self.wait_until(silent_ms.min(until_ms)) {
                         return;
                     }
                 }
