@@ -173,6 +173,38 @@ fn sub_ends_well_between_two_attempts() {
     }
 }
 
+/// The same while it waits for a host that does not answer: nothing but the system looks at
+/// signals then.
+#[test]
+fn sub_ends_well_during_an_attempt() {
+    if peer_clients("they cannot be stopped then") {
+        return;
+    }
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let local = "127.0.0.1:0".parse::<SocketAddr>().unwrap();
+        socket.bind(&local.into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let mut command = Clients::Midge.command("sub");
+        let port = address.port().to_string();
+        let sub = Process::spawn(command.args(["-h", "127.0.0.1", "-p", &port, "-t", "a"]));
+        let mut raw = Raw::accepted(socket.accept().unwrap().0.into());
+        assert_eq!(raw.receive()[0], 0x10);
+        raw.send(&[0x20, 2, 0, 0]);
+        // It waits to be accepted, and nobody else may.
+        let _first = TcpStream::connect(address).unwrap();
+        drop(raw);
+        // Its state, SYN_SENT.
+        let unanswered = format!(" 0100007F:{:04X} 02 ", address.port());
+        wait::until_true("sub knocks again", || {
+            let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+            sockets.contains(&unanswered)
+        });
+        sub.stop(signal).ok();
+    }
+}
+
 /// A broker that is silent does not hold up the end: there it took a second.
 #[test]
 fn a_broker_that_hangs_does_not_hold_up_ctrl_c() {

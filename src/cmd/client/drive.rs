@@ -113,8 +113,7 @@ struct Drive<'a> {
     poll: Poll,
     events: Events,
     signals: Option<Signals>,
-    /// While this is set, a signal ends the process at once.
-    die_at_once: Arc<AtomicBool>,
+    haste: Haste,
     start: Instant,
     /// When `-W` runs out.
     deadline: Option<Instant>,
@@ -130,10 +129,10 @@ impl<'a> Drive<'a> {
         script: &'a mut dyn Script,
     ) -> io::Result<Drive<'a>> {
         let poll = Poll::new()?;
-        let die_at_once = Arc::new(AtomicBool::new(true));
+        let haste = Haste::default();
         // pub and rr leave signals to the system, as Mosquitto's do: their will fires.
         let signals = match settings.tool {
-            Tool::Subscribe => Some(watch_signals(&poll, &die_at_once)?),
+            Tool::Subscribe => Some(watch_signals(&poll, &haste)?),
             _ => None,
         };
         script.set_waker(Arc::new(Waker::new(poll.registry(), WAKER)?));
@@ -147,7 +146,7 @@ impl<'a> Drive<'a> {
             poll,
             events: Events::with_capacity(8),
             signals,
-            die_at_once,
+            haste,
             start,
             deadline: seconds.and_then(|s| start.checked_add(Duration::from_secs(s))),
             inbound: Vec::new(),
@@ -158,7 +157,7 @@ impl<'a> Drive<'a> {
     fn run(&mut self) -> u8 {
         let mut first = true;
         loop {
-            let end = self.connect_and_work();
+            let end = self.connect_and_work(first);
             let reconnect = match &end {
                 End::Lost => true,
                 // sub takes the broker's word for it, as Mosquitto's does.
@@ -189,11 +188,15 @@ impl<'a> Drive<'a> {
     }
 
     /// One connection, from opening to end.
-    fn connect_and_work(&mut self) -> End {
-        self.die_at_once.store(true, Ordering::Relaxed);
+    fn connect_and_work(&mut self, first: bool) -> End {
+        let at_once = match first {
+            true => &self.haste.die,
+            false => &self.haste.leave,
+        };
+        at_once.store(true, Ordering::Relaxed);
         let opened = Link::open(self.settings, self.tls.as_ref(), self.deadline);
         // From here on the loop looks at signals, also in the pause before the next attempt.
-        self.die_at_once.store(false, Ordering::Relaxed);
+        at_once.store(false, Ordering::Relaxed);
         let mut link = match opened {
             Ok(link) => link,
             Err(error) => return End::Connect(error),
@@ -375,16 +378,16 @@ impl<'a> Drive<'a> {
             }
             End::Finished | End::Fault(_) => {}
         }
-        let closing_ms = self.now_ms() + CLOSING_MS;
-        loop {
-            let written = match self.client.transmit() {
         // Ctrl-C and the end of `-W` are to be felt at once, also where a broker hangs.
         let (patience_ms, silence_ms) = match end {
             End::Signal | End::TimedOut => (SILENCE_MS, SILENCE_MS),
             _ => (CLOSING_MS, LINGER_MS),
         };
-                [] => link.flush().map(|()| None),
+        let closing_ms = self.now_ms() + CLOSING_MS;
         let mut until_ms = self.now_ms() + patience_ms;
+        loop {
+            let written = match self.client.transmit() {
+                [] => link.flush().map(|()| None),
                 bytes => link.write(bytes).map(Some),
             };
             match written {
@@ -412,10 +415,10 @@ impl<'a> Drive<'a> {
             return;
         }
         let until_ms = self.now_ms() + LINGER_MS;
+        let mut silent_ms = self.now_ms() + silence_ms;
         while self.now_ms() < until_ms {
             match link.read(&mut self.scratch) {
                 Ok(0) => return,
-        let mut silent_ms = self.now_ms() + silence_ms;
                 Ok(_) => silent_ms = self.now_ms() + silence_ms,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if !self.wait_until(silent_ms.min(until_ms)) {
@@ -550,13 +553,23 @@ fn broken(error: &io::Error) -> End {
     fault.map_or(End::Lost, |fault: &TlsFault| End::Tls(fault.clone()))
 }
 
+/// How a signal ends the process while it can only wait for the system.
+#[derive(Default)]
+struct Haste {
+    /// At once, as one that does not look at signals.
+    die: Arc<AtomicBool>,
+    /// At once, and well: the broker that we had is away, which is no fault.
+    leave: Arc<AtomicBool>,
+}
+
 /// SIGINT and SIGTERM wake the loop; the second one, or one while connecting, ends the process.
-fn watch_signals(poll: &Poll, die_at_once: &Arc<AtomicBool>) -> io::Result<Signals> {
+fn watch_signals(poll: &Poll, haste: &Haste) -> io::Result<Signals> {
     for signal in [SIGINT, SIGTERM] {
-        let code = 128 + signal;
+        let (killed, well) = (128 + signal, i32::from(exit::SUCCESS));
         // In this order: the first signal only sets what the second one looks at.
-        signal_hook::flag::register_conditional_shutdown(signal, code, die_at_once.clone())?;
-        signal_hook::flag::register(signal, die_at_once.clone())?;
+        signal_hook::flag::register_conditional_shutdown(signal, well, haste.leave.clone())?;
+        signal_hook::flag::register_conditional_shutdown(signal, killed, haste.die.clone())?;
+        signal_hook::flag::register(signal, haste.die.clone())?;
     }
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
     poll.registry()
