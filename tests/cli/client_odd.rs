@@ -232,6 +232,31 @@ fn a_broker_that_hangs_does_not_hold_up_ctrl_c() {
     }
 }
 
+/// A proxy that says a little at a time has no more time than one that says nothing.
+#[test]
+fn time_runs_out_at_a_proxy_that_trickles() {
+    if peer_clients("they give up in other ways") {
+        return;
+    }
+    let (proxy, port) = listener();
+    let proxy = thread::spawn(move || {
+        let mut stream = proxy.accept().unwrap().0;
+        stream.read_exact(&mut [0; 3]).unwrap();
+        // An answer with a long name in it.
+        stream.write_all(&[5, 0, 5, 0, 0, 3, 255]).unwrap();
+        // For as long as it is there, one byte after the other, far apart.
+        let apart = Duration::from_millis(300);
+        stream.set_read_timeout(Some(apart)).unwrap();
+        while !matches!(stream.read(&mut [0; 256]), Ok(0)) && stream.write_all(b"x").is_ok() {}
+    });
+    let url = format!("socks5h://127.0.0.1:{port}");
+    let mut command = Clients::Midge.command("sub");
+    command.args(["-t", "a", "-W", "1", "--proxy", &url]);
+    let ended = Process::run(&mut command).with(27);
+    assert_eq!(ended.err, "Timed out\n");
+    proxy.join().unwrap();
+}
+
 /// `-W` is kept also where it takes long to get to the broker at all.
 #[test]
 fn time_runs_out_on_the_way_to_the_broker() {

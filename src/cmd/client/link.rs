@@ -16,8 +16,8 @@ use super::tls::{Tls, TlsStream};
 use super::tls_fault::{Stage, TlsFault};
 use super::{exit, socks};
 
-/// How long a proxy may take for each of its answers.
-const PROXY_ANSWER: Duration = Duration::from_secs(30);
+/// How long a proxy may take for all of its answers.
+const PROXY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// An open stream; reads and writes do not block.
 pub enum Link {
@@ -200,13 +200,12 @@ fn open_tcp(
     deadline: Option<Instant>,
 ) -> Result<std::net::TcpStream, ConnectError> {
     let stream = connect(address, local, settings.nodelay, deadline)?;
-    let mut stream = std::net::TcpStream::from(stream);
+    let stream = std::net::TcpStream::from(stream);
     if let Some(proxy) = &settings.proxy {
-        let wait = remaining(deadline)?.map_or(PROXY_ANSWER, |left| left.min(PROXY_ANSWER));
-        stream
-            .set_read_timeout(Some(wait))
-            .map_err(ConnectError::System)?;
-        let made = socks::handshake(&mut stream, proxy, &settings.host, settings.port());
+        let limit = Instant::now() + PROXY_PATIENCE;
+        let limit = deadline.map_or(limit, |deadline| deadline.min(limit));
+        let mut hurried = Hurried(&stream, limit);
+        let made = socks::handshake(&mut hurried, proxy, &settings.host, settings.port());
         made.map_err(|error| match remaining(deadline) {
             Ok(_) => ConnectError::Proxy(error),
             Err(ran_out) => ran_out,
@@ -244,6 +243,31 @@ fn connect(
         // The system's own patience may end before ours.
         Err(_) if remaining(deadline).is_err() => Err(ConnectError::TimedOut),
         Err(error) => Err(ConnectError::System(error)),
+    }
+}
+
+/// A blocking stream that is read from until a time, however few bytes come at once.
+struct Hurried<'a>(&'a std::net::TcpStream, Instant);
+
+impl Read for Hurried<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Hurried(stream, limit) = self;
+        let left = limit.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(nix::errno::Errno::ETIMEDOUT.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        stream.read(buffer)
+    }
+}
+
+impl Write for Hurried<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -1,6 +1,6 @@
 //! SOCKS5 (RFC 1928, RFC 1929): asking a proxy to connect to the broker for us.
 //!
-//! The proxy resolves the host name. The stream is blocking, with time-outs set by the caller.
+//! The proxy resolves the host name. The stream is blocking; how long it may take is the caller's.
 
 use std::io::{self, Read, Write};
 use std::net::IpAddr;
