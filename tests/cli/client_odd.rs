@@ -232,6 +232,25 @@ fn a_broker_that_hangs_does_not_hold_up_ctrl_c() {
     }
 }
 
+/// Return codes that MQTT 3 does not have are refusals all the same, and exit codes.
+#[test]
+fn refusals_of_a_broker_s_own() {
+    for code in [6, 128, 255] {
+        let (listener, port) = listener();
+        let broker = thread::spawn(move || {
+            let mut raw = Raw::accepted(listener.accept().unwrap().0);
+            assert_eq!(raw.receive()[0], 0x10);
+            raw.send(&[0x20, 2, 0, code]);
+            raw.closed();
+        });
+        let mut command = Clients::Midge.command("pub");
+        command.args(["-h", "127.0.0.1", "-p", &port, "-t", "a", "-m", "x"]);
+        let ended = Process::run(&mut command).with(code.into());
+        assert!(ended.err.contains("unknown reason"), "{ended:?}");
+        broker.join().unwrap();
+    }
+}
+
 /// A proxy that says a little at a time has no more time than one that says nothing.
 #[test]
 fn time_runs_out_at_a_proxy_that_trickles() {
