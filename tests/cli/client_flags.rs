@@ -1,9 +1,11 @@
 //! The flags of `pub`, `sub` and `rr`, one after the other.
 
 use std::ffi::OsStr;
+use std::fs::{self, Permissions};
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,6 +63,25 @@ constellations! {
         let args = ["-t", "a", "-m", "x", "-q", "1"];
         let mut command = pair.command("pub", "127.0.0.1", broker.port(), &args);
         Process::run(command.env("HOME", "/dev/null")).ok();
+    }
+
+    /// What is no file of this user's is no option file, and no fault.
+    fn options_that_are_none(pair) {
+        let broker = Broker::open(pair.broker);
+        let dir = Dir::new();
+        let send = || {
+            let args = ["-t", "a", "-m", "x", "-q", "1"];
+            let mut command = pair.command("pub", "127.0.0.1", broker.port(), &args);
+            Process::run(command.env("XDG_CONFIG_HOME", dir.path())).ok();
+        };
+        let path = dir.file("mosquitto_pub");
+        fs::create_dir(&path).unwrap();
+        send();
+        fs::remove_dir(&path).unwrap();
+        // Root reads it all the same.
+        dir.write("mosquitto_pub", "--nodelay\n");
+        fs::set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
+        send();
     }
 
     /// `-n`: nothing, which is something.

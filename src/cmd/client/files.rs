@@ -59,8 +59,10 @@ fn read_file(settings: &mut Settings, words: &[&OsStr]) -> Result<Asked, String>
     };
     let text = match read(&path) {
         Ok(text) => text,
-        // Not there, or in a place of somebody else: HOME is not always that of the user.
-        Err(_) if !must_exist && path.metadata().is_err() => return Ok(Asked::Run),
+        // Not there, or no file of this user's: HOME is not always that of the user.
+        Err(error) if !must_exist && (path.metadata().is_err() || is_of_others(&error)) => {
+            return Ok(Asked::Run);
+        }
         Err(error) => {
             let what = exit::system_words(&error);
             return Err(format!("Unable to read {}: {what}.", path.display()));
@@ -109,6 +111,12 @@ fn usual_place(tool: Tool) -> Option<PathBuf> {
         None => Path::new(&variable("HOME")?).join(".config"),
     };
     Some(directory.join(tool.file_name()))
+}
+
+/// Whether what has the name of the option file is none for this user.
+fn is_of_others(error: &io::Error) -> bool {
+    use io::ErrorKind::{IsADirectory, PermissionDenied};
+    matches!(error.kind(), IsADirectory | PermissionDenied)
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
