@@ -132,8 +132,15 @@ impl Field {
             field.precision = Some(number(chars)?.unwrap_or(0));
         }
         let is_separator = |c: &char| u8::try_from(*c).is_ok_and(|b| SEPARATORS.contains(&b));
-        field.separator = chars.next_if(is_separator).map(|c| c as u8);
+        let separator = chars.next_if(is_separator);
+        field.separator = separator.map(|c| c as u8);
         let letter = chars.next().ok_or("Incomplete format specifier.")?;
+        // Nothing else has a place for one.
+        if let Some(c) = separator.filter(|_| {
+            !matches!(letter, 'x' | 'X') || field.precision.is_none_or(|every| every == 0)
+        }) {
+            return Err(format!("Invalid format specifier '{c}'."));
+        }
         if !u8::try_from(letter).is_ok_and(|b| LETTERS.contains(&b)) {
             return Err(format!("Invalid format specifier '{letter}'."));
         }
