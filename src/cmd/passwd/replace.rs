@@ -5,9 +5,11 @@
 //! part. Symbolic links are followed first, so that the link stays and what it points to changes.
 //! A lock on the old file keeps two runs of this command from losing each other's change.
 //!
-//! Two kinds of file are written in place instead, with the finished copy beside it until that is
-//! done: a mount point (a single file given to a container), which cannot be renamed over, and a
-//! file of another owner, whom only root could give the copy to.
+//! Three kinds of file are written in place instead, with the finished copy beside it until that
+//! is done: a mount point (a single file given to a container), which cannot be renamed over, a
+//! file of another owner, whom only root could give the copy to, and a file with several names
+//! (hard links), of which the others would go on to let in who was deleted. Such a file is
+//! overwritten in one go and cut then: at no time is it empty.
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -108,10 +110,10 @@ impl Target {
             format!("cannot {what} for the password file {}: {error}", self.name)
         };
         let mut copy = Copy::create(folder).map_err(|error| told("write a new copy", error))?;
-        let same_owner = copy
+        let same_file = copy
             .fill(text, self.metadata.as_ref())
             .map_err(|error| told("write a new copy", error))?;
-        let renamed = if same_owner {
+        let renamed = if same_file {
             fs::rename(&copy.path, &self.path)
         } else {
             Err(ErrorKind::ResourceBusy.into())
@@ -140,8 +142,12 @@ impl Target {
             .open(&self.path)
             .map_err(|error| format!("cannot write the password file {}: {error}", self.name))?;
         copy.keep = true;
-        file.set_len(0)
-            .and_then(|()| file.write_all(text))
+        // Blank lines over what is left of a longer text, should nobody be there to cut it off.
+        let old_len = self.metadata.as_ref().map_or(0, Metadata::len) as usize;
+        let mut padded = text.to_vec();
+        padded.resize(text.len().max(old_len), b'\n');
+        file.write_all(&padded)
+            .and_then(|()| file.set_len(text.len() as u64))
             .and_then(|()| file.sync_all())
             .map_err(|error| {
                 format!(
@@ -186,10 +192,13 @@ impl Copy {
         }
     }
 
-    /// `false`: all was written, but the copy cannot have the old file's owner.
+    /// `false`: all was written, but the copy cannot have the old file's owner or all its names.
     fn fill(&mut self, text: &[u8], old: Option<&Metadata>) -> io::Result<bool> {
         self.file.write_all(text)?;
         if let Some(old) = old {
+            if old.nlink() > 1 {
+                return self.file.sync_all().map(|()| false);
+            }
             let new = self.file.metadata()?;
             if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
                 match fchown(&self.file, Some(old.uid()), Some(old.gid())) {
@@ -239,6 +248,7 @@ fn follow_links(name: &str) -> io::Result<PathBuf> {
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use crate::cmd::passwd::tests::Folder;
 
@@ -304,6 +314,33 @@ mod tests {
 
         symlink("round", folder.path("round")).expect("own folder");
         assert!(Target::create(&folder.path("round")).is_err());
+    }
+
+    /// Who is deleted is gone under every name of the file, which nobody ever sees empty.
+    #[test]
+    fn a_file_with_several_names_is_one_file() {
+        let folder = Folder::new();
+        let (name, other) = (folder.path("pw"), folder.path("other"));
+        fs::write(&name, "ann:x\n").expect("own folder");
+        fs::hard_link(&name, &other).expect("own folder");
+        let ready = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                while !ready.load(Ordering::Relaxed) {
+                    let text = fs::read_to_string(&other).expect("is there");
+                    assert!(text.starts_with("ann:x\n"), "{text:?}");
+                }
+            });
+            for round in 0..200 {
+                let text = ["ann:x\nbob:y\n", "ann:x\n"][round % 2];
+                let target = Target::open(&name).expect("can");
+                target.replace(text.as_bytes()).expect("can");
+                assert_eq!(folder.read("other"), text);
+            }
+            ready.store(true, Ordering::Relaxed);
+            reader.join().expect("sees a whole file");
+        });
+        assert_eq!(folder.names(), ["other", "pw"]);
     }
 
     #[test]
