@@ -330,6 +330,15 @@ fn the_name_must_fit() {
         "'localhost'",
     );
     alike(&broker, "--cafile {dir}/ca.pem --insecure", 0, "", "");
+    // Another way to write 127.0.0.1, which no certificate has.
+    let other = "--cafile {dir}/ca.pem --insecure -h 127.1";
+    alike(&broker, other, 0, "", "");
+
+    let broker = broker_with(LISTENER, |pki| {
+        pki.leaf("server", "/CN=localhost", "IP:127.0.0.2", VALID);
+    });
+    let why = "not for the host name '127.0.0.1' but for 127.0.0.2.";
+    alike(&broker, "--cafile {dir}/ca.pem", 8, FAILED, why);
 }
 
 #[test]

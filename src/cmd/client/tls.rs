@@ -13,7 +13,7 @@ mod verify;
 mod words;
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,7 +73,7 @@ impl Tls {
             config.alpn_protocols = vec![protocol.clone().into_bytes()];
         }
         let host = &settings.host;
-        let name = ServerName::try_from(host.clone()).map_err(|_| {
+        let name = server_name(host, settings.tls.insecure).ok_or_else(|| {
             set_up(format!(
                 "'{host}' is no host name that a certificate can have."
             ))
@@ -127,6 +127,22 @@ impl Tls {
 
     fn fault(&self, stage: Stage, error: &Error) -> TlsFault {
         TlsFault::new(stage, words::of(error, &self.name.to_str()))
+    }
+}
+
+/// What the broker's certificate has to be for, if not for any name.
+fn server_name(host: &str, any_name: bool) -> Option<ServerName<'static>> {
+    // Behind `%` stands the interface to a link-local address, which only this machine knows.
+    let bare = match host.split_once('%') {
+        Some((address, _)) if address.parse::<Ipv6Addr>().is_ok() => address,
+        _ => host,
+    };
+    match ServerName::try_from(bare.to_owned()) {
+        Ok(name) => Some(name),
+        // Something that the resolver takes, such as 127.1. The broker is not asked for an address
+        // by name, so that any does for none.
+        Err(_) if any_name => Some(IpAddr::from(Ipv4Addr::UNSPECIFIED).into()),
+        Err(_) => None,
     }
 }
 
@@ -230,5 +246,29 @@ impl Write for TlsStream {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_have_the_names_of_certificates_or_need_none() {
+        for (host, name) in [
+            ("broker.example", Some("broker.example")),
+            ("127.0.0.1", Some("127.0.0.1")),
+            ("fe80::1%eth0", Some("fe80::1")),
+            ("broker%eth0", None),
+            ("127.1", None),
+        ] {
+            let found = server_name(host, false);
+            assert_eq!(
+                found.map(|found| found.to_str().into_owned()).as_deref(),
+                name
+            );
+            let any = server_name(host, true).unwrap();
+            assert!(name.is_some() || matches!(any, ServerName::IpAddress(_)));
+        }
     }
 }

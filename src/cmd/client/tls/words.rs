@@ -91,12 +91,15 @@ fn refusal(alert: AlertDescription) -> String {
     }
 }
 
-/// A name as people write it, out of `DnsName("name")`.
+/// A name as people write it, out of `DnsName("name")` or `IpAddress(address)`.
 fn plain(name: &str) -> String {
-    let inner = name
+    let quoted = name
         .split_once('"')
         .and_then(|(_, rest)| rest.split_once('"'));
-    escape(inner.map_or(name, |(inner, _)| inner))
+    let address = name
+        .strip_prefix("IpAddress(")
+        .and_then(|rest| rest.split_once(')'));
+    escape(quoted.or(address).map_or(name, |(inner, _)| inner))
 }
 
 fn escape(text: &str) -> String {
