@@ -142,6 +142,30 @@ fn unsubscribing_may_be_all_there_is_to_do() {
     assert_eq!(pair.run("sub", &broker, &rest).ok().out, "c\n");
 }
 
+/// `--watch`: a topic keeps to its line, whatever its messages hold, and the screen never scrolls,
+/// which would put all lines out of place.
+#[test]
+fn watched_topics_keep_to_their_lines() {
+    if peer_clients("new in 2.1") {
+        return;
+    }
+    let broker = Broker::open(Kind::Midge);
+    let pair = Pair::MIDGE_ON_MIDGE;
+    pair.publish(&broker, &["-t", "a", "-m", "one\r\ntwo", "-r"]);
+    let ended = pair.run("sub", &broker, &["-t", "a", "-w", "-C", "1"]).ok();
+    let screen = "\x1b[2J\x1b[1;1HBroker: 127.0.0.1\n";
+    let line = "\x1b[2;1H\x1b[K\x1b[?7lone  two\x1b[?7h\x1b[3;1H";
+    assert_eq!(ended.out, format!("{screen}{line}"));
+    for n in 1..30 {
+        pair.publish(&broker, &["-t", &format!("a/{n}"), "-m", "x", "-r"]);
+    }
+    let args = ["-t", "a/#", "-v", "-w", "-C", "30"];
+    let ended = pair.run("sub", &broker, &args).ok();
+    let rest = ended.out.strip_prefix(screen).unwrap();
+    assert!(!rest.contains('\n'), "{rest:?}");
+    assert!(rest.ends_with("\x1b[?7h\x1b[32;1H"), "{rest:?}");
+}
+
 /// Ctrl-C while the broker is away is the same good end as at any other time.
 #[test]
 fn sub_ends_well_between_two_attempts() {

@@ -31,7 +31,11 @@ impl<'a> Printer<'a> {
     pub fn new(settings: &'a Settings) -> io::Result<Printer<'a>> {
         if settings.watch && !settings.message_rate {
             let mut out = io::stdout();
-            writeln!(out, "\x1b[2J\x1b[1;1HBroker: {}", settings.host)?;
+            let broker = match &settings.unix {
+                Some(path) => path.display().to_string(),
+                None => settings.host.clone(),
+            };
+            writeln!(out, "\x1b[2J\x1b[1;1HBroker: {broker}")?;
             out.flush()?;
         }
         Ok(Printer {
@@ -49,12 +53,12 @@ impl<'a> Printer<'a> {
         }
         self.buffer.clear();
         if self.settings.watch {
-            self.move_to_line(message.topic);
-        }
-        self.put_message(message);
-        if self.settings.watch {
-            let below = FIRST_LINE + self.watched.len() - 1;
-            writeln!(self.buffer, "\x1b[{below};1H")?;
+            self.put_in_place(message);
+        } else {
+            self.put_message(message);
+            if self.settings.newline && !self.is_nothing(message) {
+                self.buffer.push(b'\n');
+            }
         }
         let mut out = io::stdout().lock();
         out.write_all(&self.buffer)?;
@@ -63,6 +67,7 @@ impl<'a> Printer<'a> {
 
     fn put_message(&mut self, message: &Publish<'_>) {
         let settings = self.settings;
+        let start = self.buffer.len();
         if let Some(format) = &settings.format {
             let zone = self.zone.get_or_insert_with(Zone::system);
             let now = Moment::now(zone);
@@ -76,18 +81,19 @@ impl<'a> Printer<'a> {
             self.buffer.push(b' ');
             match message.payload {
                 // Without a line end nothing at all is printed, as ever in Mosquitto.
-                b"" if !settings.newline => self.buffer.clear(),
+                b"" if !settings.newline => self.buffer.truncate(start),
                 b"" => self.buffer.extend_from_slice(b"(null)"),
                 payload => self.buffer.extend_from_slice(payload),
             }
-        } else if message.payload.is_empty() {
-            return;
         } else {
             self.buffer.extend_from_slice(message.payload);
         }
-        if settings.newline {
-            self.buffer.push(b'\n');
-        }
+    }
+
+    /// Whether not even a line end is printed.
+    fn is_nothing(&self, message: &Publish<'_>) -> bool {
+        let bare = self.settings.format.is_none() && !self.settings.verbose;
+        bare && message.payload.is_empty()
     }
 
     /// `--random-filter`
@@ -100,18 +106,34 @@ impl<'a> Printer<'a> {
         Ok(u64::from(random) * 1_000_000 < ppm << 32)
     }
 
-    fn move_to_line(&mut self, topic: &[u8]) {
+    /// `--watch`: writes the message over what stood in the line of its topic, and keeps to that
+    /// line. What is too long for the screen is cut off, and the screen never scrolls: topics that
+    /// it has no line for share its last one.
+    fn put_in_place(&mut self, message: &Publish<'_>) {
+        let line = self.line_of(message.topic);
+        // What stood there may have been longer.
+        let _ = write!(self.buffer, "\x1b[{line};1H\x1b[K\x1b[?7l");
+        let start = self.buffer.len();
+        self.put_message(message);
+        for byte in &mut self.buffer[start..] {
+            if matches!(byte, b'\n' | b'\r' | 0x0b | 0x0c) {
+                *byte = b' ';
+            }
+        }
+        let below = FIRST_LINE + self.watched.len();
+        let _ = write!(self.buffer, "\x1b[?7h\x1b[{below};1H");
+    }
+
+    fn line_of(&mut self, topic: &[u8]) -> usize {
         let known = self.watched.len();
-        let line = match self.watched.get(topic) {
+        match self.watched.get(topic) {
             Some(&line) => line,
             None if known == WATCHED_MAX => FIRST_LINE + known - 1,
             None => {
                 self.watched.insert(topic.into(), FIRST_LINE + known);
                 FIRST_LINE + known
             }
-        };
-        // What stood there may have been longer.
-        let _ = write!(self.buffer, "\x1b[{line};1H\x1b[K");
+        }
     }
 }
 
