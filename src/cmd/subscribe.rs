@@ -170,10 +170,9 @@ impl Subscriber<'_> {
     }
 
     fn message(&mut self, message: &Publish<'_>) {
-        self.rate += 1;
         // What comes behind the last one that we want is for who comes back to the session.
         self.has_taken = self.finish.is_none();
-        if self.settings.message_rate || self.finish.is_some() {
+        if self.finish.is_some() {
             return;
         }
         if self.settings.retained_only && !message.retain {
@@ -190,7 +189,9 @@ impl Subscriber<'_> {
         if self.settings.remove_retained && message.retain {
             self.to_clear.push_back(message.topic.into());
         }
-        if self.printer.print(message).is_err() {
+        if self.settings.message_rate {
+            self.rate += 1;
+        } else if self.printer.print(message).is_err() {
             // Nobody reads any more, or there is no room for it.
             self.finish = Some(Finish::AtOnce);
             self.has_taken = false;
@@ -239,7 +240,13 @@ impl Subscriber<'_> {
                 self.finish = Some(Finish::AtOnce);
             }
             self.rate = 0;
-            self.next_rate_ms = Some(due_ms + 1000);
+            // Seconds that were missed, while there was no connection, are not made up for.
+            let next_ms = due_ms + 1000;
+            self.next_rate_ms = Some(if next_ms > now_ms {
+                next_ms
+            } else {
+                now_ms + 1000
+            });
         }
     }
 }

@@ -166,6 +166,36 @@ fn watched_topics_keep_to_their_lines() {
     assert!(rest.ends_with("\x1b[?7h\x1b[32;1H"), "{rest:?}");
 }
 
+/// With `--message-rate` only the printing is another: what is to be left out, to be cleared or
+/// to be the last one is as without.
+#[test]
+fn messages_are_counted_as_they_are_printed() {
+    if peer_clients("new in 2.1") {
+        return;
+    }
+    let broker = Broker::open(Kind::Midge);
+    let pair = Pair::MIDGE_ON_MIDGE;
+    for topic in ["a/1", "a/2"] {
+        pair.publish(&broker, &["-t", topic, "-m", "old", "-r"]);
+    }
+    let rate = ["-t", "a/#", "--message-rate"];
+    let run = |more: &[&str]| pair.run("sub", &broker, &[&rate[..], more].concat());
+    run(&["-C", "2"]).ok();
+    for more in [&["-T", "a/1"][..], &["-R"]] {
+        let mut sub = pair.sub(&broker, &[&rate[..], more].concat());
+        if more == ["-R"] {
+            pair.publish(&broker, &["-t", "a/1", "-m", "new"]);
+        }
+        // It may take them more than a second.
+        let first = iter::repeat_with(|| sub.line()).find(|line| line != "0 msgs/s");
+        assert_eq!(first.as_deref(), Some("1 msgs/s"), "{more:?}");
+    }
+    run(&["--remove-retained", "-C", "2"]).ok();
+    run(&["-E"]).ok();
+    let ended = pair.run("sub", &broker, &["-t", "a/#", "-W", "1"]);
+    assert_eq!(ended.with(27).out, "");
+}
+
 /// Ctrl-C while the broker is away is the same good end as at any other time.
 #[test]
 fn sub_ends_well_between_two_attempts() {
