@@ -4,6 +4,10 @@
 //! what was under way keeps its packet identifier. What cannot be (an empty client id, a topic with
 //! a wildcard) is left out and counted. Who a session belongs to is not told reliably by the file:
 //! the first client that connects with its Client Identifier takes it.
+//!
+//! A file may be larger than the memory there is. So it is gone through three times: for what
+//! sessions and messages there are, for who waits for which, and for the bodies of the messages,
+//! of which no more are in memory at a time than what is written at once, and `memory_cache`.
 
 use super::flow::Flow;
 use super::publish::{Held, Publisher};
@@ -14,12 +18,12 @@ use crate::store::journal::fields::COUNT_MAX;
 use crate::store::journal::record::Recipient;
 use crate::store::journal::{Record, packet_id_of};
 use crate::store::message::NEVER;
-use crate::store::mosquitto_db::{self as db, Database, Direction};
+use crate::store::mosquitto_db::{self as db, Database, Direction, Entry};
 use crate::store::window::distance;
 use crate::store::{Body, Delivery, MessageId, Stage};
 use crate::topic::Filter;
 use crate::wire::{Publish, QoS, Version, is_topic_name};
-use std::collections::HashMap;
+use std::convert::Infallible;
 
 /// What was taken over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,15 +40,68 @@ pub struct Imported {
     pub left_out: usize,
 }
 
-/// A message that was taken over, with those who wait for it.
-struct Taken {
-    id: MessageId,
-    recipients: Vec<u8>,
-    held: Vec<(u64, u16)>,
+/// A file of Mosquitto's that can be gone through more than once.
+pub trait Entries {
+    /// Why it cannot.
+    type Error;
+
+    /// Tells everything that is in it, each time the same.
+    ///
+    /// # Errors
+    /// It cannot be read to its end.
+    fn each(&self, take: &mut dyn FnMut(Entry<'_>)) -> Result<(), Self::Error>;
 }
 
-/// Messages after which what was recorded is written.
-const SLICE: usize = 256;
+impl Entries for Database<'_> {
+    type Error = Infallible;
+
+    fn each(&self, take: &mut dyn FnMut(Entry<'_>)) -> Result<(), Infallible> {
+        self.entries().for_each(take);
+        Ok(())
+    }
+}
+
+/// What is known of a message whose body is in the file.
+struct Known {
+    store_id: u64,
+    /// Which of the file's messages it is.
+    number: u32,
+    /// Bytes of its topic, properties and payload.
+    len: u32,
+    qos: QoS,
+    retain: bool,
+    has_payload: bool,
+    is_of_broker: bool,
+    /// Nobody may be given it: its topic cannot be, or its time is over.
+    is_useless: bool,
+    is_kept: bool,
+    id: Option<MessageId>,
+}
+
+/// The messages of a file, and who waits for them.
+#[derive(Default)]
+struct Plan {
+    messages: Vec<Known>,
+    /// Who is to get which of `messages`.
+    recipients: Vec<(u32, Recipient)>,
+    /// Who has begun to send which: key of the session and packet identifier.
+    held: Vec<(u32, u64, u16)>,
+}
+
+impl Plan {
+    /// Where a message is in the list, which is in order by now. Of two with one id the last holds.
+    fn find(&self, store_id: u64) -> Option<usize> {
+        let behind = (self.messages).partition_point(|known| known.store_id <= store_id);
+        let index = behind.checked_sub(1)?;
+        (self.messages[index].store_id == store_id).then_some(index)
+    }
+}
+
+/// Bytes of messages after which what was recorded is written.
+const SLICE: usize = 256 * 1024;
+
+/// What a message counts for besides its bytes.
+const OVERHEAD: usize = 64;
 
 /// So far may the deliveries under way to one client lie apart, that each packet identifier is that
 /// of one of them only.
@@ -56,49 +113,70 @@ const SET_CLOCK_MS: u64 = 1_577_836_800_000;
 impl Broker {
     /// Takes over what a file of Mosquitto's holds, into a broker that has just begun to record;
     /// `write` is called now and then to write the records.
-    pub fn import(
+    ///
+    /// # Errors
+    /// The file cannot be read any more: the broker has half of it.
+    pub fn import<E: Entries>(
         &mut self,
-        db: &Database<'_>,
+        db: &E,
         now: Now,
         write: &mut dyn FnMut(&mut Broker),
-    ) -> Imported {
+    ) -> Result<Imported, E::Error> {
         self.now = now;
         let mut imported = Imported::default();
-        let mut sessions = HashMap::new();
-        for client in &db.clients {
-            match self.import_client(client) {
-                Some(id) => {
-                    sessions.insert(client.id, id);
-                    imported.sessions += 1;
-                }
+        let mut plan = Plan::default();
+        let mut sessions = Vec::new();
+        let mut number = 0;
+        db.each(&mut |entry| match entry {
+            Entry::Client(client) => match self.import_client(&client) {
+                Some(id) => sessions.push(id),
                 None => imported.left_out += 1,
+            },
+            Entry::Message(message) => {
+                plan.messages.push(self.know(&message, number));
+                number += 1;
             }
-        }
-        self.import_subscriptions(db, &sessions, &mut imported);
-        let stored: HashMap<u64, &db::Message<'_>> =
-            db.messages.iter().map(|m| (m.store_id, m)).collect();
-        let mut taken = HashMap::new();
-        for entry in &db.client_messages {
-            let session = sessions.get(entry.client_id).copied();
-            let message = stored.get(&entry.store_id).copied();
-            let is_taken =
-                session.is_some_and(|id| self.import_delivery(id, entry, message, &mut taken));
-            imported.deliveries += usize::from(is_taken);
-            imported.left_out += usize::from(!is_taken);
-        }
-        for &id in sessions.values() {
+            _ => {}
+        })?;
+        imported.sessions = sessions.len();
+        (plan.messages).sort_unstable_by_key(|known| (known.store_id, known.number));
+        self.import_waiting(db, &mut plan, &mut imported)?;
+        for &id in &sessions {
             self.describe_session(id);
             self.record_leaving(id);
         }
-        self.import_retained(db, &stored, &mut taken, &mut imported);
-        self.record_taken(taken, write);
-        for &id in sessions.values() {
+        self.import_bodies(db, &mut plan, write)?;
+        for &id in &sessions {
             self.record_released(id);
             self.session_timeout(id);
         }
         write(self);
         self.journal.promise = crate::store::journal::Place::START;
-        imported
+        Ok(imported)
+    }
+
+    fn imported_session(&self, client_id: &[u8]) -> Option<SessionId> {
+        self.sessions.find(std::str::from_utf8(client_id).ok()?)
+    }
+
+    /// The second time: who subscribed to what and waits for which message.
+    fn import_waiting<E: Entries>(
+        &mut self,
+        db: &E,
+        plan: &mut Plan,
+        imported: &mut Imported,
+    ) -> Result<(), E::Error> {
+        db.each(&mut |entry| match entry {
+            Entry::Subscription(subscription) => self.import_subscription(&subscription, imported),
+            Entry::ClientMessage(entry) => {
+                let session = self.imported_session(entry.client_id);
+                let is_taken = session.is_some_and(|id| self.import_delivery(id, &entry, plan));
+                imported.deliveries += usize::from(is_taken);
+                imported.left_out += usize::from(!is_taken);
+            }
+            Entry::Retained(store_id) => self.import_retained(store_id, plan, imported),
+            Entry::Message(_) | Entry::Client(_) | Entry::Config(_) | Entry::Unknown => {}
+        })
     }
 
     fn import_client(&mut self, client: &db::Client<'_>) -> Option<SessionId> {
@@ -144,33 +222,26 @@ impl Broker {
         wall_ms.saturating_sub(left_ms).min(interval_ms)
     }
 
-    fn import_subscriptions(
-        &mut self,
-        db: &Database<'_>,
-        sessions: &HashMap<&[u8], SessionId>,
-        imported: &mut Imported,
-    ) {
-        for subscription in &db.subscriptions {
-            let id = sessions.get(subscription.client_id).copied();
-            let text = std::str::from_utf8(subscription.filter).ok();
-            let (Some(id), Some(Ok(filter))) = (id, text.map(Filter::parse)) else {
-                imported.left_out += 1;
-                continue;
-            };
-            let Filter { share, filter } = filter;
-            if self.find_subscription(id, filter, share).is_some() {
-                continue;
-            }
-            let node = self.subscriptions.table.insert(filter.as_bytes());
-            let group = share.map(|share| self.subscriptions.find_or_add_group(node, share));
-            let identifier = subscription.id.unwrap_or(0);
-            let entry = Subscriptions::unlinked(id, node, group, subscription.options, identifier);
-            let session = self.sessions.get_mut(id);
-            session.subscription_count += super::subscribe::weight(filter, share);
-            let added = self.subscriptions.insert(entry, &mut session.subscriptions);
-            self.record_subscription(id, added);
-            imported.subscriptions += 1;
+    fn import_subscription(&mut self, entry: &db::Subscription<'_>, imported: &mut Imported) {
+        let id = self.imported_session(entry.client_id);
+        let text = std::str::from_utf8(entry.filter).ok();
+        let (Some(id), Some(Ok(filter))) = (id, text.map(Filter::parse)) else {
+            imported.left_out += 1;
+            return;
+        };
+        let Filter { share, filter } = filter;
+        if self.find_subscription(id, filter, share).is_some() {
+            return;
         }
+        let node = self.subscriptions.table.insert(filter.as_bytes());
+        let group = share.map(|share| self.subscriptions.find_or_add_group(node, share));
+        let identifier = entry.id.unwrap_or(0);
+        let added = Subscriptions::unlinked(id, node, group, entry.options, identifier);
+        let session = self.sessions.get_mut(id);
+        session.subscription_count += super::subscribe::weight(filter, share);
+        let added = self.subscriptions.insert(added, &mut session.subscriptions);
+        self.record_subscription(id, added);
+        imported.subscriptions += 1;
     }
 
     /// Takes over one message of one client; whether it could be.
@@ -178,14 +249,13 @@ impl Broker {
         &mut self,
         id: SessionId,
         entry: &db::ClientMessage<'_>,
-        message: Option<&db::Message<'_>>,
-        taken: &mut HashMap<u64, Taken>,
+        plan: &mut Plan,
     ) -> bool {
         if entry.qos == QoS::AtMostOnce {
             return false;
         }
         if entry.direction == Direction::In {
-            return message.is_some_and(|message| self.import_held(id, entry, message, taken));
+            return self.import_held(id, entry, plan);
         }
         let is_under_way = entry.stage != db::Stage::Queued && entry.packet_id != 0;
         let is_released = matches!(entry.stage, db::Stage::SendPubRel | db::Stage::AwaitPubComp);
@@ -204,13 +274,13 @@ impl Broker {
             self.import_windowed(id, ordinal, delivery);
             return true;
         }
-        let Some(message) = message.and_then(|message| self.take_message(message, taken)) else {
+        let Some((index, message)) = self.reserve(entry.store_id, plan) else {
             return false;
         };
         let session = self.sessions.get_mut(id);
         session.flow.next_ordinal = ordinal + 1;
         let subscription_id = entry.subscription_id.unwrap_or(0);
-        let mut delivery = Delivery::new(message.id, entry.qos, entry.retain, subscription_id);
+        let mut delivery = Delivery::new(message, entry.qos, entry.retain, subscription_id);
         let recipient = Recipient {
             key: session.key,
             ordinal,
@@ -218,9 +288,9 @@ impl Broker {
             retain: entry.retain,
             subscription_id,
         };
-        recipient.put(&mut message.recipients);
-        self.messages.retain(message.id);
-        let len = super::route::queued_len(self.messages.len_of(message.id));
+        plan.recipients.push((index, recipient));
+        self.messages.retain(message);
+        let len = super::route::queued_len(self.messages.len_of(message));
         if is_windowed {
             self.sessions.get_mut(id).flow.window_bytes += len as u64;
             self.import_windowed(id, ordinal, delivery);
@@ -256,52 +326,55 @@ impl Broker {
         &mut self,
         id: SessionId,
         entry: &db::ClientMessage<'_>,
-        message: &db::Message<'_>,
-        taken: &mut HashMap<u64, Taken>,
+        plan: &mut Plan,
     ) -> bool {
         // What was passed on already, or never answered, needs nothing of us.
         let is_held = matches!(entry.stage, db::Stage::SendPubRec | db::Stage::AwaitPubRel);
         if !is_held || entry.packet_id == 0 {
             return false;
         }
-        let Some(message) = self.take_message(message, taken) else {
+        let Some((index, _)) = self.reserve(entry.store_id, plan) else {
             return false;
         };
-        let session = self.sessions.get_mut(id);
         // One record has one client that holds it; a second one is a copy.
-        message.held.push((session.key, entry.packet_id));
+        let key = self.sessions.get(id).key;
+        plan.held.push((index, key, entry.packet_id));
         true
     }
 
-    /// The message as it is here, taken over now if it was not before.
-    fn take_message<'t>(
-        &mut self,
-        message: &db::Message<'_>,
-        taken: &'t mut HashMap<u64, Taken>,
-    ) -> Option<&'t mut Taken> {
+    /// Notes that a message is in the file.
+    fn know(&self, message: &db::Message<'_>, number: u32) -> Known {
         let topic = message.topic;
-        if topic.is_empty() || topic.len() > usize::from(u16::MAX) || !is_topic_name(topic) {
-            return None;
-        }
-        let expires_ms = self.import_expiry(message.expires_at_s)?;
-        let publish = Publish {
+        let is_topic =
+            !topic.is_empty() && u16::try_from(topic.len()).is_ok() && is_topic_name(topic);
+        let properties_len = publication(message).forwarded_len();
+        let len = topic.len() + properties_len + message.payload.len();
+        Known {
+            store_id: message.store_id,
+            number,
+            len: len as u32,
             qos: message.qos,
             retain: message.retain,
-            topic: message.topic,
-            properties: message.properties,
-            payload: message.payload,
-            ..Publish::default()
-        };
-        let taken = taken.entry(message.store_id).or_insert_with(|| Taken {
-            id: self.messages.insert(Body {
-                topic_prefix: b"",
-                publish: &publish,
-                expires_ms,
-            }),
-            recipients: Vec::new(),
-            held: Vec::new(),
-        });
-        Some(taken)
+            has_payload: !message.payload.is_empty(),
+            is_of_broker: topic.starts_with(b"$SYS"),
+            is_useless: !is_topic || self.import_expiry(message.expires_at_s).is_none(),
+            is_kept: false,
+            id: None,
+        }
+    }
+
+    /// The message as it is here, with its place in the plan; room is made for it now if it was not
+    /// before.
+    fn reserve(&mut self, store_id: u64, plan: &mut Plan) -> Option<(u32, MessageId)> {
+        let index = plan.find(store_id)?;
+        let known = &mut plan.messages[index];
+        if known.is_useless {
+            return None;
+        }
+        let messages = &mut self.messages;
+        let id =
+            *(known.id).get_or_insert_with(|| messages.reserve(known.len, known.qos, known.retain));
+        Some((index as u32, id))
     }
 
     /// When a message expires here; `None` if it has already.
@@ -322,66 +395,86 @@ impl Broker {
         })
     }
 
-    fn import_retained(
-        &mut self,
-        db: &Database<'_>,
-        stored: &HashMap<u64, &db::Message<'_>>,
-        taken: &mut HashMap<u64, Taken>,
-        imported: &mut Imported,
-    ) {
-        for store_id in &db.retained {
-            let message = stored.get(store_id).copied();
-            let is_data =
-                |m: &&db::Message<'_>| !m.topic.starts_with(b"$SYS") && !m.payload.is_empty();
-            let Some(message) = message.filter(is_data) else {
-                continue;
-            };
-            match self.take_message(message, taken) {
-                Some(taken) => {
-                    let id = taken.id;
-                    self.keep_retained(Publisher::Broker, id);
-                    imported.retained += 1;
-                }
-                None => imported.left_out += 1,
-            }
-        }
+    fn import_retained(&mut self, store_id: u64, plan: &mut Plan, imported: &mut Imported) {
+        let known = plan.find(store_id).map(|index| &mut plan.messages[index]);
+        let Some(known) = known.filter(|known| known.has_payload && !known.is_of_broker) else {
+            return;
+        };
+        known.is_kept |= !known.is_useless;
+        imported.retained += usize::from(!known.is_useless);
+        imported.left_out += usize::from(known.is_useless);
+        self.reserve(store_id, plan);
     }
 
-    /// Records the messages, each with all who wait for it.
-    fn record_taken(&mut self, taken: HashMap<u64, Taken>, write: &mut dyn FnMut(&mut Broker)) {
-        for (count, message) in taken.into_values().enumerate() {
-            let Taken {
-                id,
-                recipients,
-                held,
-            } = message;
-            self.begin_message();
-            self.journal.recipients = recipients;
-            let topic = self.messages.get(id).topic().to_vec();
-            let kept = self.kept_node_of(id, &topic);
-            if kept.is_some() || !self.journal.recipients.is_empty() {
-                self.describe_message(id, kept, None);
+    /// The third time: brings the bodies and records the messages, each with all who wait for it.
+    fn import_bodies<E: Entries>(
+        &mut self,
+        db: &E,
+        plan: &mut Plan,
+        write: &mut dyn FnMut(&mut Broker),
+    ) -> Result<(), E::Error> {
+        (plan.recipients).sort_unstable_by_key(|(index, to)| (*index, to.key, to.ordinal));
+        plan.held.sort_unstable();
+        let (mut number, mut unwritten) = (0, 0);
+        db.each(&mut |entry| {
+            let Entry::Message(message) = entry else {
+                return;
+            };
+            let index = plan.find(message.store_id);
+            let index = index.filter(|&index| plan.messages[index].number == number);
+            number += 1;
+            let Some(index) = index else { return };
+            if let Some(id) = plan.messages[index].id.take() {
+                self.import_body(id, &message, plan, index);
+                unwritten += OVERHEAD + plan.messages[index].len as usize;
             }
-            if let Some(node) = kept {
-                self.note_kept_place(node);
-            }
-            for (key, packet_id) in held {
-                let Some(&session) = self.journal.sessions.get(&key) else {
-                    continue;
-                };
-                let copy = self.messages.copy(id);
-                self.begin_message();
-                self.describe_message(copy, None, Some((key, packet_id)));
-                self.sessions.get_mut(session).flow.hold(Held {
-                    packet_id,
-                    message: copy,
-                });
-            }
-            self.messages.release(id);
-            if count % SLICE == SLICE - 1 {
+            if unwritten >= SLICE {
                 write(self);
+                unwritten = 0;
             }
+        })
+    }
+
+    fn import_body(&mut self, id: MessageId, message: &db::Message<'_>, plan: &Plan, index: usize) {
+        let expires_ms = self.import_expiry(message.expires_at_s);
+        self.messages.fill(
+            id,
+            Body {
+                topic_prefix: b"",
+                publish: &publication(message),
+                expires_ms: expires_ms.unwrap_or(self.now.mono_ms),
+            },
+        );
+        if plan.messages[index].is_kept {
+            self.keep_retained(Publisher::Broker, id);
         }
+        let index = index as u32;
+        self.begin_message();
+        let from = (plan.recipients).partition_point(|&(at, _)| at < index);
+        for (_, recipient) in (plan.recipients[from..].iter()).take_while(|(at, _)| *at == index) {
+            recipient.put(&mut self.journal.recipients);
+        }
+        let kept = self.kept_node_of(id, message.topic);
+        if kept.is_some() || !self.journal.recipients.is_empty() {
+            self.describe_message(id, kept, None);
+        }
+        if let Some(node) = kept {
+            self.note_kept_place(node);
+        }
+        let from = plan.held.partition_point(|&(at, ..)| at < index);
+        for &(_, key, packet_id) in plan.held[from..].iter().take_while(|held| held.0 == index) {
+            let Some(&session) = self.journal.sessions.get(&key) else {
+                continue;
+            };
+            let copy = self.messages.copy(id);
+            self.begin_message();
+            self.describe_message(copy, None, Some((key, packet_id)));
+            self.sessions.get_mut(session).flow.hold(Held {
+                packet_id,
+                message: copy,
+            });
+        }
+        self.messages.release(id);
     }
 
     /// Records which deliveries wait for PUBCOMP.
@@ -396,6 +489,17 @@ impl Broker {
         for ordinal in released {
             self.journal.append(&Record::Received { key, ordinal });
         }
+    }
+}
+
+fn publication<'a>(message: &db::Message<'a>) -> Publish<'a> {
+    Publish {
+        qos: message.qos,
+        retain: message.retain,
+        topic: message.topic,
+        properties: message.properties,
+        payload: message.payload,
+        ..Publish::default()
     }
 }
 
@@ -445,7 +549,7 @@ mod tests {
         };
         let mut broker = Broker::new(Settings::default(), 1, now);
         broker.start_journal(Opened::default(), now);
-        let imported = broker.import(&db, now, &mut |_| ());
+        let Ok(imported) = broker.import(&db, now, &mut |_| ());
         assert_eq!((imported.sessions, imported.left_out), (2, 0));
         for id in ["id", "other"] {
             let id = broker.sessions.find(id).expect("it was taken over");
@@ -490,7 +594,7 @@ mod tests {
         let now = Now::default();
         let mut broker = Broker::new(Settings::default(), 1, now);
         broker.start_journal(Opened::default(), now);
-        let imported = broker.import(&db, now, &mut |_| ());
+        let Ok(imported) = broker.import(&db, now, &mut |_| ());
         assert_eq!((imported.retained, imported.left_out), (1, 6));
     }
 }

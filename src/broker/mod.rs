@@ -59,7 +59,7 @@ mod will;
 
 pub use connect::AuthRequest;
 pub use connection::Peer;
-pub use import::Imported;
+pub use import::{Entries, Imported};
 pub use origin::Origin;
 pub use settings::{ListenerSettings, Settings};
 pub use transmit::SPLICES_MAX;

@@ -52,6 +52,13 @@ impl Entry {
         }
     }
 
+    /// The entry of a message that has one holder, and no body yet.
+    pub fn reserved(len: u32, qos: QoS, retain: bool) -> Entry {
+        let mut entry = Entry::new(0, len, qos, retain);
+        entry.set(HOT, false);
+        entry
+    }
+
     /// The entry of a cold message that has no holder yet.
     pub fn cold(place: Place, len: u32, qos: QoS, retain: bool) -> Entry {
         let mut entry = Entry::new(0, len, qos, retain);

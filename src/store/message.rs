@@ -296,22 +296,46 @@ pub struct Messages {
 impl Messages {
     /// Keeps a message, counted once.
     pub fn insert(&mut self, body: Body<'_>) -> MessageId {
+        let (slot, len) = self.put_together(body);
+        let publish = body.publish;
+        let entry = Entry::new(slot, len as u32, publish.qos, publish.retain);
+        self.bytes += entry.len() as usize;
+        MessageId(self.slots.insert(entry))
+    }
+
+    /// Makes room for a message that is known but not at hand, counted once. Until
+    /// [`Messages::fill`] brings its body, nobody may look at it.
+    pub fn reserve(&mut self, len: u32, qos: QoS, retain: bool) -> MessageId {
+        let entry = Entry::reserved(len, qos, retain);
+        self.bytes += entry.len() as usize;
+        self.cold_bytes += entry.len() as usize;
+        MessageId(self.slots.insert(entry))
+    }
+
+    /// Brings the body of a message that room was made for.
+    pub fn fill(&mut self, id: MessageId, body: Body<'_>) {
+        let (slot, _) = self.put_together(body);
+        let entry = self.slots.get_mut(id.0);
+        debug_assert!(!entry.is_hot() && !entry.is_recorded());
+        entry.set_hot(slot);
+        self.cold_bytes -= entry.len() as usize;
+    }
+
+    /// Puts a body together: the slot it is in, and bytes of it.
+    fn put_together(&mut self, body: Body<'_>) -> (u32, usize) {
         let Body {
             topic_prefix,
             publish,
             expires_ms,
         } = body;
         let topic_len = topic_prefix.len() + publish.topic.len();
-        let properties_len: usize = match publish.properties.is_empty() {
-            true => 0,
-            false => publish.forwarded().map(<[u8]>::len).sum(),
-        };
+        let properties_len = publish.forwarded_len();
         let len = topic_len + properties_len + publish.payload.len();
         let rare = Rare {
             expires_ms,
             properties_len,
         };
-        let (body, message) = self.bodies.take(len + rare.tail());
+        let (slot, message) = self.bodies.take(len + rare.tail());
         let mut rest = &mut message.bytes[..len];
         let mut put = |part: &[u8]| {
             let (into, left) = std::mem::take(&mut rest).split_at_mut(part.len());
@@ -328,9 +352,7 @@ impl Messages {
         put(publish.payload);
         let flags = (publish.qos, publish.retain);
         message.describe((len, topic_len), flags, rare);
-        let entry = Entry::new(body, len as u32, publish.qos, publish.retain);
-        self.bytes += entry.len() as usize;
-        MessageId(self.slots.insert(entry))
+        (slot, len)
     }
 
     /// Keeps a plain message, counted once.

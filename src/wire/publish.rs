@@ -107,6 +107,14 @@ impl<'a> Publish<'a> {
             })
     }
 
+    /// Bytes of these properties.
+    pub fn forwarded_len(&self) -> usize {
+        match self.properties.is_empty() {
+            true => 0,
+            false => self.forwarded().map(<[u8]>::len).sum(),
+        }
+    }
+
     fn properties_len(&self) -> usize {
         let mut len = self.properties.raw().len();
         len += if self.topic_alias.is_some() { 3 } else { 0 };

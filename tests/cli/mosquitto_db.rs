@@ -20,6 +20,7 @@ use nix::sys::signal::Signal;
 use crate::common::encode::encode;
 use crate::common::packet::*;
 use crate::common::property::Property;
+use crate::harness::broker::{Setup, peer_broker};
 use crate::harness::raw::Raw;
 use crate::harness::{Broker, Kind, Tool};
 
@@ -86,6 +87,59 @@ fn kept_files_say_what_their_brokers_were_told() {
             "2.0.21-amd64"
         ]
     );
+}
+
+/// On a gateway with little memory, the first start must not be the one that the kernel ends.
+#[test]
+fn a_file_is_taken_over_in_less_memory_than_it_has() {
+    if peer_broker("what is taken over from the file is told by Midge") {
+        return;
+    }
+    let (count, bytes) = (40_000, 1000);
+    let setup = Setup::new(Kind::Midge).conf(CONF);
+    setup.dir.write("mosquitto.db", long_queue(count, bytes));
+    let broker = setup.start();
+    broker.logs("40000 messages for them, 0 retained messages; 0 left out");
+    let status = fs::read_to_string(format!("/proc/{}/status", broker.process.pid())).unwrap();
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .unwrap();
+    let peak: u32 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 24_000, "{peak} kB for a file of 42 MB");
+    let mut party = Party::sign_in(&broker, connect(Version::V311, "attic", None, None));
+    for id in 1..=20 {
+        assert!(party.expect(0x30).ends_with(&payload(id, bytes)), "{id}");
+    }
+}
+
+fn payload(id: u64, bytes: usize) -> Vec<u8> {
+    format!("{id:>bytes$}").into_bytes()
+}
+
+/// A file of 2.0's with a queue of so many messages of so many bytes for the client "attic".
+fn long_queue(count: u64, bytes: usize) -> Vec<u8> {
+    let mut file = [mosquitto_db::MAGIC.as_slice(), &[0, 0, 0, 0, 0, 0, 0, 6]].concat();
+    let mut chunk = |kind: u32, parts: &[&[u8]]| {
+        let body = parts.concat();
+        file.extend(kind.to_be_bytes());
+        file.extend((body.len() as u32).to_be_bytes());
+        file.extend(body);
+    };
+    for id in 1..=count {
+        let len = (bytes as u32).to_be_bytes();
+        let numbers = [0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0];
+        let payload = payload(id, bytes);
+        let id = id.to_le_bytes();
+        chunk(2, &[&id, &[0; 8], &len, &numbers, b"a", &payload]);
+    }
+    let numbers = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0];
+    chunk(6, &[&[0; 8], &numbers, b"attic"]);
+    for id in 1..=count {
+        let numbers = [0, 0, 0, 5, 1, 11, 0, 1];
+        chunk(3, &[&id.to_le_bytes(), &numbers, b"attic"]);
+    }
+    file
 }
 
 fn text_of(version: &str) -> String {

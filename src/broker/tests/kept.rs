@@ -508,7 +508,7 @@ fn unsubscribing_takes_away_what_taking_over_counted() {
         ..db::Database::default()
     };
     let mut world = World::kept(Settings::default());
-    world.broker.import(&db, world.now, &mut |_| ());
+    let Ok(_) = world.broker.import(&db, world.now, &mut |_| ());
     world.rest();
     unsubscribe_heavy(&mut world);
 }
@@ -566,7 +566,7 @@ fn what_was_under_way_in_mosquitto_keeps_its_packet_ids_however_far_apart() {
         ..db::Database::default()
     };
     let mut world = World::kept(Settings::default());
-    world.broker.import(&db, world.now, &mut |_| ());
+    let Ok(_) = world.broker.import(&db, world.now, &mut |_| ());
     let client = lasting(&mut world, "c");
     world.rest();
     let again = "PUBLISH q2 'a' x dup";

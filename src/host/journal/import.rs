@@ -5,11 +5,13 @@
 
 use super::disk::Disk;
 use super::files::{Files, parse_name};
-use crate::broker::{Broker, Now};
+use crate::broker::{Broker, Entries, Now};
 use crate::conf::Sync;
 use crate::store::journal::{Batch, Report};
-use crate::store::mosquitto_db;
+use crate::store::mosquitto_db::{Entry, HEADER, Scan, Step};
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Stands in the folder while a file is taken over.
@@ -46,43 +48,96 @@ pub fn import<D: Disk>(
     now: Now,
 ) -> io::Result<()> {
     let name = path.display();
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
+    let opened = File::open(path).and_then(OldFile::new);
+    // The whole of it is looked at before anything is taken over.
+    let checked = opened.and_then(|file| Ok((file.walk(&mut |_| ())?, file)));
+    let (scan, file) = match checked {
+        Ok(checked) => checked,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            log::warn!("Warning: {name} cannot be taken over: {error}");
+            return Ok(());
+        }
         Err(error) => {
             log::warn!("Warning: {name} cannot be read, nothing is taken over from it: {error}");
             return Ok(());
         }
     };
-    let db = match mosquitto_db::read(&bytes) {
-        Ok(db) => db,
-        Err(error) => {
-            log::warn!("Warning: {name} cannot be taken over: {error}");
-            return Ok(());
-        }
-    };
     let mut result = begin(files.disk());
-    let imported = broker.import(&db, now, &mut |broker| {
+    let imported = broker.import(&file, now, &mut |broker| {
         if result.is_ok() {
             result = write(broker, files, now);
         }
     });
+    let imported = imported.map_err(|error| io::Error::other(format!("{name}: {error}")))?;
     result.and_then(|()| finish(files.disk()))?;
     log::info!(
         target: "notice",
         "Taken over from {name} (format {}): {} sessions, {} subscriptions, {} messages for them, \
          {} retained messages; {} left out. The file stays as it is.",
-        db.version,
+        scan.version,
         imported.sessions,
         imported.subscriptions,
         imported.deliveries,
         imported.retained,
-        imported.left_out + db.refused,
+        imported.left_out + scan.refused,
     );
-    if let Some(damage) = &db.damage {
+    if let Some(damage) = &scan.damage {
         log::warn!("Warning: {name} is damaged: {damage}; what comes behind is lost.");
     }
     Ok(())
+}
+
+/// A file of Mosquitto's, read in pieces: it may be larger than the memory there is.
+struct OldFile {
+    file: File,
+    len: usize,
+}
+
+/// Bytes that are read at once, unless a chunk has more.
+const PIECE: usize = 64 * 1024;
+
+impl OldFile {
+    fn new(file: File) -> io::Result<OldFile> {
+        let len = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+        Ok(OldFile { file, len })
+    }
+
+    /// Goes through it once; what a file may not have is `InvalidData`.
+    fn walk(&self, take: &mut dyn FnMut(Entry<'_>)) -> io::Result<Scan> {
+        let mut piece = Vec::new();
+        self.read(0, HEADER, &mut piece)?;
+        let scan = Scan::new(&piece, self.len);
+        let mut scan = scan.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        let mut at = 0;
+        loop {
+            match scan.next(piece.get(scan.at() - at..).unwrap_or_default()) {
+                Step::Entry(entry) => take(entry),
+                Step::More(until) => {
+                    at = scan.at();
+                    self.read(at, until, &mut piece)?;
+                }
+                Step::End => return Ok(scan),
+            }
+        }
+    }
+
+    /// Reads from `at` up to `until` at least, or the end.
+    fn read(&self, at: usize, until: usize, piece: &mut Vec<u8>) -> io::Result<()> {
+        let end = until.max(at.saturating_add(PIECE)).min(self.len);
+        piece.resize(end.saturating_sub(at), 0);
+        // One large message does not keep its room for the rest of them.
+        piece.shrink_to(PIECE);
+        self.file.read_exact_at(piece, at as u64)
+    }
+}
+
+impl Entries for OldFile {
+    type Error = io::Error;
+
+    fn each(&self, take: &mut dyn FnMut(Entry<'_>)) -> io::Result<()> {
+        self.walk(take).map(|_| ())
+    }
 }
 
 fn begin<D: Disk>(disk: &mut D) -> io::Result<()> {

@@ -16,14 +16,18 @@ pub(super) mod kind {
 
 /// What a chunk says.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Entry<'a> {
+pub enum Entry<'a> {
     /// Whether the broker wrote the file when it stopped.
     Config(bool),
+    /// A message.
     Message(Message<'a>),
+    /// A message on its way to a client, or from it.
     ClientMessage(ClientMessage<'a>),
     /// The store id of a retained message.
     Retained(u64),
+    /// A subscription.
     Subscription(Subscription<'a>),
+    /// A session.
     Client(Client<'a>),
     /// Of a kind not known, skipped.
     Unknown,
@@ -36,6 +40,8 @@ pub(super) enum Stop {
     Misfit(Misfit),
     /// A value cannot be: the end of this chunk only, which was read to its end.
     Refused(&'static str),
+    /// The file goes on, but not what is at hand of it: that has to reach to this offset at least.
+    More(usize),
 }
 
 /// A store id has eight bytes in every version.
@@ -46,12 +52,15 @@ pub(super) const STORE_ID: usize = 8;
 pub(super) struct Cursor<'a> {
     rest: &'a [u8],
     at: usize,
+    /// Bytes that the file has behind `rest`.
+    beyond: usize,
 }
 
 impl<'a> Cursor<'a> {
-    /// Reads `bytes`, which stand at this offset of the file.
-    pub(super) fn new(bytes: &'a [u8], at: usize) -> Cursor<'a> {
-        Cursor { rest: bytes, at }
+    /// Reads `bytes`, which stand at this offset of the file and are not all that it has.
+    pub(super) fn new(bytes: &'a [u8], at: usize, beyond: usize) -> Cursor<'a> {
+        let rest = bytes;
+        Cursor { rest, at, beyond }
     }
 
     /// The offset in the file of what comes next.
@@ -63,13 +72,14 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+    /// Bytes that there are up to the end of the file, or of the chunk.
+    pub(super) fn left(&self) -> usize {
+        self.rest.len() + self.beyond
     }
 
     /// The error that says that `what` should have `expected` bytes from here on.
     pub(super) fn misfit(&self, what: &'static str, expected: usize) -> Stop {
-        self.misfit_of(what, expected, self.rest.len())
+        self.misfit_of(what, expected, self.left())
     }
 
     /// As `misfit`, where something else than the end of the stretch says how many there are.
@@ -82,16 +92,24 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// Fewer bytes are at hand than `what` has.
+    fn short(&self, what: &'static str, expected: usize) -> Stop {
+        match expected <= self.left() {
+            true => Stop::More(self.at + expected),
+            false => self.misfit(what, expected),
+        }
+    }
+
     /// The next `len` bytes, as a stretch of their own.
     pub(super) fn part(&mut self, what: &'static str, len: usize) -> Result<Cursor<'a>, Stop> {
         let at = self.at;
-        Ok(Cursor::new(self.take(what, len)?, at))
+        Ok(Cursor::new(self.take(what, len)?, at, 0))
     }
 
     /// The next `len` bytes.
     pub(super) fn take(&mut self, what: &'static str, len: usize) -> Result<&'a [u8], Stop> {
         let Some((taken, rest)) = self.rest.split_at_checked(len) else {
-            return Err(self.misfit(what, len));
+            return Err(self.short(what, len));
         };
         self.rest = rest;
         self.at += len;
@@ -100,7 +118,7 @@ impl<'a> Cursor<'a> {
 
     fn array<const N: usize>(&mut self, what: &'static str) -> Result<[u8; N], Stop> {
         let Some((&bytes, rest)) = self.rest.split_first_chunk::<N>() else {
-            return Err(self.misfit(what, N));
+            return Err(self.short(what, N));
         };
         self.rest = rest;
         self.at += N;

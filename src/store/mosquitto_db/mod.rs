@@ -1,8 +1,9 @@
 //! Mosquitto's persistence file, `mosquitto.db`, read once when Midge takes a broker's place.
 //!
-//! [`read`] takes the whole file and gives back what it holds, in the order of the file; nothing is
-//! copied, every name and payload borrows from the file. What it means for sessions, topics and
-//! queues is the importer's business.
+//! [`Scan`] goes through the file, chunk by chunk, and needs no more of it at hand than one chunk
+//! at a time; nothing is copied, every name and payload borrows from what is at hand. [`read`]
+//! takes the whole file and gives back what it holds. What it means for sessions, topics and queues
+//! is the importer's business.
 //!
 //! # The file
 //!
@@ -38,6 +39,7 @@
 mod chunk;
 mod new;
 mod old;
+mod scan;
 
 #[cfg(test)]
 mod tests;
@@ -45,7 +47,8 @@ mod tests;
 use std::fmt;
 
 use crate::wire::{Properties, QoS, SubscriptionOptions};
-use chunk::{Cursor, Entry, Stop};
+pub use chunk::Entry;
+pub use scan::{Scan, Step};
 
 /// The first bytes of every such file.
 pub const MAGIC: &[u8; 15] = b"\x00\xb5\x00mosquitto db";
@@ -58,46 +61,17 @@ pub const HEADER: usize = 23;
 /// Fails only if it is no such file, or one of a version not known; a file that is damaged further
 /// on gives everything up to there, see [`Database::damage`].
 pub fn read(file: &[u8]) -> Result<Database<'_>, Unreadable> {
-    let version = version(file)?;
+    let mut scan = Scan::new(file, file.len())?;
     let mut db = Database {
-        version,
+        version: scan.version,
         ..Database::default()
     };
-    let mut rest = Cursor::new(&file[HEADER..], HEADER);
-    while !rest.is_empty() {
-        let chunk_at = rest.at();
-        let result = if version >= 5 {
-            new::chunk(&mut rest, version)
-        } else {
-            old::chunk(&mut rest, version)
-        };
-        match result {
-            Ok(entry) => db.add(entry),
-            Err(Stop::Refused(what)) => {
-                db.refused += 1;
-                db.first_refused.get_or_insert(Refused { chunk_at, what });
-            }
-            Err(Stop::Misfit(misfit)) => {
-                db.damage = Some(Damage { chunk_at, misfit });
-                break;
-            }
-        }
+    while let Step::Entry(entry) = scan.next(&file[scan.at()..]) {
+        db.add(entry);
     }
+    (db.refused, db.first_refused) = (scan.refused, scan.first_refused);
+    db.damage = scan.damage;
     Ok(db)
-}
-
-fn version(file: &[u8]) -> Result<u32, Unreadable> {
-    let Some(header) = file.first_chunk::<HEADER>() else {
-        return Err(Unreadable::NoHeader { len: file.len() });
-    };
-    if !header.starts_with(MAGIC) {
-        return Err(Unreadable::Foreign);
-    }
-    let version = u32::from_be_bytes([header[19], header[20], header[21], header[22]]);
-    if !(2..=6).contains(&version) {
-        return Err(Unreadable::Version(version));
-    }
-    Ok(version)
 }
 
 /// What a file holds, each list in the order of the file.
@@ -130,6 +104,20 @@ pub struct Database<'a> {
 }
 
 impl<'a> Database<'a> {
+    /// Everything in it, clients and messages first.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'a>> + '_ {
+        let clients = self.clients.iter().copied().map(Entry::Client);
+        let messages = self.messages.iter().copied().map(Entry::Message);
+        let subscriptions = self.subscriptions.iter().copied().map(Entry::Subscription);
+        let queued = self
+            .client_messages
+            .iter()
+            .copied()
+            .map(Entry::ClientMessage);
+        let retained = self.retained.iter().copied().map(Entry::Retained);
+        (clients.chain(messages)).chain(subscriptions.chain(queued).chain(retained))
+    }
+
     fn add(&mut self, entry: Entry<'a>) {
         match entry {
             Entry::Config(at_stop) => self.at_stop = at_stop,

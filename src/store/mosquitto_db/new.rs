@@ -160,7 +160,7 @@ fn client<'a>(body: &mut Cursor<'a>, version: u32) -> Result<Client<'a>, Stop> {
 
 /// The rest of a chunk: nothing, or a property length that covers it and the properties.
 fn properties<'a>(body: &mut Cursor<'a>) -> Result<Properties<'a>, Stop> {
-    if body.is_empty() {
+    if body.left() == 0 {
         return Ok(Properties::default());
     }
     let mut reader = Reader::new(body.rest());

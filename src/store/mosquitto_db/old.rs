@@ -28,11 +28,11 @@ pub(super) fn chunk<'a>(file: &mut Cursor<'a>, version: u32) -> Result<Entry<'a>
             return Ok(Entry::Unknown);
         }
     };
-    if let Err(Stop::Misfit(_)) = entry {
+    if let Err(Stop::Misfit(_) | Stop::More(_)) = entry {
         return entry;
     }
     let read = fields.at() - file.at();
-    if read != len && !may_follow(fields.rest()) {
+    if read != len && !may_follow(&fields)? {
         return Err(file.misfit_of("the body of a chunk", len, read));
     }
     *file = fields;
@@ -40,15 +40,17 @@ pub(super) fn chunk<'a>(file: &mut Cursor<'a>, version: u32) -> Result<Entry<'a>
 }
 
 /// Whether this is the end of the file or looks like another chunk.
-fn may_follow(rest: &[u8]) -> bool {
-    match *rest {
-        [] => true,
-        [0, kind, a, b, c, d, ..] => {
-            let len = u32::from_be_bytes([a, b, c, d]) as usize;
-            (kind::CONFIG..=kind::CLIENT).contains(&kind.into()) && len <= rest.len() - HEADER
-        }
-        _ => false,
+fn may_follow(fields: &Cursor<'_>) -> Result<bool, Stop> {
+    if fields.left() == 0 {
+        return Ok(true);
     }
+    let Some(behind) = fields.left().checked_sub(HEADER) else {
+        return Ok(false);
+    };
+    let mut next = fields.clone();
+    let kind = u32::from(next.u16("the kind of a chunk")?);
+    let len = next.u32("the length of a chunk")? as usize;
+    Ok((kind::CONFIG..=kind::CLIENT).contains(&kind) && len <= behind)
 }
 
 /// Written at stop (1), bytes of a store id (1), last store id (8).

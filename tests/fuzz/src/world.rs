@@ -177,7 +177,7 @@ impl World {
     pub fn import(&mut self, db: &Database<'_>) {
         let now = self.seam.now;
         let disk = self.seam.disk.as_mut().expect("a world with a disk");
-        let imported = self.seam.broker.import(db, now, &mut |broker| {
+        let Ok(imported) = self.seam.broker.import(db, now, &mut |broker| {
             while disk.step(broker, now) {}
         });
         self.may_be_full = true;

@@ -2,6 +2,7 @@
 
 mod errors;
 mod fake;
+mod old;
 mod property;
 mod real;
 mod start;

@@ -60,6 +60,31 @@ impl File {
     }
 }
 
+/// Reads a file whole, and once more with as little of it at hand as will do, which is the same.
+fn read(file: &[u8]) -> Result<Database<'_>, Unreadable> {
+    let db = super::read(file)?;
+    let mut scan = Scan::new(&file[..HEADER], file.len())?;
+    let mut pieces = Database {
+        version: scan.version,
+        ..Database::default()
+    };
+    let mut until = HEADER;
+    loop {
+        match scan.next(&file[scan.at()..until.max(scan.at())]) {
+            Step::Entry(entry) => pieces.add(entry),
+            Step::More(end) => {
+                assert!(until.max(scan.at()) < end && end <= file.len());
+                until = end;
+            }
+            Step::End => break,
+        }
+    }
+    pieces.damage = scan.damage;
+    (pieces.refused, pieces.first_refused) = (scan.refused, scan.first_refused);
+    assert_eq!(pieces, db);
+    Ok(db)
+}
+
 /// Two bytes, big-endian.
 fn two(n: u16) -> [u8; 2] {
     n.to_be_bytes()
