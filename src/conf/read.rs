@@ -133,6 +133,11 @@ impl Reader<'_> {
             "listener" => self.listener(&entry, context),
             "per_listener_settings" => self.per_listener_settings(&entry),
             "mount_point" => self.mount_point(&entry, context),
+            "auto_id_prefix" | "listener_auto_id_prefix" => {
+                // A client could not name the id that it is given.
+                sayable(&entry, "the beginning of a client id")?;
+                self.set(&entry, context.listener)
+            }
             // The default listener's, wherever they stand.
             "port" | "bind_address" => self.set(&entry, Target::Default),
             _ if directive.scope == Scope::Plugin => self.plugin(&entry, context),
@@ -212,13 +217,8 @@ impl Reader<'_> {
                 quote(entry.rest)
             )));
         }
-        if entry.rest.contains(&b'\t') {
-            // In no topic name; a message below it could not be told to others.
-            let prefix = quote(entry.rest);
-            return Err(entry.error(format!(
-                "{prefix} holds a TAB: expected the beginning of a topic"
-            )));
-        }
+        // A message below it could not be told to others.
+        sayable(entry, "the beginning of a topic")?;
         self.set(entry, context.listener)
     }
 
@@ -363,6 +363,21 @@ fn unknown(keyword: &[u8]) -> (String, String) {
         None => "unknown directive: expected one of Mosquitto's or Midge's".to_owned(),
     };
     (name, what)
+}
+
+/// Refuses a value with letters that no topic and no client id in a packet may have. (Control
+/// characters other than TAB are refused in every value.)
+fn sayable(entry: &Entry<'_>, expected: &str) -> Result<(), Error> {
+    let text = String::from_utf8_lossy(entry.rest);
+    let is_none = |code: u32| (0xfdd0..=0xfdef).contains(&code) || code & 0xfffe == 0xfffe;
+    let letter = text.chars().find(|&c| c == '\t' || is_none(c.into()));
+    let what = match letter {
+        None => return Ok(()),
+        Some('\t') => "a TAB".to_owned(),
+        Some(letter) => format!("U+{:04X}, which is no character", u32::from(letter)),
+    };
+    let value = quote(entry.rest);
+    Err(entry.error(format!("{value} holds {what}: expected {expected}")))
 }
 
 fn second_log_file(block: &Block, entry: &Entry<'_>, text: &str) -> Result<(), Error> {

@@ -317,4 +317,18 @@ const GOLDEN: &[(&str, &str)] = &[
         "auto_id_prefix 123456789-123456789-123456789-123456789-123456789-1",
         "m.conf:1: auto_id_prefix: the value is 51 bytes long: expected at most 50",
     ),
+    (
+        "auto_id_prefix gate\t-",
+        r"m.conf:1: auto_id_prefix: 'gate\t-' holds a TAB: expected the beginning of a client id",
+    ),
+    (
+        "listener 1\nlistener_auto_id_prefix a\u{fffe}-",
+        "m.conf:2: listener_auto_id_prefix: 'a\u{fffe}-' holds U+FFFE, which is no character: \
+             expected the beginning of a client id",
+    ),
+    (
+        "listener 1\nmount_point a\u{fdd0}/",
+        "m.conf:2: mount_point: 'a\u{fdd0}/' holds U+FDD0, which is no character: expected the \
+             beginning of a topic",
+    ),
 ];
