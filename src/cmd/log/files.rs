@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use super::text::quoted;
 use super::walk::{Item, Tally, walk};
+use crate::host::journal::import::UNFINISHED;
 use crate::host::journal::{Disk, Folder};
 use crate::store::journal::segment::{self, Found, HEADER_LEN, Header, VERSION};
 use crate::store::journal::{Place, Placed};
@@ -103,6 +104,7 @@ struct Finding {
 
 impl Finding {
     fn add_folder(&mut self, folder: &Path) -> io::Result<()> {
+        self.note_unfinished(folder);
         for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let Some(key) = entry.file_name().to_str().and_then(parse_name) else {
@@ -131,6 +133,7 @@ impl Finding {
         if !fs::metadata(path).map_err(cannot)?.is_file() {
             return Err(Failure::Error(format!("{} is no file", path.display())));
         }
+        self.note_unfinished(path.parent().unwrap_or(Path::new("")));
         let start = read_start(path).map_err(cannot)?;
         let name = path.file_name().and_then(|name| name.to_str());
         let name = name.map(|name| name.strip_suffix(".bad").unwrap_or(name));
@@ -145,6 +148,19 @@ impl Finding {
         self.note_header(key, &start);
         self.add(key, path.to_owned(), named.is_some());
         Ok(())
+    }
+
+    /// Tells of a folder whose log a start has not completed.
+    fn note_unfinished(&mut self, folder: &Path) {
+        let mark = folder.join(UNFINISHED);
+        let warning = format!(
+            "{} is there: this log is a part of what was to be taken over from mosquitto.db, and \
+             the next start throws it away and begins anew with that file.",
+            mark.display()
+        );
+        if mark.exists() && !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
     }
 
     fn note_header(&mut self, key: (u32, u32), start: &[u8]) {

@@ -15,7 +15,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Stands in the folder while a file is taken over.
-const UNFINISHED: &str = "import.unfinished";
+pub const UNFINISHED: &str = "import.unfinished";
 
 /// Removes what an earlier start took over in part.
 pub fn forget_unfinished<D: Disk>(disk: &mut D) -> io::Result<()> {

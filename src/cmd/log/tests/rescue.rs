@@ -197,3 +197,26 @@ fn a_segment_that_a_broker_cleans_meanwhile_is_no_damage() {
         "{out}"
     );
 }
+
+/// The next start throws it away, so nobody may take what was saved of it for all there was.
+#[test]
+fn half_of_what_mosquitto_left_does_not_pass_for_a_whole_log() {
+    let folder = Folder::new();
+    small_log(&folder);
+    let found = |sources: &[&str]| {
+        let sources: Vec<PathBuf> = sources
+            .iter()
+            .map(|name| folder.path(name).into())
+            .collect();
+        Log::find(&sources, None).expect("a log").warnings
+    };
+    assert_eq!(found(&[""]), [""; 0]);
+    folder.write("import.unfinished", b"");
+    for sources in [&[""][..], &["00000001.log"]] {
+        let warnings = found(sources);
+        let [told] = &warnings[..] else {
+            panic!("{warnings:?}")
+        };
+        assert!(told.contains("import.unfinished is there: this log is a part of"));
+    }
+}
