@@ -1,4 +1,5 @@
-//! strftime in the C locale, with GNU's flags and widths: `%-d`, `%_H`, `%010Y`, `%^a`.
+//! strftime in the C locale, with GNU's flags and widths: `%-d`, `%_H`, `%010Y`, `%^a`, and the
+//! modifiers of POSIX: `%Ey`, `%Od`.
 
 use super::{Civil, Moment, days_before_year};
 use std::fmt::{self, Write};
@@ -28,6 +29,9 @@ const MONTHS: [&str; 12] = [
 ];
 /// The conversions that there are.
 const LETTERS: &str = "%aAbBcCdDeFgGhHIjklmMnNpPrRsStTuUVwWxXyYzZ";
+/// Those of them that POSIX lets `E` and `O` stand before, for another calendar's years and another
+/// script's digits: in the C locale there is none.
+const MODIFIED: [(u8, &str); 2] = [(b'E', "cCxXyY"), (b'O', "bBdehHImMSuUVwWy")];
 /// The widest field.
 const WIDTH_MAX: usize = 255;
 
@@ -74,9 +78,14 @@ fn field(text: &str) -> Option<Field> {
                 }
             }
             _ => {
-                field.letter = byte;
-                field.len = at + 1;
-                return LETTERS.as_bytes().contains(&byte).then_some(field);
+                let modified = MODIFIED.iter().find(|(modifier, _)| *modifier == byte);
+                let (letter, letters) = match modified {
+                    Some((_, letters)) => (*text.as_bytes().get(at + 1)?, *letters),
+                    None => (byte, LETTERS),
+                };
+                field.letter = letter;
+                field.len = at + 1 + usize::from(modified.is_some());
+                return letters.as_bytes().contains(&letter).then_some(field);
             }
         }
     }

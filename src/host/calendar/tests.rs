@@ -130,12 +130,17 @@ fn flags_and_widths_are_gnu_s() {
         ),
         ("%r %x %X %P %%", "04:07:09 AM 01/03/21 04:07:09 am %"),
         ("%! %E %256Y %", "%! %E %256Y %"),
+        (
+            "%EY %Ex %-Od %3OH %EH %Oj %O",
+            "2021 01/03/21 3 004 %EH %Oj %O",
+        ),
     ] {
         assert_eq!(at.text(format), expected);
     }
     assert_eq!(unknown_conversion("%d %Y %%!"), None);
     assert_eq!(unknown_conversion("%d %!x"), Some("%!x"));
     assert_eq!(unknown_conversion("100%"), Some("%"));
+    assert_eq!(unknown_conversion("%EY-%Om %EZ"), Some("%EZ"));
 }
 
 #[test]
