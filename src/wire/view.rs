@@ -62,6 +62,8 @@ impl fmt::Display for View<'_> {
             },
             _ => match Packet::decode(self.version, header, body, self.from_server) {
                 Ok(packet) => show(f, self.version, packet, missing),
+                // What is wrong with it may be that its end was not kept.
+                Err(_) if missing > 0 => f.write_str(", too long to be shown"),
                 Err(error) => malformed(f, error, self.open_bytes()),
             },
         }
@@ -558,6 +560,12 @@ mod tests {
         assert_eq!(
             seen(Version::V311, cut, true),
             "PUBLISH 0x30 (QoS 0), Remaining Length 65535, Topic 't', Payload '0123' (65532 bytes)"
+        );
+        // Its topic goes on behind what was kept.
+        let cut = b"\x30\xff\xff\x03\x20\x00topic";
+        assert_eq!(
+            seen(Version::V311, cut, true),
+            "PUBLISH 0x30 (QoS 0), Remaining Length 65535, too long to be shown"
         );
         let long = [&b"\x30\x7f\x00\x01t"[..], &[b'\'', 0xff], &[b'a'; 122]].concat();
         let text = seen(Version::V311, &long, true);
