@@ -111,9 +111,12 @@ impl LogFile {
 
     /// Moves the full file aside and begins a new one.
     fn rotate(&mut self, now_s: i64) {
-        let mut aside = OsString::from(&self.path);
+        // A link stays and leads to the new file: the log is to be where its owner wants it.
+        let real = fs::canonicalize(&self.path);
+        let real = real.as_deref().unwrap_or(&self.path);
+        let mut aside = OsString::from(real);
         aside.push(".1");
-        if fs::rename(&self.path, aside).is_ok() && self.reopen(now_s).is_ok() {
+        if fs::rename(real, aside).is_ok() && self.reopen(now_s).is_ok() {
             return;
         }
         // We may not, in this directory: go on with the file, and ask again as many bytes later.

@@ -191,6 +191,26 @@ fn a_file_with_a_limit_moves_aside() {
     assert_eq!(read(&path), "line 2 of three\n");
 }
 
+/// The folder of the link is none that the sandbox lets the broker write.
+#[test]
+fn a_limit_holds_behind_a_link_which_stays_one() {
+    let dir = TempDir::new();
+    let disk = TempDir::new();
+    let (link, real) = (dir.path().join("midge.log"), disk.path().join("real.log"));
+    std::os::unix::fs::symlink(&real, &link).expect("the directory is ours");
+    let caught = Caught::configured(&Settings {
+        file_bytes_max: 8,
+        ..to_file(&link)
+    });
+    for line in ["the first", "the second", "third"] {
+        caught.info(line);
+    }
+    assert!(link.is_symlink());
+    assert_eq!(read(&real), "third\n");
+    assert_eq!(read(&disk.path().join("real.log.1")), "the second\n");
+    assert!(!dir.path().join("midge.log.1").exists());
+}
+
 #[test]
 fn devices_named_as_files_are_the_streams() {
     for (name, to_stdout) in [("/dev/stdout", true), ("/dev/stderr", false)] {
