@@ -81,6 +81,28 @@ fn zone_files_say_what_they_say_to_jiff() {
     }
 }
 
+/// What counts as nothing takes no more than its own bytes, and no clock is 68 years off.
+#[test]
+fn numbers_beyond_all_bounds_make_no_zone() {
+    let zone_file = |version: u8, counts: [i32; 6], offset_s: i32| {
+        let mut bytes = [b"TZif", &[version; 1][..], &[0; 15]].concat();
+        for count in counts {
+            bytes.extend(count.to_be_bytes());
+        }
+        bytes.extend(offset_s.to_be_bytes());
+        bytes.extend(b"\0\0ABC\0");
+        bytes
+    };
+    let one_kind = [0, 0, 0, 0, 1, 4];
+    assert!(Zone::parse(&zone_file(0, one_kind, 3600)).is_some());
+    for offset_s in [i32::MIN, i32::MAX] {
+        assert!(Zone::parse(&zone_file(0, one_kind, offset_s)).is_none());
+    }
+    for version in [0, b'2'] {
+        assert!(Zone::parse(&zone_file(version, [-1, 0, 0, 0, 0, 0], 0)).is_none());
+    }
+}
+
 #[test]
 fn rules_say_what_they_say_to_jiff() {
     for rule in [

@@ -116,7 +116,8 @@ impl Zone {
             return first.body(bytes.get(Header::BYTES..)?, 4);
         }
         // What follows says the same with wider numbers.
-        let second = bytes.get(Header::BYTES + first.body_bytes(4)?..)?;
+        let behind = Header::BYTES.checked_add(first.body_bytes(4)?)?;
+        let second = bytes.get(behind..)?;
         let header = Header::parse(second)?;
         let body = second.get(Header::BYTES..)?;
         let mut zone = header.body(body, 8)?;
@@ -207,7 +208,11 @@ impl Header {
                 })
             })
             .collect();
-        let kinds = kinds.filter(|kinds| kinds.iter().all(|kind| kind.offset_s.abs() < 86_400 * 7));
+        let kinds = kinds.filter(|kinds| {
+            kinds
+                .iter()
+                .all(|kind| kind.offset_s.unsigned_abs() < 86_400 * 7)
+        });
         Some(Zone {
             changes,
             kinds: kinds.filter(|_| is_sound)?,
