@@ -53,6 +53,22 @@ impl<'a> Authority<'a> {
         self.certify(name, &format!("/CN={host}"), LONG_AGO, FAR_OFF);
     }
 
+    /// Certifies a server as the manual of Mosquitto has it: without extensions, such a certificate
+    /// is one of version 1.
+    pub fn server_of_version_1(&self, name: &str, host: &str) {
+        let file = |kind: &str| format!("{name}.{kind}");
+        let (key, request, certificate) = (file("key"), file("csr"), file("crt"));
+        let subject = format!("/CN={host}");
+        let out = ["-keyout", &key, "-out", &request, "-subj", &subject];
+        self.run(&[&["req", "-nodes"][..], &P256, &out].concat());
+        // A file without any: newer versions of OpenSSL add some unasked otherwise.
+        self.dir.write("none", "[none]\n");
+        let sign = ["x509", "-req", "-in", &request, "-out", &certificate];
+        let by = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"];
+        let plain = ["-extfile", "none", "-extensions", "none"];
+        self.run(&[&sign[..], &by, &plain].concat());
+    }
+
     /// Certifies a server by an authority between this one and it, `between.crt`. Of its name there
     /// were others: `ended.crt`, whose time is over, and `former.crt`, which had another key.
     pub fn server_below(&self, name: &str, host: &str) {

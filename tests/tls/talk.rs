@@ -26,6 +26,22 @@ fn debians_clients_talk_at_every_qos() {
     }
 }
 
+/// Whoever made his certificate by Mosquitto's manual need not make another one.
+#[test]
+fn a_certificate_of_version_1_serves() {
+    let broker = encrypted_by("", |authority| {
+        authority.server_of_version_1("server", "localhost");
+    });
+    let mut publisher = debians(&broker, "mosquitto_pub");
+    let done = run(publisher.args(["-t", "a", "-m", "x", "-q", "1"]));
+    assert!(done.status.success(), "{done:?}");
+    let mut midge = std::process::Command::new(env!("CARGO_BIN_EXE_midge"));
+    let port = broker.port().to_string();
+    midge.args(["pub", "-h", "localhost", "-p", &port, "-t", "a", "-m", "x"]);
+    let done = run(midge.args(["-q", "1", "--cafile", &broker.dir().at("ca.crt")]));
+    assert!(done.status.success(), "{done:?}");
+}
+
 /// Both ways, in many records, more than any buffer between holds.
 #[test]
 fn large_payloads_come_through_whole() {

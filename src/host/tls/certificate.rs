@@ -36,6 +36,14 @@ pub(super) fn name(der: &[u8], part: Identity) -> Option<Box<str>> {
     (!name.is_empty() && !name.contains('\0')).then(|| name.into())
 }
 
+/// The public key of a certificate, as it stands there, with what kind of key it is.
+pub(super) fn public_key(der: &[u8]) -> Option<&[u8]> {
+    let behind = fields(der)?.behind;
+    let mut rest = behind;
+    content_of(&mut rest)?;
+    Some(&behind[..behind.len() - rest.len()])
+}
+
 /// When a certificate ends, in seconds since 1970.
 pub(super) fn not_after_s(der: &[u8]) -> Option<u64> {
     let mut rest = fields(der)?.validity;

@@ -9,6 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{RootCertStore, ServerConfig, ServerConnection};
 use std::fs;
 use std::io;
@@ -54,16 +55,8 @@ impl Acceptor {
             true => builder.with_client_cert_verifier(verifier(tls, provider)?),
         };
         let expires_s = chain.first().and_then(|der| certificate::not_after_s(der));
-        let config = builder.with_single_cert(chain, key).map_err(|error| {
-            let (certfile, keyfile) = (tls.certfile.display(), tls.keyfile.display());
-            match error {
-                rustls::Error::InconsistentKeys(_) => format!(
-                    "keyfile: {keyfile} is not the key of the certificate in certfile {certfile}"
-                ),
-                rustls::Error::General(_) => format!("keyfile: {keyfile}: {UNKNOWN_KEY}"),
-                other => format!("certfile: {certfile} with keyfile {keyfile}: {other}"),
-            }
-        })?;
+        let own = SingleCertAndKey::from(certified(chain, key, builder.crypto_provider(), tls)?);
+        let config = builder.with_cert_resolver(Arc::new(own));
         Ok(Acceptor {
             config: Arc::new(config),
             identity: tls.identity,
@@ -126,6 +119,33 @@ pub fn dates(directive: &str, path: &Path) -> Result<Vec<Dated>, String> {
         until_s,
     });
     Ok(dated.collect())
+}
+
+/// What the listener shows, with the key to it.
+///
+/// rustls would look into the certificate as one who is to trust it does, and takes none of X.509
+/// version 1, as `openssl x509 -req` makes them. Whether it is to be trusted is for clients to say.
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+    tls: &Tls,
+) -> Result<CertifiedKey, String> {
+    let (certfile, keyfile) = (tls.certfile.display(), tls.keyfile.display());
+    let key = (provider.key_provider.load_private_key(key))
+        .map_err(|_| format!("keyfile: {keyfile}: {UNKNOWN_KEY}"))?;
+    let Some(public) = chain.first().and_then(|der| certificate::public_key(der)) else {
+        return Err(format!("certfile: {certfile}: the certificate is damaged"));
+    };
+    if key
+        .public_key()
+        .is_some_and(|of_key| of_key.as_ref() != public)
+    {
+        return Err(format!(
+            "keyfile: {keyfile} is not the key of the certificate in certfile {certfile}"
+        ));
+    }
+    Ok(CertifiedKey::new(chain, key))
 }
 
 /// A certificate that stands alone in its file, with the authorities between it and the root, as
