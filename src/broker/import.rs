@@ -9,6 +9,8 @@
 //! sessions and messages there are, for who waits for which, and for the bodies of the messages,
 //! of which no more are in memory at a time than what is written at once, and `memory_cache`.
 
+mod plan;
+
 use super::flow::Flow;
 use super::publish::{Held, Publisher};
 use super::session::{EXPIRES_NEVER, SessionId};
@@ -23,6 +25,7 @@ use crate::store::window::distance;
 use crate::store::{Body, Delivery, MessageId, Stage};
 use crate::topic::Filter;
 use crate::wire::{Publish, QoS, Version, is_topic_name};
+use plan::{Known, Plan};
 use std::convert::Infallible;
 
 /// What was taken over.
@@ -58,42 +61,6 @@ impl Entries for Database<'_> {
     fn each(&self, take: &mut dyn FnMut(Entry<'_>)) -> Result<(), Infallible> {
         self.entries().for_each(take);
         Ok(())
-    }
-}
-
-/// What is known of a message whose body is in the file.
-struct Known {
-    store_id: u64,
-    /// Which of the file's messages it is.
-    number: u32,
-    /// Bytes of its topic, properties and payload.
-    len: u32,
-    qos: QoS,
-    retain: bool,
-    has_payload: bool,
-    is_of_broker: bool,
-    /// Nobody may be given it: its topic cannot be, or its time is over.
-    is_useless: bool,
-    is_kept: bool,
-    id: Option<MessageId>,
-}
-
-/// The messages of a file, and who waits for them.
-#[derive(Default)]
-struct Plan {
-    messages: Vec<Known>,
-    /// Who is to get which of `messages`.
-    recipients: Vec<(u32, Recipient)>,
-    /// Who has begun to send which: key of the session and packet identifier.
-    held: Vec<(u32, u64, u16)>,
-}
-
-impl Plan {
-    /// Where a message is in the list, which is in order by now. Of two with one id the last holds.
-    fn find(&self, store_id: u64) -> Option<usize> {
-        let behind = (self.messages).partition_point(|known| known.store_id <= store_id);
-        let index = behind.checked_sub(1)?;
-        (self.messages[index].store_id == store_id).then_some(index)
     }
 }
 
@@ -139,7 +106,7 @@ impl Broker {
             _ => {}
         })?;
         imported.sessions = sessions.len();
-        (plan.messages).sort_unstable_by_key(|known| (known.store_id, known.number));
+        plan.sort_messages();
         self.import_waiting(db, &mut plan, &mut imported)?;
         for &id in &sessions {
             self.describe_session(id);
@@ -288,7 +255,7 @@ impl Broker {
             retain: entry.retain,
             subscription_id,
         };
-        plan.recipients.push((index, recipient));
+        plan.add_recipient(index, recipient);
         self.messages.retain(message);
         let len = super::route::queued_len(self.messages.len_of(message));
         if is_windowed {
@@ -338,7 +305,7 @@ impl Broker {
         };
         // One record has one client that holds it; a second one is a copy.
         let key = self.sessions.get(id).key;
-        plan.held.push((index, key, entry.packet_id));
+        plan.hold(index, key, entry.packet_id);
         true
     }
 
@@ -413,8 +380,7 @@ impl Broker {
         plan: &mut Plan,
         write: &mut dyn FnMut(&mut Broker),
     ) -> Result<(), E::Error> {
-        (plan.recipients).sort_unstable_by_key(|(index, to)| (*index, to.key, to.ordinal));
-        plan.held.sort_unstable();
+        plan.sort_waiting();
         let (mut number, mut unwritten) = (0, 0);
         db.each(&mut |entry| {
             let Entry::Message(message) = entry else {
@@ -450,8 +416,7 @@ impl Broker {
         }
         let index = index as u32;
         self.begin_message();
-        let from = (plan.recipients).partition_point(|&(at, _)| at < index);
-        for (_, recipient) in (plan.recipients[from..].iter()).take_while(|(at, _)| *at == index) {
+        for recipient in plan.recipients_of(index) {
             recipient.put(&mut self.journal.recipients);
         }
         let kept = self.kept_node_of(id, message.topic);
@@ -461,8 +426,7 @@ impl Broker {
         if let Some(node) = kept {
             self.note_kept_place(node);
         }
-        let from = plan.held.partition_point(|&(at, ..)| at < index);
-        for &(_, key, packet_id) in plan.held[from..].iter().take_while(|held| held.0 == index) {
+        for (key, packet_id) in plan.held_of(index) {
             let Some(&session) = self.journal.sessions.get(&key) else {
                 continue;
             };
