@@ -11,15 +11,18 @@ use crate::wire::{
 /// What an acknowledgement takes in the output, in bytes, at most.
 const ACK_LEN: usize = 5;
 
-/// Whether a CONNACK tells, in the form of the version that the server speaks, that it does not
-/// speak ours: a server of MQTT 3 has a return code for that, one of 5.0 alone a Reason Code.
-fn is_of_another_version(ours: Version, body: &[u8]) -> bool {
+/// The refusal in a CONNACK that our version does not have, and that is to be understood all the
+/// same. In the form of its own version a server says that it does not speak ours: one of MQTT 3
+/// has a return code for that, one of 5.0 alone a Reason Code. And some of MQTT 3 have return codes
+/// of their own, from 6 on, which are reserved.
+fn foreign_refusal(ours: Version, body: &[u8]) -> Option<ReasonCode> {
+    const UNSUPPORTED: ReasonCode = ReasonCode::UNSUPPORTED_PROTOCOL_VERSION;
     match (ours, body) {
-        (Version::V5, [0, 1]) => true,
-        (Version::V31 | Version::V311, &[0, code, _, ..]) => {
-            ReasonCode(code) == ReasonCode::UNSUPPORTED_PROTOCOL_VERSION
-        }
-        _ => false,
+        (Version::V5, [0, 1]) => Some(UNSUPPORTED),
+        (Version::V5, _) => None,
+        (_, &[0, code, _, ..]) if ReasonCode(code) == UNSUPPORTED => Some(UNSUPPORTED),
+        (_, &[0, code]) if code > 5 => Some(ReasonCode(code)),
+        _ => None,
     }
 }
 
@@ -86,15 +89,17 @@ impl Client {
         let Some(body) = bytes.get(start..end) else {
             return Ok(None);
         };
-        let packet = match packet_type {
-            PacketType::ConnAck if is_of_another_version(self.options.version, body) => {
-                Packet::ConnAck(ConnAck {
-                    session_present: false,
-                    reason: ReasonCode::UNSUPPORTED_PROTOCOL_VERSION,
-                    properties: Properties::default(),
-                })
-            }
-            _ => Packet::decode(self.options.version, header, body, true)?,
+        let refusal = match packet_type {
+            PacketType::ConnAck => foreign_refusal(self.options.version, body),
+            _ => None,
+        };
+        let packet = match refusal {
+            Some(reason) => Packet::ConnAck(ConnAck {
+                session_present: false,
+                reason,
+                properties: Properties::default(),
+            }),
+            None => Packet::decode(self.options.version, header, body, true)?,
         };
         Ok(Some((end, packet)))
     }

@@ -25,9 +25,11 @@ impl<'a> ConnAck<'a> {
             ));
         }
         let reason = ReasonCode(reader.u8()?);
-        // Before 5.0 those above 5 are reserved, and a refusal all the same: brokers have some of
-        // their own.
-        if version == Version::V5 && !reason.fits(PacketType::ConnAck) {
+        let known = match version {
+            Version::V5 => reason.fits(PacketType::ConnAck),
+            _ => reason.0 <= 5,
+        };
+        if !known {
             return Err(Malformed::packet("a CONNACK code that does not exist"));
         }
         let properties = match version {

@@ -64,8 +64,7 @@ fn one(version: Version, header: FixedHeader, packet: &[u8], is_from_server: boo
         assert_eq!(decoded, Ok(Packet::Publish(plain.publish())));
         assert_eq!(plain.packet, packet);
     }
-    let is_good = decoded
-        .is_ok_and(|packet| are_filters_good(&packet) && !is_refusal_of_its_own(version, &packet));
+    let is_good = decoded.is_ok_and(|packet| are_filters_good(&packet));
     let from = match is_from_server {
         true => From::Server,
         false => From::Client,
@@ -92,11 +91,6 @@ fn one(version: Version, header: FixedHeader, packet: &[u8], is_from_server: boo
 /// PUBLISH is forwarded with the connection's own properties in front.
 fn is_reordered(packet: &Packet<'_>) -> bool {
     matches!(packet, Packet::Publish(publish) if !publish.properties.is_empty())
-}
-
-/// A return code that MQTT 3 reserves: a client takes it for a refusal, a broker may not send it.
-fn is_refusal_of_its_own(version: Version, packet: &Packet<'_>) -> bool {
-    matches!(packet, Packet::ConnAck(connack) if version != Version::V5 && connack.reason.0 > 5)
 }
 
 fn are_filters_good(packet: &Packet<'_>) -> bool {
