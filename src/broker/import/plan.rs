@@ -1,6 +1,6 @@
 //! What is known of a file's messages before their bodies are taken over.
 //!
-//! Bounds: 40 bytes for each message of the file, 40 for each that a client is to get.
+//! Bounds: 32 bytes for each message of the file, 32 for each that a client is to get.
 
 use crate::store::MessageId;
 use crate::store::journal::record::Recipient;
@@ -22,6 +22,8 @@ pub(super) struct Known {
     pub(super) is_kept: bool,
     pub(super) id: Option<MessageId>,
 }
+
+const _: () = assert!(size_of::<Known>() <= 32 && size_of::<Recipient>() <= 24);
 
 /// The messages of a file, and who waits for them.
 #[derive(Default)]
