@@ -125,36 +125,55 @@ impl Broker {
     #[inline]
     pub(super) fn puback(&mut self, id: ConnId, session: SessionId, ack: Ack<'_>) {
         self.log_received(session, PacketType::PubAck, ack);
-        if !self.finish_first(session, ack.packet_id) {
-            let Some(delivery) = self.under_way(session, ack.packet_id, QoS::AtLeastOnce) else {
-                return self.unknown_ack(id, PacketType::PubAck, ack.packet_id);
-            };
-            self.finish_delivery(session, delivery);
-        }
+        let Some(delivery) = self.under_way(session, ack.packet_id, QoS::AtLeastOnce) else {
+            return self.unknown_ack(id, PacketType::PubAck, ack.packet_id);
+        };
+        self.finish_delivery(session, delivery);
         self.mark_writable(id);
     }
 
-    /// Ends the QoS 1 delivery that was sent first, as most clients acknowledge them, if nothing
-    /// else follows from it than that the window slides.
-    #[inline]
-    fn finish_first(&mut self, session_id: SessionId, packet_id: u16) -> bool {
-        let session = self.sessions.get_mut(session_id);
-        if session.is_recorded() {
-            return false;
+    /// Takes PUBACKs, or PUBCOMPs, at the front of `bytes` that come as most clients send them, in
+    /// the order of the deliveries, if nothing else follows from them than that the window slides;
+    /// no more than the slice has room for. Returns how many.
+    #[inline(never)]
+    pub(super) fn take_finals(&mut self, id: ConnId, session: SessionId, bytes: &[u8]) -> usize {
+        let max = self.settings.slice - self.work;
+        let is_watched = log::log_enabled!(log::Level::Debug);
+        let session = self.sessions.get_mut(session);
+        if session.is_recorded() || is_watched {
+            return 0;
         }
         let flow = &mut *session.flow;
-        let finished = flow.window.finish_first(&mut self.deliveries, packet_id);
-        let Some((delivery, next)) = finished else {
-            return false;
+        let Some(first) = flow.window.first(&self.deliveries) else {
+            return 0;
         };
-        flow.base = match next {
-            Some(next) => flow.base + u64::from(distance(packet_id, next)),
-            None => flow.windowed,
-        };
-        let len = super::route::queued_len(self.messages.len_of(delivery.message));
-        flow.window_bytes -= len as u64;
-        self.messages.release(delivery.message);
-        true
+        let mut count = 0;
+        for ack in bytes.chunks_exact(4).take(max) {
+            let &[packet @ (0x40 | 0x70), 2, high, low] = ack else {
+                break;
+            };
+            let awaited = match packet {
+                0x40 => (QoS::AtLeastOnce, Stage::Publish),
+                _ => (QoS::ExactlyOnce, Stage::Released),
+            };
+            let packet_id = u16::from_be_bytes([high, low]);
+            let finished = (flow.window).finish_first(&mut self.deliveries, packet_id, awaited);
+            let Some(delivery) = finished else { break };
+            if delivery.stage == Stage::Publish {
+                let len = super::route::queued_len(self.messages.len_of(delivery.message));
+                flow.window_bytes -= len as u64;
+                self.messages.release(delivery.message);
+            }
+            count += 1;
+        }
+        if count > 0 {
+            flow.base = match flow.window.first(&self.deliveries) {
+                Some(next) => flow.base + u64::from(distance(first, next)),
+                None => flow.windowed,
+            };
+            self.mark_writable(id);
+        }
+        count
     }
 
     /// QoS 2, we send, first half: the client has it, unless it says no.

@@ -42,7 +42,7 @@ impl Broker {
         while !self.is_slice_over() {
             let rest = &bytes[at..];
             self.journal.promise = Place::START;
-            let (len, next) = match *rest {
+            let (packets, len, next) = match *rest {
                 [0x30 | 0x32 | 0x34, ..] if takes_messages => {
                     let Some(plain) = Plain::read(version, rest) else {
                         break;
@@ -50,13 +50,23 @@ impl Broker {
                     let behind = &rest[plain.packet.len()..];
                     let next = self.receive_plain(id, session, version, &plain, known, behind);
                     known = plain.topic();
-                    (plain.packet.len(), next)
+                    (1, plain.packet.len(), next)
                 }
                 [first @ (0x40 | 0x50 | 0x62 | 0x70), 2, high, low, ..] => {
                     // PUBREL has another topic looked up.
                     known = b"";
-                    let packet_id = u16::from_be_bytes([high, low]);
-                    (4, self.receive_ack(id, session, first, packet_id))
+                    let acks = match first {
+                        0x40 | 0x70 if !self.journal.is_backlogged() => {
+                            self.take_finals(id, session, rest)
+                        }
+                        _ => 0,
+                    };
+                    if acks > 0 {
+                        (acks, 4 * acks, Next::Packet)
+                    } else {
+                        let packet_id = u16::from_be_bytes([high, low]);
+                        (1, 4, self.receive_ack(id, session, first, packet_id))
+                    }
                 }
                 _ => break,
             };
@@ -64,9 +74,9 @@ impl Broker {
                 break;
             }
             at += len;
-            count += 1;
+            count += packets as u64;
             // Very many may come in one read, and go to nobody.
-            self.work += 1;
+            self.work += packets;
             if next == Next::Pause {
                 break;
             }

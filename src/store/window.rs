@@ -127,18 +127,18 @@ impl Window {
         next
     }
 
-    /// The short way for most QoS 1 deliveries: finishes the first one, if it has this packet
-    /// identifier, was sent, and nothing behind it is done yet. Returns it, and the identifier of
-    /// the next.
+    /// The short way for most deliveries: finishes the first one, if it has this packet identifier,
+    /// was sent, waits for just that, and nothing behind it is done yet.
     #[inline]
     pub fn finish_first(
         &mut self,
         deliveries: &mut Deliveries,
         packet_id: u16,
-    ) -> Option<(Delivery, Option<u16>)> {
+        awaited: (QoS, Stage),
+    ) -> Option<Delivery> {
         let &first = self.slots.front()?;
         let delivery = deliveries.get(first);
-        let is_it = delivery.number == packet_id && delivery.qos() == QoS::AtLeastOnce;
+        let is_it = delivery.number == packet_id && (delivery.qos(), delivery.stage) == awaited;
         if !is_it || self.unsent == 0 || self.has_done() {
             return None;
         }
@@ -146,8 +146,7 @@ impl Window {
         self.unsent -= 1;
         self.sent -= 1;
         self.in_flight -= 1;
-        let delivery = deliveries.remove(first);
-        Some((delivery, self.first(deliveries)))
+        Some(deliveries.remove(first))
     }
 
     /// The same for one that is not the first.
