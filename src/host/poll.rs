@@ -4,6 +4,11 @@
 //! signals; let the broker's time pass; give verdicts; let each connection with output write once;
 //! feed the journal; close what is to be closed; look for room; free what is gone. Nothing in it
 //! calls back into an earlier step.
+//!
+//! After reading from many links it looks again, and reads what has come meanwhile, before it
+//! writes: messages under way would else go round in two groups, one on its way to the subscribers
+//! while the other is answered, with half as many in each write. (Measured, a message at QoS 1 of 1
+//! publisher to 100 subscribers with 50 under way: 0.27 µs of CPU time without, 0.21 with it.)
 
 mod accept;
 mod certificates;
@@ -112,6 +117,10 @@ const FIRST_LINK: usize = 1 << 16;
 /// most of them, see [`Link`].
 pub(super) const BUFFER_BYTES: usize = 256 * 1024;
 const EVENTS: usize = 1024;
+/// From so many readable links on another look costs next to nothing.
+const MANY: usize = 16;
+/// How often a turn looks at most before it writes.
+const LOOKS: usize = 3;
 /// Links that linger at a time; one more closes at once.
 const LINGERING_MAX: usize = 256;
 
@@ -189,16 +198,23 @@ impl Loop {
 
     /// One turn; `true` when it is time to stop.
     fn turn(&mut self, owner: &mut dyn Owner) -> io::Result<bool> {
-        let timeout = self.timeout(owner.alive());
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
-            _ => {}
-        }
+        self.look(self.timeout(owner.alive()))?;
         let begun = Instant::now();
         let now = self.now();
-        let has_signals = self.sort_events();
+        let mut has_signals = self.sort_events();
         self.hear_journal(now);
-        self.read_all(now);
+        let mut slice = Slice::begin();
+        let looks = if self.readable.len() < MANY { 1 } else { LOOKS };
+        self.read_all(&mut slice, now);
+        for _ in 1..looks {
+            self.look(Some(Duration::ZERO))?;
+            if self.events.is_empty() {
+                break;
+            }
+            has_signals |= self.sort_events();
+            self.hear_journal(now);
+            self.read_all(&mut slice, now);
+        }
         // Who is gone makes room for who comes: limits count connections.
         self.accept_all(now);
         let is_over = has_signals && self.obey_signals(owner, now);
@@ -216,6 +232,14 @@ impl Loop {
         self.free_all(now);
         self.broker.note_turn(begun.elapsed());
         Ok(is_over)
+    }
+
+    /// Asks the kernel what there is to do, waiting for it as long as that.
+    fn look(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => Err(e),
+            _ => Ok(()),
+        }
     }
 
     /// How long the next poll may wait.
@@ -293,9 +317,8 @@ impl Loop {
 
     /// Reads each readable link once, as far as a slice reaches; those that had to wait are the
     /// first in the next turn.
-    fn read_all(&mut self, now: Now) {
+    fn read_all(&mut self, slice: &mut Slice, now: Now) {
         let mut readable = std::mem::take(&mut self.readable);
-        let mut slice = Slice::begin();
         let (mut is_over, mut listed) = (false, 0);
         readable.retain(|&key| {
             is_over = is_over || slice.is_over();
