@@ -226,7 +226,8 @@ impl Broker {
         }
         let is_under_way = entry.stage != db::Stage::Queued && entry.packet_id != 0;
         let is_released = matches!(entry.stage, db::Stage::SendPubRel | db::Stage::AwaitPubComp);
-        let was_sent = is_under_way && entry.stage != db::Stage::SendPublish;
+        // What is to be sent again has DUP: its client came back, and was gone before it got it.
+        let was_sent = is_under_way && (entry.stage != db::Stage::SendPublish || entry.dup);
         let flow = &mut *self.sessions.get_mut(id).flow;
         let windowed = match was_sent && flow.queue.is_empty() {
             true => next_with_id(flow, entry.packet_id),

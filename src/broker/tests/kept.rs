@@ -545,7 +545,7 @@ fn what_was_under_way_in_mosquitto_keeps_its_packet_ids_however_far_apart() {
         packet_id,
         qos: QoS::ExactlyOnce,
         retain: false,
-        dup: false,
+        dup: stage != db::Stage::Queued,
         direction: db::Direction::Out,
         stage,
         subscription_id: None,
@@ -555,7 +555,7 @@ fn what_was_under_way_in_mosquitto_keeps_its_packet_ids_however_far_apart() {
         messages: vec![message],
         client_messages: vec![
             under_way(5, db::Stage::AwaitPubRec),
-            under_way(12_002, db::Stage::AwaitPubRec),
+            under_way(12_002, db::Stage::SendPublish),
             under_way(12_003, db::Stage::AwaitPubComp),
             under_way(65_535, db::Stage::AwaitPubRec),
             under_way(1, db::Stage::AwaitPubRec),
