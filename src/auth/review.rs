@@ -63,6 +63,15 @@ impl Acl {
         lines.min()
     }
 
+    /// The filters of all lines, each with its line; in the order of the file.
+    pub fn filters(&self) -> Vec<(u32, &[u8])> {
+        let rules = self.lists.iter().chain([&self.patterns]).flatten();
+        let mut filters: Vec<(u32, &[u8])> =
+            rules.map(|rule| (rule.line, &rule.filter[..])).collect();
+        filters.sort_unstable();
+        filters
+    }
+
     /// Lines that never decide anything, in the order of the file.
     pub fn review(&self) -> Vec<Remark> {
         let mut remarks = Vec::new();

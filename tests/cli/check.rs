@@ -233,10 +233,10 @@ fn findings_say_where_what_and_how() {
              but nothing in vain is granted to them; mend: add at its top: topic read FILTER",
         ),
         (
-            "listener {port} 127.0.0.1\npassword_file pw\nacl_file plain\nmount_point m/\n",
+            "listener {port} 127.0.0.1\npassword_file pw\nacl_file plain\nmount_point a b/\n",
             0,
-            "plain:2: acl_file: 'a' never matches: topics begin with mount_point 'm/' on all \
-             listeners with this file; mend: write m/a",
+            "plain:2: acl_file: 'a b' never matches: topics begin with mount_point 'a b/' on all \
+             listeners with this file; mend: write a b/a b",
         ),
         (
             "listener {port} 127.0.0.1\nallow_anonymous true\npassword_file shared\n",
@@ -247,7 +247,7 @@ fn findings_say_where_what_and_how() {
     ] {
         let setup = passwords(Setup::new(Kind::Midge), &["bob", "ann"])
             .file("acl", acl)
-            .file("plain", "user bob\ntopic read a\n")
+            .file("plain", "user bob\ntopic read a b\n")
             .file("vain", "user bob\ntopic read $share/g/x\npattern deny #\n")
             .file("wrong", "tpoic read a\n")
             .file("empty", "# nobody\n")

@@ -28,7 +28,7 @@ pub(super) fn check(config: &Config, tables: &Tables, findings: &mut Findings) {
         }
         check_users(&name, acl, &users, tables, findings);
         check_anonymous(&name, acl, &users, findings);
-        check_mount_points(path, &users, findings);
+        check_mount_points(&name, acl, &users, findings);
     }
 }
 
@@ -174,24 +174,19 @@ fn check_anonymous(name: &str, acl: &Acl, listeners: &[&Listener], findings: &mu
 }
 
 /// Filters are held against topics behind the mount point.
-fn check_mount_points(path: &Path, listeners: &[&Listener], findings: &mut Findings) {
+fn check_mount_points(name: &str, acl: &Acl, listeners: &[&Listener], findings: &mut Findings) {
     let mounts: Option<Vec<&str>> = (listeners.iter())
         .map(|listener| listener.mount_point.as_deref())
         .collect();
-    let (Some(mounts), Ok(text)) = (mounts, std::fs::read_to_string(path)) else {
+    let Some(mounts) = mounts else {
         return;
     };
-    let name = path.display();
-    for (number, line) in text.lines().enumerate() {
-        let mut words = line.split_whitespace();
-        if !matches!(words.next(), Some("topic" | "pattern")) {
-            continue;
-        }
-        let filter = words.next_back().unwrap_or_default();
+    for (line, filter) in acl.filters() {
+        let filter = String::from_utf8_lossy(filter);
         let may_match = |mount: &&str| {
             // Up to the first wildcard or name the two have to agree.
             let fixed = filter.split(['+', '#', '%']).next().unwrap_or_default();
-            mount.starts_with(fixed) || fixed.starts_with(mount)
+            mount.starts_with(fixed) && fixed != filter || fixed.starts_with(mount)
         };
         if !mounts.iter().any(may_match) {
             let mount = mounts.first().copied().unwrap_or_default();
@@ -200,8 +195,13 @@ fn check_mount_points(path: &Path, listeners: &[&Listener], findings: &mut Findi
                  listeners with this file"
             );
             let mend = format!("write {mount}{filter}");
-            let place = format!("{name}:{}", number + 1);
-            findings.add(Weight::Warning, &place, "acl_file", what, &mend);
+            findings.add(
+                Weight::Warning,
+                &format!("{name}:{line}"),
+                "acl_file",
+                what,
+                &mend,
+            );
         }
     }
 }
