@@ -4,8 +4,8 @@
 //! addresses, the files that are opened before root is left behind; then the check leaves root
 //! behind as well and looks at what the running broker needs. Nothing is written or changed. What
 //! is found is told line by line as `FILE:LINE: directive: what; mend: how`, worst first, and then
-//! what each listener would be. Exit code 1 if a start would fail, or if a listener would refuse
-//! everybody.
+//! what each listener would be. Exit code 1 if a start would fail, or if a listener could not be
+//! opened or would refuse everybody.
 
 mod access;
 #[cfg(feature = "tls")]
@@ -60,7 +60,7 @@ fn parse(program: &str, args: &[String]) -> Result<Option<PathBuf>, u8> {
             "Usage: {program} -c FILE\n\nReads everything as a start would, without starting, and \
              says what is wrong or odd and\nhow to mend it. Run it as the user who starts the \
              broker, mostly root.\nExit code 0: it would start, perhaps with warnings; 1: it would \
-             not, or would refuse everybody."
+             not, or a listener would serve nobody."
         ))
     };
     let misused = |what: String| {
@@ -158,6 +158,8 @@ fn verdict(findings: &Findings) -> String {
     );
     match findings.count(Weight::Error) {
         0 => format!("{errors}, {warnings}: midge would start."),
-        _ => format!("{errors}, {warnings}: midge would not start, or would refuse everybody."),
+        _ => format!(
+            "{errors}, {warnings}: midge would not start, or a listener would serve nobody."
+        ),
     }
 }

@@ -423,6 +423,8 @@ fn ports_in_use() {
     let line =
         format!("midge.conf:1: listener: 127.0.0.1:{port}: the port is in use by process {pid} (");
     assert!(ended.out.contains(&line), "{line} {}", ended.out);
+    let verdict = ": midge would not start, or a listener would serve nobody.\n";
+    assert!(ended.out.ends_with(verdict), "{}", ended.out);
     if peer_broker("only midge knows itself") {
         return;
     }
