@@ -17,12 +17,16 @@ use std::collections::VecDeque;
 
 /// What one read asks for at least.
 const READ_BYTES: u32 = 64 * 1024;
+/// How often lost messages are worth a log line.
+const QUIET_MS: u64 = 60_000;
 
 /// Reads that are wanted or under way.
 #[derive(Default)]
 pub(super) struct Fetches {
     wanted: VecDeque<Read>,
     under_way: HashMap<Place, Fetch, FixedState>,
+    /// Until then nothing is told of lost messages: there may be very many.
+    quiet_until_ms: u64,
 }
 
 /// A read under way: the message whose body begins there, and who waits for it.
@@ -122,7 +126,13 @@ impl Broker {
     /// The disk does not have the message any more: better none than a damaged one.
     fn lose(&mut self, message: MessageId) {
         self.journal.damaged += 1;
-        log::error!("Error: a stored message could not be read back and is lost.");
+        if self.now.mono_ms >= self.journal.fetches.quiet_until_ms {
+            self.journal.fetches.quiet_until_ms = self.now.mono_ms + QUIET_MS;
+            log::error!(
+                "Error: a stored message could not be read back and is lost. The next minute's are \
+                 only counted ($SYS/broker/persistence/records/damaged)."
+            );
+        }
         self.messages.lose(message);
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use fastrand::Rng;
 use midge::host::journal::Disk;
@@ -192,6 +193,7 @@ impl Inner {
 
 impl Disk for SimDisk {
     type File = Handle;
+    const PAUSE: Duration = Duration::ZERO;
 
     fn list(&mut self) -> io::Result<Vec<(String, u64)>> {
         let inner = self.lock();

@@ -4,7 +4,7 @@
 use fastrand::Rng;
 use midge::broker::{Broker, ConnId, Now, Peer, Settings};
 use midge::conf::Sync;
-use midge::host::journal::{Files, open};
+use midge::host::journal::{Files, Patience, open};
 use midge::store::journal::record::Clock;
 use midge::store::journal::{Batch, Place, Read, Record, Report, State};
 
@@ -327,7 +327,10 @@ impl Host {
             return;
         }
         let read = self.reads.swap_remove(self.rng.usize(..self.reads.len()));
-        let bytes = self.files.shelf().read::<SimDisk>(read);
+        let bytes = self
+            .files
+            .shelf()
+            .read::<SimDisk>(read, &mut Patience::default());
         let now = self.time();
         self.broker.fetched(read, bytes.as_deref(), now);
     }

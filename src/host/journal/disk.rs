@@ -6,11 +6,14 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// A folder of files.
 pub trait Disk: Send + 'static {
     /// An open file.
     type File: Send + Sync + 'static;
+    /// How long to wait before what gave an error is read again.
+    const PAUSE: Duration = Duration::from_millis(100);
 
     /// The names and lengths of all files, and of folders that may stand in their place.
     fn list(&mut self) -> io::Result<Vec<(String, u64)>>;

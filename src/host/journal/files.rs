@@ -11,6 +11,7 @@
 //! before the next one goes, so that what a later segment ended cannot come back.
 
 use super::disk::Disk;
+use super::patience::Patience;
 use crate::conf::Sync;
 use crate::store::journal::segment::{HEADER_LEN, Header};
 use crate::store::journal::writer::SEGMENT_BYTES;
@@ -162,10 +163,10 @@ impl<F: Send + std::marker::Sync + 'static> Shelf<F> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reads back; `None` if there is no such file any more, or it gives errors.
-    pub fn read<D: Disk<File = F>>(&self, read: Read) -> Option<Vec<u8>> {
+    /// Reads back; `None` if there is no such file any more.
+    pub fn read<D: Disk<File = F>>(&self, read: Read, patience: &mut Patience) -> Option<Vec<u8>> {
         let offset = read.place.offset();
-        let (file, at, len) = {
+        let (key, file, at, len) = {
             let parts = self.parts();
             let at = parts.at(read.place)?;
             let ((segment, start), part) = &parts.0[at];
@@ -174,10 +175,12 @@ impl<F: Send + std::marker::Sync + 'static> Shelf<F> {
             let len = end.map_or(read.len, |end| read.len.min(end - offset));
             let at = offset_in_file(*start, offset);
             let left = part.bytes.saturating_sub(at);
-            (Arc::clone(&part.file), at, u64::from(len).min(left))
+            let key = (*segment, *start);
+            (key, Arc::clone(&part.file), at, u64::from(len).min(left))
         };
         let mut bytes = vec![0; len as usize];
-        let got = D::read(&file, at, &mut bytes).ok()?;
+        let name = name_of(key.0, key.1);
+        let (got, _) = patience.read::<D>((&name, &file), at, &mut bytes);
         bytes.truncate(got);
         Some(bytes)
     }

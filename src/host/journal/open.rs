@@ -8,6 +8,7 @@
 
 use super::disk::Disk;
 use super::files::{FILE_MAX, Files, Part, Parts, SEGMENT_MAX, SPARES, parse_name};
+use super::patience::Patience;
 use crate::store::journal::record::Clock;
 use crate::store::journal::report::continued;
 use crate::store::journal::scan::Scanned;
@@ -19,8 +20,6 @@ use std::io;
 
 /// Files with damage that are kept.
 const BAD_MAX: usize = 8;
-/// What is given up together where a file cannot be read.
-const READ_BLOCK: usize = 4096;
 
 /// A file of the journal, before it is read.
 struct Candidate<F> {
@@ -52,6 +51,7 @@ struct Contents {
 /// What is gathered on the way.
 struct Reading<'a, D: Disk> {
     disk: D,
+    patience: Patience,
     salt: u64,
     /// Where the last batch begins: everything before that was durable.
     last: Option<Place>,
@@ -75,28 +75,20 @@ pub fn open<D: Disk>(
     fresh: u64,
     each: &mut dyn FnMut(Placed, Record<'_>),
 ) -> io::Result<(Files<D>, Opened)> {
+    let mut patience = Patience::default();
     let Finds {
         candidates,
         spares,
         empty,
-    } = find(&mut disk)?;
-    for name in empty {
-        if parse_name(&name).is_some() {
-            log::info!(
-                target: "notice",
-                "{name} is empty and is removed. If something was kept in it, that is lost."
-            );
-        }
-        // Where it cannot be removed it does no harm either, unless it is a folder.
-        if disk.remove(&name).is_err() {
-            let _ = disk.rename(&name, &format!("{name}.bad"));
-        }
-    }
+    } = find(&mut disk, &mut patience)?;
+    remove_empty(&mut disk, &empty);
     let salt = common_salt(&candidates).unwrap_or(fresh);
+    let last = last_batch::<D>(&candidates, salt, &mut patience);
     let mut reading = Reading {
         disk,
+        patience,
         salt,
-        last: last_batch::<D>(&candidates, salt),
+        last,
         has_gap: false,
         opened: Opened {
             salt,
@@ -143,20 +135,45 @@ pub fn open<D: Disk>(
 /// # Errors
 /// What cannot be opened, and a format that is newer than this program.
 pub fn look<D: Disk>(disk: &mut D) -> io::Result<()> {
-    find(disk).map(drop)
+    find(disk, &mut Patience::default()).map(drop)
+}
+
+/// Takes away files with nothing in them.
+fn remove_empty<D: Disk>(disk: &mut D, empty: &[String]) {
+    for name in empty {
+        if parse_name(name).is_some() {
+            log::info!(
+                target: "notice",
+                "{name} is empty and is removed. If something was kept in it, that is lost."
+            );
+        }
+        // Where it cannot be removed it does no harm either, unless it is a folder.
+        if disk.remove(name).is_err() {
+            let _ = disk.rename(name, &format!("{name}.bad"));
+        }
+    }
 }
 
 /// Where the last batch begins, if that can be told. Without a mark for each batch it is longer,
 /// but no longer than a segment: all before a segment is durable.
-fn last_batch<D: Disk>(candidates: &[Candidate<D::File>], salt: u64) -> Option<Place> {
+fn last_batch<D: Disk>(
+    candidates: &[Candidate<D::File>],
+    salt: u64,
+    patience: &mut Patience,
+) -> Option<Place> {
     let newest = Place::new(candidates.last()?.segment, 0);
-    last_mark::<D>(candidates, salt).map(|mark| mark.max(newest))
+    last_mark::<D>(candidates, salt, patience).map(|mark| mark.max(newest))
 }
 
 /// Where the last mark is.
-fn last_mark<D: Disk>(candidates: &[Candidate<D::File>], salt: u64) -> Option<Place> {
+fn last_mark<D: Disk>(
+    candidates: &[Candidate<D::File>],
+    salt: u64,
+    patience: &mut Patience,
+) -> Option<Place> {
     for candidate in candidates.iter().rev() {
-        let Contents { bytes, .. } = contents::<D>(&candidate.file, candidate.len);
+        let file = (candidate.name.as_str(), &candidate.file);
+        let Contents { bytes, .. } = contents::<D>(file, candidate.len, patience);
         let begin = Place::new(candidate.segment, candidate.start.max(HEADER_LEN));
         let body = bytes.get(HEADER_LEN as usize..).unwrap_or_default();
         let mut last = None;
@@ -173,7 +190,7 @@ fn last_mark<D: Disk>(candidates: &[Candidate<D::File>], salt: u64) -> Option<Pl
 }
 
 /// Looks at all names, and changes nothing.
-fn find<D: Disk>(disk: &mut D) -> io::Result<Finds<D::File>> {
+fn find<D: Disk>(disk: &mut D, patience: &mut Patience) -> io::Result<Finds<D::File>> {
     let mut found = BTreeMap::new();
     let mut finds = Finds {
         candidates: Vec::new(),
@@ -199,8 +216,7 @@ fn find<D: Disk>(disk: &mut D) -> io::Result<Finds<D::File>> {
         let file = (disk.open(&name))
             .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
         let mut bytes = [0; HEADER_LEN as usize];
-        // What cannot be read is damage.
-        let got = D::read(&file, 0, &mut bytes).unwrap_or(0);
+        let (got, _) = patience.read::<D>((&name, &file), 0, &mut bytes);
         let header = Header::find(&bytes[..got]);
         if let Found::Newer(version) = header {
             return Err(io::Error::other(format!(
@@ -249,20 +265,10 @@ fn is_zero<D: Disk>(file: &D::File, len: u64) -> bool {
 }
 
 /// Reads a file; a block that gives errors is zeros.
-fn contents<D: Disk>(file: &D::File, len: u64) -> Contents {
+fn contents<D: Disk>(file: (&str, &D::File), len: u64, patience: &mut Patience) -> Contents {
     let mut bytes = vec![0; len.min(u64::from(FILE_MAX)) as usize];
-    let mut unreadable = 0;
-    match D::read(file, 0, &mut bytes) {
-        Ok(got) => bytes.truncate(got),
-        Err(_) => {
-            for (number, block) in bytes.chunks_mut(READ_BLOCK).enumerate() {
-                if D::read(file, (number * READ_BLOCK) as u64, block).is_err() {
-                    block.fill(0);
-                    unreadable += 1;
-                }
-            }
-        }
-    }
+    let (got, unreadable) = patience.read::<D>(file, 0, &mut bytes);
+    bytes.truncate(got);
     Contents { bytes, unreadable }
 }
 
@@ -295,7 +301,7 @@ impl<D: Disk> Reading<'_, D> {
         let Contents {
             mut bytes,
             unreadable,
-        } = contents::<D>(&file, len);
+        } = contents::<D>((&name, &file), len, &mut self.patience);
         if self.has_gap && self.cut(&file, &name, HEADER_LEN.into()) {
             // It comes behind what is lost, in a batch of which nobody was promised anything.
             bytes.truncate(HEADER_LEN as usize);
@@ -422,9 +428,10 @@ impl<D: Disk> Reading<'_, D> {
     }
 
     /// Gives a file another name that has nothing of this log: it may be all damage, or of another
-    /// log, or none of ours at all. Its number is never used again.
+    /// log, or none of ours at all, or what a disk cannot read today. So it does not make room for
+    /// others. Its number is never used again.
     fn put_aside(&mut self, name: &str, segment: u32) {
-        let bad = self.room_for_bad(name);
+        let bad = format!("{name}.bad");
         match self.disk.rename(name, &bad) {
             Ok(()) => log::warn!(
                 "Warning: {name} has no header and no records of this journal; it is kept as {bad}."

@@ -8,11 +8,13 @@
 
 use super::disk::Disk;
 use super::files::{Files, Shelf, state_of};
+use super::patience::Patience;
 use crate::conf::Sync;
 use crate::host::worker::Worker;
 use crate::store::journal::{Batch, Place, Read, Report, State};
 use mio::Waker;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -29,6 +31,8 @@ pub struct Journal {
     shared: Arc<Shared>,
     /// The thread has a batch.
     is_busy: bool,
+    /// What cannot be read is not tried again any more.
+    is_over: Arc<AtomicBool>,
     reader: Worker<Read, (Read, Option<Vec<u8>>)>,
     thread: Option<JoinHandle<()>>,
 }
@@ -74,7 +78,9 @@ impl Journal {
             bell: Condvar::new(),
         });
         let shelf: Shelf<D::File> = files.shelf();
-        let read = move |read: Read| (read, shelf.read::<D>(read));
+        let mut patience = Patience::default();
+        let is_over = Arc::clone(&patience.is_over);
+        let read = move |read: Read| (read, shelf.read::<D>(read, &mut patience));
         let reader = Worker::new("journal-read", READS_MAX, Arc::clone(waker), read);
         let hand = Hand {
             files,
@@ -92,6 +98,7 @@ impl Journal {
         Ok(Journal {
             shared,
             is_busy: false,
+            is_over,
             reader,
             thread: Some(thread),
         })
@@ -144,6 +151,7 @@ impl Journal {
     /// than `max`.
     pub fn finish(&mut self, max: Duration) {
         let until = Instant::now() + max;
+        self.is_over.store(true, Ordering::Relaxed);
         let mut inner = self.shared.lock();
         inner.ends_at = Some(until);
         self.shared.bell.notify_all();

@@ -2,6 +2,7 @@
 
 use super::fake::{EIO, ENOSPC, Fake, Op};
 use super::*;
+use crate::host::journal::Patience;
 use crate::store::journal::writer::SEGMENT_BYTES;
 use crate::store::journal::{Read, State};
 use fastrand::Rng;
@@ -60,7 +61,8 @@ fn a_failure_goes_to_a_continuation(op: Op) {
     for (&place, bytes) in &known.log {
         let len = (bytes.len() - 1 + crate::store::journal::scan::RECORD_HEADER) as u32;
         let read = Read { place, len };
-        let read = files.shelf().read::<Fake>(read).expect("it is there");
+        let read = (files.shelf()).read::<Fake>(read, &mut Patience::default());
+        let read = read.expect("it is there");
         assert_eq!(
             read[crate::store::journal::scan::RECORD_HEADER..],
             bytes[1..]

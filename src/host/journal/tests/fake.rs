@@ -9,6 +9,7 @@ use fastrand::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// What may reach the disk on its own.
 const BLOCK: usize = 512;
@@ -252,6 +253,7 @@ impl State {
 
 impl Disk for Fake {
     type File = FakeFile;
+    const PAUSE: Duration = Duration::ZERO;
 
     fn list(&mut self) -> io::Result<Vec<(String, u64)>> {
         let state = self.state();

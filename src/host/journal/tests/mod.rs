@@ -3,6 +3,7 @@
 mod errors;
 mod fake;
 mod old;
+mod patience;
 mod property;
 mod real;
 mod start;

@@ -8,7 +8,7 @@ use crate::store::journal::writer::SEGMENT_BYTES;
 use fastrand::Rng;
 
 /// A disk with a log of some segments, all of it durable, and what is in it.
-fn written(segments: u32) -> (Fake, Log) {
+pub fn written(segments: u32) -> (Fake, Log) {
     let disk = Fake::seeded(1);
     let (mut files, mut known) = fresh(disk.clone());
     let mut n = 0u32;
@@ -28,7 +28,7 @@ fn change(disk: &Fake, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
     disk.put(name, &bytes);
 }
 
-fn name(segment: u32) -> String {
+pub fn name(segment: u32) -> String {
     name_of(segment, 0)
 }
 
