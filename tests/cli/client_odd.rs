@@ -166,6 +166,32 @@ fn watched_topics_keep_to_their_lines() {
     assert!(rest.ends_with("\x1b[?7h\x1b[32;1H"), "{rest:?}");
 }
 
+/// `--watch`: what a terminal would obey is taken out of messages, so that none of them can write
+/// into the line of another; what the user's own format has of it stays.
+#[test]
+fn watched_messages_do_not_move_the_cursor() {
+    if peer_clients("they let messages do that") {
+        return;
+    }
+    let broker = Broker::open(Kind::Midge);
+    let pair = Pair::MIDGE_ON_MIDGE;
+    // U+009B is a control character as well; of the letter U+06DB 9b is the second byte.
+    let evil = "x\x1b[1;1Hy\x07\x08\u{9b}2J\u{6db}";
+    pair.publish(&broker, &["-t", "a", "-m", evil, "-r"]);
+    let run = |more: &[&str]| {
+        let args = [&["-t", "a", "-w", "-C", "1"], more].concat();
+        let ended = pair.run("sub", &broker, &args).ok();
+        let from = ended.out.find("\x1b[?7l").unwrap();
+        ended.out[from..].to_string()
+    };
+    let tame = "x [1;1Hy  \u{fffd} 2J\u{6db}";
+    assert_eq!(run(&["-v"]), format!("\x1b[?7la {tame}\x1b[?7h\x1b[3;1H"));
+    let format = ["-F", "\\e[1m%t\\e[0m %p %x"];
+    let hex = "781b5b313b3148790708c29b324adb9b";
+    let line = format!("\x1b[1ma\x1b[0m {tame} {hex}");
+    assert_eq!(run(&format), format!("\x1b[?7l{line}\x1b[?7h\x1b[3;1H"));
+}
+
 /// With `--message-rate` only the printing is another: what is to be left out, to be cleared or
 /// to be the last one is as without.
 #[test]

@@ -80,11 +80,13 @@ impl Format {
     }
 
     /// Adds the message, received at `at`, to `out`. What cannot be printed is left out and told.
+    /// What is `tamed` has no control characters but those of the format itself.
     pub fn render(
         &self,
         message: &Publish<'_>,
         at: &Moment,
         pretty: bool,
+        tamed: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Unprintable> {
         let mut result = Ok(());
@@ -93,13 +95,31 @@ impl Format {
                 Piece::Text(bytes) => out.extend_from_slice(bytes),
                 Piece::Time(letter) => out.extend_from_slice(clock::part(at, *letter).as_bytes()),
                 Piece::Field(field) => {
+                    let start = out.len();
                     if let Err(error) = field.render(message, at, pretty, out) {
                         result = Err(error);
+                    }
+                    if tamed {
+                        tame(&mut out[start..]);
                     }
                 }
             }
         }
         result
+    }
+}
+
+/// Takes out of a message what a terminal would obey: control characters become blanks.
+pub fn tame(bytes: &mut [u8]) {
+    // Before these bytes may stand anything.
+    let mut may_be_c1 = true;
+    for byte in bytes {
+        // In UTF-8 the upper control characters are 0xc2 and one of these.
+        let is_control = byte.is_ascii_control() || may_be_c1 && matches!(*byte, 0x80..=0x9f);
+        may_be_c1 = *byte == 0xc2;
+        if is_control {
+            *byte = b' ';
+        }
     }
 }
 

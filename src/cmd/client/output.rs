@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 
 use super::exit;
-use super::format::Unprintable;
+use super::format::{Unprintable, tame};
 use super::settings::Settings;
 use crate::host::calendar::{Moment, Zone};
 use crate::wire::Publish;
@@ -71,7 +71,13 @@ impl<'a> Printer<'a> {
         if let Some(format) = &settings.format {
             let zone = self.zone.get_or_insert_with(Zone::system);
             let now = Moment::now(zone);
-            let result = format.render(message, &now, settings.pretty, &mut self.buffer);
+            let result = format.render(
+                message,
+                &now,
+                settings.pretty,
+                settings.watch,
+                &mut self.buffer,
+            );
             match result {
                 Err(what) if !settings.quiet => complain(what, message),
                 _ => {}
@@ -108,13 +114,16 @@ impl<'a> Printer<'a> {
 
     /// `--watch`: writes the message over what stood in the line of its topic, and keeps to that
     /// line. What is too long for the screen is cut off, and the screen never scrolls: topics that
-    /// it has no line for share its last one.
+    /// it has no line for share its last one. Nothing in a message moves the cursor.
     fn put_in_place(&mut self, message: &Publish<'_>) {
         let line = self.line_of(message.topic);
         // What stood there may have been longer.
         let _ = write!(self.buffer, "\x1b[{line};1H\x1b[K\x1b[?7l");
         let start = self.buffer.len();
         self.put_message(message);
+        if self.settings.format.is_none() {
+            tame(&mut self.buffer[start..]);
+        }
         for byte in &mut self.buffer[start..] {
             if matches!(byte, b'\n' | b'\r' | 0x0b | 0x0c) {
                 *byte = b' ';

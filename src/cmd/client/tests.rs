@@ -416,7 +416,7 @@ fn render(format: &str, payload: Option<&[u8]>) -> Result<String, Unprintable> {
     message.payload = payload.unwrap_or(message.payload);
     let mut out = Vec::new();
     let format = Format::parse(format).unwrap();
-    format.render(&message, &at, false, &mut out)?;
+    format.render(&message, &at, false, false, &mut out)?;
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
@@ -518,7 +518,7 @@ fn pretty_json_has_tabs() {
     let (_, at) = example(&mut raw);
     let mut out = Vec::new();
     let format = Format::parse("%J").unwrap();
-    format.render(&message, &at, true, &mut out).unwrap();
+    format.render(&message, &at, true, false, &mut out).unwrap();
     let expected = "{\n\t\"tst\":\t\"2020-05-06T21:48:00.123456+0200\",\n\t\"topic\":\t\"f\",\n\t\
                     \"qos\":\t0,\n\t\"retain\":\t0,\n\t\"payloadlen\":\t41,\n\t\"payload\":\t{\n\
                     \t\t\"a\":\t1,\n\t\t\"b\":\t[1, 2, {\n\t\t\t\t\"c\":\t\"x\"\n\t\t\t}],\n\

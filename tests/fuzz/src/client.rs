@@ -183,7 +183,7 @@ fn show(message: &Publish<'_>) {
         for is_pretty in [false, true] {
             let mut out = Vec::new();
             // A payload that is no JSON is told, not printed.
-            let _ = format.render(message, &at, is_pretty, &mut out);
+            let _ = format.render(message, &at, is_pretty, !is_pretty, &mut out);
         }
     }
 }
