@@ -8,6 +8,7 @@
 //!    last.
 //! 3. Security directives are the broker's, or the listener's own with `per_listener_settings`.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::config::{Bind, Listener, ProtocolVersions, SocketDomain};
@@ -202,6 +203,7 @@ fn make(bind: Bind, draft: &Draft, written: &Written, local_only: bool) -> Resul
         "ipv4" => SocketDomain::Ipv4,
         _ => SocketDomain::Ipv6,
     });
+    refuse_other_family(&bind, &view)?;
     Ok(Listener {
         bind,
         origin: match &draft.at {
@@ -225,6 +227,34 @@ fn make(bind: Bind, draft: &Draft, written: &Written, local_only: bool) -> Resul
         tls: super::tls::tls(&view)?,
         written: settings(&view, local_only),
     })
+}
+
+/// Refuses a `socket_domain` that the listener's address is not of: it could never be served.
+fn refuse_other_family(bind: &Bind, view: &View<'_>) -> Result<(), Error> {
+    let (
+        Bind::Tcp {
+            host: Some(host), ..
+        },
+        Some(setting),
+    ) = (bind, view.setting("socket_domain"))
+    else {
+        return Ok(());
+    };
+    let address = host.split('%').next().unwrap_or_default().parse();
+    let family = match address {
+        Ok(IpAddr::V4(_)) => "ipv4",
+        Ok(IpAddr::V6(_)) => "ipv6",
+        // A name may have addresses of both.
+        Err(_) => return Ok(()),
+    };
+    if view
+        .text("socket_domain")
+        .is_none_or(|domain| domain == family)
+    {
+        return Ok(());
+    }
+    let what = format!("does not fit the listener's address {host}: expected {family}");
+    Err(setting.at.error("socket_domain", what))
 }
 
 /// Refuses two files of a kind for one listener, which plugins can ask for: Mosquitto asks both, so

@@ -151,6 +151,31 @@ fn the_same_port_twice_where_that_can_work() {
 }
 
 #[test]
+fn an_address_is_of_the_family_of_socket_domain() {
+    for (listener, domain) in [
+        ("listener 1 127.0.0.1", "ipv4"),
+        ("listener 1 ::1", "ipv6"),
+        ("listener 1 fe80::1%eth0", "ipv6"),
+        ("listener 1 localhost", "ipv4"),
+        ("listener 1 localhost", "ipv6"),
+        ("listener 0 /tmp/1", "ipv6"),
+        ("port 1\nbind_address 127.0.0.1", "ipv4"),
+    ] {
+        good(&format!("{listener}\nsocket_domain {domain}"));
+    }
+    for (listener, domain, fits) in [
+        ("listener 1 127.0.0.1", "ipv6", "expected ipv4"),
+        ("listener 1 ::1", "ipv4", "expected ipv6"),
+        ("listener 1 fe80::1%eth0", "ipv4", "expected ipv6"),
+        ("port 1\nbind_address 127.0.0.1", "ipv6", "expected ipv4"),
+    ] {
+        let error = bad(format!("{listener}\nsocket_domain {domain}"));
+        assert!(error.contains("socket_domain: does not fit"), "{error}");
+        assert!(error.ends_with(fits), "{error}");
+    }
+}
+
+#[test]
 fn options_belong_to_the_listener_above_them() {
     let config = good(
         "listener 1\nmax_connections 5\nmax_qos 1\nmax_topic_alias 0\nmount_point a/\n\
