@@ -13,7 +13,7 @@ use super::channel::{Got, channel};
 use super::tls::{Acceptor, Encrypted};
 use crate::broker::Origin;
 use mio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fs::Permissions;
 use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -266,11 +266,19 @@ fn within<T: Send + 'static>(
     }
 }
 
+/// Whether somebody listens at a socket file. Who has no room for one more connection does, too: to
+/// wait for that could take for ever.
+pub(super) fn is_served(path: &Path) -> bool {
+    let connected = Socket::new(Domain::UNIX, Type::STREAM, None).and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(path)?)
+    });
+    connected.map_or_else(|error| error.kind() == io::ErrorKind::WouldBlock, |()| true)
+}
+
 fn open_unix(path: &Path) -> io::Result<Listening> {
     if let Ok(metadata) = std::fs::symlink_metadata(path) {
-        let is_free = metadata.file_type().is_socket()
-            && std::os::unix::net::UnixStream::connect(path).is_err();
-        if is_free {
+        if metadata.file_type().is_socket() && !is_served(path) {
             std::fs::remove_file(path)?;
         }
     }
@@ -474,6 +482,7 @@ impl io::Write for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::testing::TempDir;
 
     #[test]
     fn nobody_waits_longer_for_a_name_than_the_patience_lasts() {
@@ -485,6 +494,27 @@ mod tests {
         let kind = slow.map_err(|error| error.kind());
         assert_eq!(kind, Err(io::ErrorKind::TimedOut));
         drop(end);
+    }
+
+    #[test]
+    fn nobody_waits_for_who_listens_at_a_socket_file_and_accepts_nothing() {
+        let folder = TempDir::new();
+        let path = folder.path().join("socket");
+        let _hung = std::os::unix::net::UnixListener::bind(&path).expect("the folder is new");
+        let mut waiting = Vec::new();
+        let full = loop {
+            let socket = Socket::new(Domain::UNIX, Type::STREAM, None).expect("a socket");
+            socket.set_nonblocking(true).expect("any can be");
+            let address = SockAddr::unix(&path).expect("it is short");
+            match socket.connect(&address) {
+                Ok(()) => waiting.push(socket),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let opened = within(Duration::from_secs(30), move || open_unix(&path).map(drop));
+        let kind = opened.map_err(|error| error.kind());
+        assert_eq!(kind, Err(io::ErrorKind::AddrInUse));
     }
 
     #[test]

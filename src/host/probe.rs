@@ -5,14 +5,13 @@
 //! looked at: a start replaces what a dead broker left there.
 
 use super::access::folder_above;
-use super::listen::{Address, Bind, is_unsupported, resolve};
+use super::listen::{Address, Bind, is_served, is_unsupported, resolve};
 use nix::unistd::{AccessFlags, access};
 use socket2::Socket;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 /// Another process that listens.
@@ -69,7 +68,7 @@ fn try_path(path: &Path) -> io::Result<()> {
             io::ErrorKind::AlreadyExists,
             "something else than a socket is there",
         )),
-        Ok(_) if UnixStream::connect(path).is_ok() => Err(io::ErrorKind::AddrInUse.into()),
+        Ok(_) if is_served(path) => Err(io::ErrorKind::AddrInUse.into()),
         _ => access(folder_above(path), AccessFlags::W_OK | AccessFlags::X_OK)
             .map_err(io::Error::from),
     }
