@@ -26,6 +26,8 @@ pub(super) struct Cleaning {
     /// Segments up to this one are cleaned whatever they hold: some are damaged.
     forced: Option<u32>,
     is_damaged: bool,
+    /// It is read for the second time.
+    is_again: bool,
     pass: Option<Pass>,
     /// What a pass that gained nothing left besides what is live: ends of segments, for the most.
     waste: u64,
@@ -70,8 +72,10 @@ impl Broker {
     pub(super) fn continue_cleaning(&mut self) {
         let step = match self.journal.cleaning.state {
             Some(Step::Waiting(segment, end)) if self.journal.is_durable(end) => {
-                self.finish_segment(segment);
-                self.next_segment()
+                self.read_again(segment).or_else(|| {
+                    self.finish_segment(segment);
+                    self.next_segment()
+                })
             }
             Some(Step::Paused(segment, place)) => Some((segment, place)),
             None => self.next_segment(),
@@ -150,7 +154,7 @@ impl Broker {
 
     fn read_piece(&mut self, segment: Segment, place: Place, len: u32) {
         if place.offset() >= segment.used {
-            if std::mem::take(&mut self.journal.cleaning.is_damaged) {
+            if self.journal.cleaning.is_damaged {
                 self.rescue(segment.number);
             }
             let end = self.journal.end();
@@ -203,6 +207,9 @@ impl Broker {
         match self.journal.cleaning.state {
             Some(Step::Paused(segment, place)) => self.read_piece(segment, place, PIECE_BYTES),
             Some(Step::Waiting(segment, _)) => {
+                if let Some((segment, begin)) = self.read_again(segment) {
+                    return self.read_piece(segment, begin, PIECE_BYTES);
+                }
                 // A report will tell that it is gone. Not before that comes the next one's turn:
                 // a segment must not outlive a younger one.
                 self.finish_segment(segment);
@@ -244,6 +251,15 @@ impl Broker {
 
     fn appended_bytes(&self) -> u64 {
         (self.journal.writer.as_ref()).map_or(0, Writer::appended_bytes)
+    }
+
+    /// Where a segment with damage begins, which is read again before it goes: a disk that could
+    /// not be read has come back by now, since what was written meanwhile is durable.
+    fn read_again(&mut self, segment: Segment) -> Option<(Segment, Place)> {
+        let cleaning = &mut self.journal.cleaning;
+        let is_damaged = std::mem::take(&mut cleaning.is_damaged);
+        cleaning.is_again = is_damaged && !cleaning.is_again;
+        (cleaning.is_again).then(|| (segment, Place::new(segment.number, HEADER_LEN)))
     }
 
     /// Nothing in the segment is needed any more.

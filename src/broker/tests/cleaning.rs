@@ -27,6 +27,32 @@ fn a_message_that_was_moved_is_read_when_it_has_arrived() {
 }
 
 #[test]
+fn what_could_not_be_read_for_a_moment_is_not_thrown_away() {
+    let mut world = World::kept(Settings::default());
+    sleeper(&mut world, "sub", "a");
+    let p = world.connect(&hello(V5, "p"));
+    say(&mut world, p, &message("a", b"kept", QoS::AtLeastOnce));
+    world.restart(Some(1));
+    let read = loop {
+        match world.broker.poll_fetch() {
+            Some(read) => break read,
+            None => assert!(world.write(), "the first segment is to be cleaned"),
+        }
+    };
+    assert_eq!(read.place.segment(), 1);
+    let zeros = vec![0; read.len as usize];
+    world.broker.fetched(read, Some(&zeros), world.now);
+    world.rest();
+    assert!(!world.disk.numbers().contains(&1), "it was cleaned");
+    let sub = lasting(&mut world, "sub");
+    world.rest();
+    assert_eq!(
+        world.packets(sub),
+        ["CONNACK 0x00 true", "PUBLISH q1 'a' kept"]
+    );
+}
+
+#[test]
 fn a_body_that_moved_before_its_release_is_found_again() {
     for retain in [false, true] {
         let mut world = World::kept(Settings::default());
