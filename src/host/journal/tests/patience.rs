@@ -61,4 +61,9 @@ fn a_block_that_cannot_be_read_costs_nothing_around_it() {
     let reads = disk.state().done.len();
     assert_eq!(read(1000, 31_000, &mut patience), expected);
     assert!(disk.state().done.len() < reads + 20);
+    // A start does not wait for thousands of bad blocks: in the end they are given up unasked.
+    let reads = disk.state().done.len();
+    let given_up = read(1000, 31_000, &mut Patience::exhausted());
+    assert_eq!(given_up, vec![0; 31_000]);
+    assert_eq!(disk.state().done.len(), reads + 1);
 }
