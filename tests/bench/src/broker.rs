@@ -33,7 +33,7 @@ pub struct Contestant {
 }
 
 /// Names that `--brokers` takes, with what they stand for.
-pub const KNOWN: [(&str, &str); 8] = [
+pub const KNOWN: [(&str, &str); 9] = [
     (
         "midge",
         "this tree, persistence true: synced before it is acknowledged",
@@ -50,6 +50,10 @@ pub const KNOWN: [(&str, &str); 8] = [
         "the same with autosave_interval 1 and autosave_on_changes true",
     ),
     ("mosquitto-memory", "Debian's, without persistence"),
+    (
+        "relay",
+        "no broker: moves the bytes of the throughput rows, for what the kernel takes",
+    ),
     (
         "peer",
         "the command in $PEER, where {port}, {dir} and {conf} are replaced",
@@ -71,10 +75,10 @@ impl Contestant {
             "midge-1000" => "persistence_sync 1000\n",
             "midge-never" => "persistence_sync never\n",
             "mosquitto-save1" => "autosave_interval 1\nautosave_on_changes true\n",
-            "midge" | "mosquitto" | "midge-memory" | "mosquitto-memory" | "peer" => "",
+            "midge" | "mosquitto" | "midge-memory" | "mosquitto-memory" | "relay" | "peer" => "",
             _ => return Err(format!("no broker is called {name}: see --help")),
         };
-        let is_lasting = !name.ends_with("-memory") && name != "peer";
+        let is_lasting = !name.ends_with("-memory") && !matches!(name, "relay" | "peer");
         let mut settings = match is_lasting {
             true => format!("{lasting}{more}"),
             false => String::new(),
@@ -98,6 +102,10 @@ impl Contestant {
                 let program = places.mosquitto.join("usr/sbin/mosquitto");
                 format!("{} -c {{conf}}", present(&program)?)
             }
+            Some("relay") => {
+                let own = std::env::current_exe().map_err(|e| format!("own program: {e}"))?;
+                format!("{} relay {{port}} 0", present(&own)?)
+            }
             _ => std::env::var("PEER").map_err(|_| "PEER is not set in the environment")?,
         };
         Ok(Self {
@@ -112,10 +120,10 @@ impl Contestant {
 
     /// What it says about its version.
     pub fn version(&self) -> String {
-        let flag = if self.name.starts_with("midge") {
-            "--version"
-        } else {
-            "-h"
+        let flag = match self.name.as_str() {
+            "relay" => return "moves bytes only".into(),
+            name if name.starts_with("midge") => "--version",
+            _ => "-h",
         };
         let output = self.program().arg(flag).output();
         let text = output.map(|o| o.stdout).unwrap_or_default();

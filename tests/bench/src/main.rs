@@ -35,6 +35,7 @@ mod packet;
 mod parts;
 mod ping;
 mod proc;
+mod relay;
 mod rows;
 mod stop;
 mod table;
@@ -87,6 +88,10 @@ fn as_part() -> Option<Result<bool, String>> {
             let port = name.parse().map_err(|_| format!("{name}: not a port"));
             let ran = port.and_then(|port| flood::run(port, count? > 0));
             Some(ran.map(|()| true))
+        }
+        "relay" => {
+            let port = name.parse().map_err(|_| format!("{name}: not a port"));
+            Some(port.and_then(relay::run).map(|()| true))
         }
         _ => None,
     }
