@@ -201,19 +201,17 @@ impl Loop {
         self.look(self.timeout(owner.alive()))?;
         let begun = Instant::now();
         let now = self.now();
-        let mut has_signals = self.sort_events();
-        self.hear_journal(now);
         let mut slice = Slice::begin();
-        let looks = if self.readable.len() < MANY { 1 } else { LOOKS };
-        self.read_all(&mut slice, now);
-        for _ in 1..looks {
-            self.look(Some(Duration::ZERO))?;
-            if self.events.is_empty() {
-                break;
-            }
+        let mut has_signals = false;
+        for looks_left in (0..LOOKS).rev() {
             has_signals |= self.sort_events();
             self.hear_journal(now);
+            let are_many = self.readable.len() >= MANY;
             self.read_all(&mut slice, now);
+            if !are_many || looks_left == 0 {
+                break;
+            }
+            self.look(Some(Duration::ZERO))?;
         }
         // Who is gone makes room for who comes: limits count connections.
         self.accept_all(now);

@@ -50,6 +50,7 @@ impl Patience {
 
     /// Reads as [`Disk::read`] does, but whatever happens. Returns how many bytes, and how many
     /// blocks of them could not be read.
+    #[inline(never)]
     pub fn read<D: Disk>(
         &mut self,
         (name, file): (&str, &D::File),
