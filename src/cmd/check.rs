@@ -18,7 +18,7 @@ mod rules;
 use crate::conf::{Config, Level};
 use crate::host::access::Disk;
 use crate::host::daemon;
-use crate::host::log as host_log;
+use crate::host::log::{self as host_log, escaped};
 use finding::{Findings, Weight};
 use getopts::{Options, ParsingStyle};
 use std::io::{self, Write};
@@ -114,7 +114,7 @@ fn check(config_file: Option<&Path>, findings: &mut Findings) -> String {
     let mut summary = String::new();
     for listener in &config.listeners {
         let users = tables.users_of(listener);
-        summary.push_str(&super::broker::setup::describe(listener, users));
+        summary.push_str(&escaped(&super::broker::setup::describe(listener, users)));
         summary.push('\n');
     }
     summary

@@ -1,6 +1,7 @@
 //! What a check found, and how it is told.
 
 use crate::conf::{self, Config};
+use crate::host::log::escaped;
 use std::fmt;
 
 /// How much a finding matters.
@@ -89,7 +90,8 @@ impl fmt::Display for Findings {
             }
             writeln!(f, "{title}")?;
             for finding in self.0.iter().filter(|finding| finding.weight == weight) {
-                writeln!(f, "{}", finding.text)?;
+                // Filters and names are whatever stands in the files.
+                writeln!(f, "{}", escaped(&finding.text))?;
             }
             writeln!(f)?;
         }
@@ -116,6 +118,22 @@ pub(super) fn split_hint(what: &str) -> (&str, Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_in_a_file_talks_to_no_terminal() {
+        let mut findings = Findings::default();
+        findings.add(
+            Weight::Note,
+            "acl:1",
+            "acl_file",
+            "'a\x1b[2J\rb' is odd",
+            "",
+        );
+        assert_eq!(
+            findings.to_string(),
+            "Notes:\nacl:1: acl_file: 'a\\u{1b}[2J\\rb' is odd\n\n"
+        );
+    }
 
     /// A file that cannot be read has no line that is wrong.
     #[test]
