@@ -182,9 +182,12 @@ impl Finding {
             false => quoted(&name).to_string(),
         };
         if let Some(first) = self.pieces.get(&key) {
+            // Files of two folders may have one name.
+            let (path, first) = (path.as_os_str(), first.path.as_os_str());
             self.warnings.push(format!(
-                "{name} is left out: it is the same part of the log as {}, which was named first.",
-                first.name
+                "{} is left out: it is the same part of the log as {}, which was named first.",
+                quoted(path.as_encoded_bytes()),
+                quoted(first.as_encoded_bytes())
             ));
             return;
         }

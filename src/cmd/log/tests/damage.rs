@@ -235,6 +235,22 @@ fn a_file_that_was_kept_aside_can_be_looked_at() {
 }
 
 #[test]
+fn of_two_folders_it_is_told_whose_file_is_left_out() {
+    let folders = [Folder::new(), Folder::new()];
+    for folder in &folders {
+        small_log(folder);
+    }
+    let sources = folders.each_ref().map(|folder| folder.path("").into());
+    let log = Log::find(&sources, None).expect("two logs are there");
+    let [first, second] = folders.each_ref().map(|folder| folder.path("00000001.log"));
+    let told = format!(
+        "\"{second}\" is left out: it is the same part of the log as \"{first}\", which was named \
+         first."
+    );
+    assert_eq!(log.warnings, [told]);
+}
+
+#[test]
 fn strangers_bytes_end_in_an_answer() {
     let folder = Folder::new();
     let mut rng = fastrand::Rng::with_seed(11);
