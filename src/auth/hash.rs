@@ -117,6 +117,14 @@ impl Kind {
         }
     }
 
+    /// Bytes of memory that a check takes; 0 where it is next to nothing.
+    pub fn memory(self) -> u64 {
+        match self {
+            Kind::Sha512 | Kind::Pbkdf2 { .. } => 0,
+            Kind::Argon2id { memory_kib, .. } => u64::from(memory_kib) * 1024,
+        }
+    }
+
     /// Refuses costs that are out of bounds, with what is wrong.
     pub fn check(self) -> Result<(), Refusal> {
         match self {

@@ -113,6 +113,16 @@ impl Passwords {
     /// common in the file is checked in vain. (In a file with several kinds, users with another
     /// kind can still be told from unknown ones by time: `passwd` makes them alike again.)
     pub fn check(&self, username: &str, password: Option<&[u8]>) -> SignIn {
+        self.check_within(username, password, || u64::MAX)
+    }
+
+    /// The same with no more memory than `available` says, which is asked for dear secrets only.
+    pub fn check_within(
+        &self,
+        username: &str,
+        password: Option<&[u8]>,
+        available: impl FnOnce() -> u64,
+    ) -> SignIn {
         let Some(password) = password else {
             return SignIn::NoPassword;
         };
@@ -120,16 +130,21 @@ impl Passwords {
         let Some(secret) = user.map(|user| &user.secret).or(self.decoy.as_ref()) else {
             return SignIn::UnknownUser;
         };
-        // The black box keeps the work of a decoy, whose result nobody looks at.
-        let right = black_box(secret.verify(black_box(password)));
+        let memory = secret.kind().memory();
+        let right = match memory > 0 && memory > available() {
+            true => Err(OutOfMemory),
+            // The black box keeps the work of a decoy, whose result nobody looks at.
+            false => black_box(secret.verify(black_box(password))),
+        };
         match (user, right) {
             (None, _) => SignIn::UnknownUser,
             (Some(_), Ok(true)) if !password.is_empty() => SignIn::Granted,
             (Some(_), Ok(_)) => SignIn::WrongPassword,
             (Some(user), Err(OutOfMemory)) => {
                 log::error!(
-                    "Error: Out of memory for the password hash of line {}.",
-                    user.line
+                    "Error: Out of memory for the password hash of line {}: it takes {} KiB.",
+                    user.line,
+                    memory / 1024
                 );
                 SignIn::WrongPassword
             }
@@ -254,6 +269,22 @@ mod tests {
         assert_eq!(passwords.check("Bob", None), SignIn::NoPassword);
         assert_eq!(passwords.check("", Some(b"b")), SignIn::UnknownUser);
         assert_eq!(passwords.check("# c", Some(b"d")), SignIn::UnknownUser);
+    }
+
+    #[test]
+    fn a_hash_that_takes_more_memory_than_there_is_is_not_made() {
+        let small = Kind::Argon2id {
+            memory_kib: 8,
+            passes: 1,
+            lanes: 1,
+        };
+        let dear = Secret::create(small, b"b", b"salt and pepper").expect("in bounds");
+        let (passwords, _) = parse(&format!("bob:{dear}\nann:{}\n", sha(b"a")));
+        let check = |name, password, bytes| passwords.check_within(name, Some(password), || bytes);
+        assert_eq!(check("bob", b"b", 8192), SignIn::Granted);
+        assert_eq!(check("bob", b"b", 8191), SignIn::WrongPassword);
+        assert_eq!(check("eve", b"b", 8191), SignIn::UnknownUser);
+        assert_eq!(check("ann", b"a", 0), SignIn::Granted);
     }
 
     #[test]

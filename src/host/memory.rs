@@ -8,11 +8,34 @@ const LIMIT_MIN: u64 = 16_000_000;
 /// The same at most.
 const LIMIT_MAX: u64 = 256_000_000;
 
+/// What stays free of what could be taken for a while: others need some, too.
+const SPARE: u64 = 4 << 20;
+
 /// What clients may make the broker hold where nothing is configured: a quarter of the memory that
 /// the machine or our control group has, within bounds.
 pub fn default_limit() -> u64 {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let machine = total_bytes(&read("/proc/meminfo"));
+    let machine = line_bytes(&read("/proc/meminfo"), "MemTotal:");
+    quarter(machine.into_iter().chain(group_limit()).min())
+}
+
+/// Bytes that can be taken for a while without the kernel ending a process for want of memory. It
+/// gives memory that it does not have, and ends somebody when that is written to.
+pub fn available() -> u64 {
+    let meminfo = read("/proc/meminfo");
+    let swap = line_bytes(&meminfo, "SwapFree:").unwrap_or(0);
+    let machine = line_bytes(&meminfo, "MemAvailable:").map(|bytes| bytes + swap);
+    let used = resident_bytes().unwrap_or(0);
+    let group = group_limit().map(|limit| limit.saturating_sub(used));
+    let least = machine.into_iter().chain(group).min();
+    least.map_or(u64::MAX, |bytes| bytes.saturating_sub(SPARE))
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// What our control group allows.
+fn group_limit() -> Option<u64> {
     let cgroup = read("/proc/self/cgroup");
     let group = group_path(&cgroup);
     let groups = [
@@ -24,18 +47,16 @@ pub fn default_limit() -> u64 {
     let allowed = groups
         .iter()
         .filter_map(|path| read(path).trim().parse().ok());
-    quarter(machine.into_iter().chain(allowed).min())
+    allowed.min()
 }
 
 fn quarter(bytes: Option<u64>) -> u64 {
     bytes.map_or(LIMIT_MIN, |bytes| (bytes / 4).clamp(LIMIT_MIN, LIMIT_MAX))
 }
 
-/// What `/proc/meminfo` says in its first line, in KiB.
-fn total_bytes(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+/// What `/proc/meminfo` says in the line of this name, in KiB.
+fn line_bytes(meminfo: &str, name: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -69,10 +90,10 @@ mod tests {
     #[test]
     fn a_quarter_of_the_machine_is_for_clients() {
         assert_eq!(
-            total_bytes("MemTotal:         512000 kB\nMemFree: 1 kB\n"),
+            line_bytes("MemTotal:         512000 kB\nMemFree: 1 kB\n", "MemTotal:"),
             Some(524_288_000)
         );
-        assert_eq!(total_bytes("MemFree: 1 kB\n"), None);
+        assert_eq!(line_bytes("MemFree: 1 kB\n", "MemTotal:"), None);
         assert_eq!(
             group_path("1:cpu:/x\n0::/system.slice/a.service\n"),
             Some("/system.slice/a.service")
@@ -82,6 +103,12 @@ mod tests {
         assert_eq!(quarter(Some(400_000_000)), 100_000_000);
         assert_eq!(quarter(Some(u64::MAX)), LIMIT_MAX);
         assert!((LIMIT_MIN..=LIMIT_MAX).contains(&default_limit()));
+    }
+
+    #[test]
+    fn some_of_the_machine_can_be_taken() {
+        let machine = line_bytes(&read("/proc/meminfo"), "MemTotal:").expect("Linux has /proc");
+        assert!((1..machine).contains(&available()));
     }
 
     #[test]

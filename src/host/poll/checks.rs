@@ -10,6 +10,7 @@
 use super::{Link, Loop, Now};
 use crate::auth::{Passwords, SignIn};
 use crate::broker::AuthRequest;
+use crate::host::memory;
 use crate::host::worker::Worker;
 use mio::Waker;
 use std::collections::VecDeque;
@@ -41,7 +42,8 @@ impl Checks {
         let check = |check: Check| {
             let request = &check.request;
             let password = request.password.as_deref();
-            let sign_in = check.passwords.check(&request.username, password);
+            let passwords = &check.passwords;
+            let sign_in = passwords.check_within(&request.username, password, memory::available);
             (check, sign_in)
         };
         Checks {
