@@ -92,6 +92,16 @@ init_script() {
     started=$((started + 1))
     answers
     kill "$other"
+    # A client of the broker is the same program.
+    midge sub -t quiet &
+    other=$!
+    pid=$(cat $pid_file)
+    echo "$other" >$pid_file
+    expect 1 "$@" $script status
+    expect 0 "$@" $script stop
+    kill -0 "$other" || fail "$shell: stop ended a client"
+    echo "$pid" >$pid_file
+    kill "$other"
     expect 0 "$@" $script stop
     expect 3 "$@" $script status
     [ ! -e $pid_file ] || fail "$shell: the pid file stays after stop"
