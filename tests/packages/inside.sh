@@ -195,6 +195,18 @@ goes_on() {
     logs 'New client connected'
 }
 until_true goes_on
+# Whoever has the number of a broker that was killed is left alone.
+kill -KILL "$(cat $pid_file)"
+until_true dead
+sleep 1000 &
+stranger=$!
+echo "$stranger" >$pid_file
+logrotate --force /etc/logrotate.d/midge >/tmp/out 2>&1 || fail "logrotate: $(cat /tmp/out)"
+kill "$stranger" 2>/dev/null || true
+ended=0
+wait "$stranger" || ended=$?
+[ "$ended" = 143 ] || fail "logrotate signals a stranger, who ended with $ended"
+expect 0 $script start
 
 # The names beside it, and Debian's clients not beside them.
 dpkg -i /test/next/midge-mosquitto-names_*.deb >/tmp/dpkg.log 2>&1 ||
