@@ -296,8 +296,9 @@ impl Broker {
             let will = session.will.as_ref().map(|_| session.placed.end());
             self.journal.promise = discarded.max(will.unwrap_or(known));
         } else if !self.sessions.get(session_id).is_recorded() && existing.is_none() {
-            // Once the client is told that it has no session, none may come back.
-            self.journal.promise = self.journal.end_of(&client_id);
+            // Once the client is told that it has no session, none may come back; a will that it
+            // brought is promised.
+            self.journal.promise = self.journal.promise.max(self.journal.end_of(&client_id));
         }
         let greeting = Greeting {
             session_present: resumed.is_some(),

@@ -86,16 +86,11 @@ fn nobody_is_told_of_no_session_while_the_old_one_may_come_back() {
     assert_eq!(world.packets(third), ["CONNACK 0x00 false"]);
 }
 
-#[test]
-fn a_resumed_session_waits_until_its_new_will_is_kept() {
-    let mut world = World::kept(Settings::default());
-    let first = lasting(&mut world, "c");
-    world.rest();
-    world.cut(first);
-    world.rest();
-    let second = world.dial(V3, 0);
+/// A client of 3.1.1 with a will; its CONNACK is not looked at.
+fn mortal(world: &mut World, client_id: &str, clean_start: bool) -> Client {
+    let client = world.dial(V3, 0);
     let connect = Connect {
-        clean_start: false,
+        clean_start,
         will: Some(crate::wire::Will {
             qos: QoS::AtLeastOnce,
             retain: false,
@@ -103,12 +98,26 @@ fn a_resumed_session_waits_until_its_new_will_is_kept() {
             topic: "w",
             payload: b"gone",
         }),
-        ..hello(V3, "c")
+        ..hello(V3, client_id)
     };
-    world.send(second, &bytes(|out| connect.encode(out)));
-    assert!(world.packets(second).is_empty(), "the will may be lost");
+    world.send(client, &bytes(|out| connect.encode(out)));
+    client
+}
+
+#[test]
+fn a_client_waits_until_its_new_will_is_kept() {
+    let mut world = World::kept(Settings::default());
+    let first = lasting(&mut world, "c");
     world.rest();
-    assert_eq!(world.packets(second), ["CONNACK 0x00 true"]);
+    world.cut(first);
+    world.rest();
+    for (client_id, clean_start) in [("c", false), ("brief", true)] {
+        let client = mortal(&mut world, client_id, clean_start);
+        assert!(world.packets(client).is_empty(), "the will may be lost");
+        world.rest();
+        let told = format!("CONNACK 0x00 {}", !clean_start);
+        assert_eq!(world.packets(client), [told]);
+    }
 }
 
 #[test]
