@@ -20,6 +20,8 @@ pub struct Mourner {
     pub name: &'static str,
     version: Version,
     delay_s: u32,
+    /// Whether its session outlives its connection.
+    stays: bool,
     line: Line,
     pub deaths: Vec<Death>,
     had_session: bool,
@@ -29,11 +31,12 @@ pub struct Mourner {
 pub const TOPIC: &str = "w/1";
 
 impl Mourner {
-    pub fn new(name: &'static str, version: Version, delay_s: u32) -> Mourner {
+    pub fn new(name: &'static str, version: Version, delay_s: u32, stays: bool) -> Mourner {
         Mourner {
             name,
             version,
             delay_s,
+            stays,
             line: Line::default(),
             deaths: Vec::new(),
             had_session: false,
@@ -63,7 +66,7 @@ impl Mourner {
         self.line = Line::begin(host, self.name);
         let mut will = Will::new(TOPIC, text(self.name, number, TOPIC)).qos(1);
         let mut connect = Connect::new(self.version, self.name);
-        connect.clean_start = false;
+        connect.clean_start = !self.stays;
         if self.version == Version::V5 {
             connect.properties = vec![Property::SessionExpiryInterval(u32::MAX)];
             will = will.with(Property::WillDelayInterval(self.delay_s));
@@ -97,7 +100,7 @@ impl Mourner {
             if self.had_session && !connack.session_present {
                 return Err(format!("{} lost its session", self.name));
             }
-            self.had_session = true;
+            self.had_session = self.stays;
             self.line.is_welcome = true;
         }
         Ok(())

@@ -105,8 +105,9 @@ impl World {
             publishers: publishers(),
             subscribers: subscribers(),
             mourners: vec![
-                Mourner::new("will-a", Version::V311, 0),
-                Mourner::new("will-b", Version::V5, 30),
+                Mourner::new("will-a", Version::V311, 0, true),
+                Mourner::new("will-b", Version::V5, 30, true),
+                Mourner::new("will-c", Version::V311, 0, false),
             ],
             fickle: Fickle::new(),
             reader: Reader::default(),
