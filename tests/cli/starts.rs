@@ -152,7 +152,7 @@ fn a_listener_that_was_moved_is_waited_for_by_its_name() {
     let (broker, setup) = apart("listener {port}\n");
     let _setup = setup.conf("listener {port} 192.0.2.7\nuser root\n");
     broker.signal(Signal::SIGHUP);
-    broker.err_has("192.0.2.7:");
+    broker.err_has("no interface has the address 192.0.2.7 yet");
     net::act(broker.pid(), "ip addr add 192.0.2.7/32 dev lo");
     broker.err_has("has its address now.");
     broker.stop(Signal::SIGTERM).ok();

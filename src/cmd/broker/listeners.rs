@@ -139,11 +139,6 @@ pub(super) fn announce(doors: &Doors) {
         log::warn!("Warning: {what}. It is tried again every second.");
     }
     for one in &doors.awaited {
-        if let Wanted::Presence(address) = one.wanted {
-            log::warn!(
-                "Warning: no interface has the address {} yet. It is served as soon as one has.",
-                address.ip()
-            );
-        }
+        one.announce();
     }
 }

@@ -105,6 +105,7 @@ impl Accepting {
                         log::info!("{}", socket.announcement());
                         self.add(registry, moved.listener, socket)?;
                     }
+                    next.iter().for_each(Awaited::announce);
                     awaited.extend(next);
                 }
                 Err(error) => {

@@ -59,6 +59,16 @@ impl Wanted {
 }
 
 impl Awaited {
+    /// Warns of an address that no interface has yet.
+    pub fn announce(&self) {
+        if let Wanted::Presence(address) = self.wanted {
+            log::warn!(
+                "Warning: no interface has the address {} yet. It is served as soon as one has.",
+                address.ip()
+            );
+        }
+    }
+
     /// What has come: sockets, and what is waited for from now on; `None` if nothing has.
     ///
     /// A host's name is looked up for `patience` at most.
