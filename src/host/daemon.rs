@@ -159,6 +159,7 @@ fn restore_name() {
     let _ = fs::write("/proc/self/comm", name.as_bytes());
 }
 
+/// Takes the child's end of the channel, since we hear of its end only when ours is gone.
 fn start_again(channel: UnixStream) -> io::Result<Pid> {
     let exe = CString::new(env::current_exe()?.into_os_string().into_vec())?;
     match again(&exe, &channel) {
@@ -168,8 +169,8 @@ fn start_again(channel: UnixStream) -> io::Result<Pid> {
     }
 }
 
-/// Starts this process again, with this standard input. (The standard library's way to do so adds
-/// some 10 KB to the program.)
+/// Starts this process again, with this standard input. (The standard library's way to do so made
+/// the aarch64 program without TLS 14 KB larger.)
 fn again(exe: &CStr, stdin: &UnixStream) -> io::Result<Pid> {
     let args: Result<Vec<CString>, NulError> = (env::args_os())
         .map(|arg| CString::new(arg.into_vec()))
