@@ -76,6 +76,9 @@ pub(super) struct Connection {
     pub(super) is_fetching: bool,
     /// A PUBREL whose message is on its way from the disk; nothing is read until it is there.
     pub(super) waiting_release: Option<NonZeroU16>,
+    /// It is no PUBREL that waits, but a PUBLISH with the same packet identifier, which is to be
+    /// presented again.
+    pub(super) is_put_off: bool,
 }
 
 /// What a connection has only while it begins, or what few have.
@@ -279,6 +282,7 @@ impl Connection {
             is_ending: false,
             is_fetching: false,
             waiting_release: None,
+            is_put_off: false,
         }
     }
 

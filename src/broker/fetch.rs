@@ -143,13 +143,17 @@ impl Broker {
         let session = conn.session();
         if let (Some(packet_id), Some(session)) = (release, session) {
             conn.is_paused = false;
+            let is_put_off = std::mem::take(&mut conn.is_put_off);
             self.journal.promise = Place::START;
             let ack = Ack {
                 packet_id: packet_id.get(),
                 reason: ReasonCode::SUCCESS,
                 properties: Properties::default(),
             };
-            self.pubrel(id, session, ack);
+            // What was put off is presented again.
+            if !is_put_off {
+                self.pubrel(id, session, ack);
+            }
             if self.takes_input(id) {
                 self.outputs.resume.push_back(id);
             }

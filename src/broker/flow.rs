@@ -5,11 +5,11 @@
 //! it reads as an empty one. (Measured, bytes per idle connection with a subscription: see the
 //! limits of `tests/bench`; a flow takes 240.)
 
-use super::publish::Held;
+use super::held::Held;
 use super::replay::Replay;
 use crate::store::journal::{Place, packet_id_of};
 use crate::store::window::distance;
-use crate::store::{Deliveries, Delivery, DeliveryId, Queue, Window};
+use crate::store::{Deliveries, Delivery, DeliveryId, MessageId, Queue, Window};
 use crate::wire::QoS;
 use std::collections::VecDeque;
 use std::ops::{Deref, DerefMut};
@@ -103,11 +103,15 @@ impl Flow {
         self.held.push_back(held);
     }
 
-    /// Whether a message with this packet identifier is held. Most clients count theirs up, so that
-    /// a new one is larger than all.
+    /// The message that is held under this packet identifier. Most clients count theirs up, so
+    /// that a new one is larger than all.
     #[inline]
-    pub(super) fn holds(&self, packet_id: u16) -> bool {
-        packet_id <= self.held_max && self.held.iter().any(|held| held.packet_id == packet_id)
+    pub(super) fn held_as(&self, packet_id: u16) -> Option<MessageId> {
+        if packet_id > self.held_max {
+            return None;
+        }
+        let mut held = self.held.iter();
+        Some(held.find(|held| held.packet_id == packet_id)?.message)
     }
 
     /// Whether the window takes one more message.

@@ -5,7 +5,6 @@
 //! go their way, QoS 0 always. With `persistence_full drop_oldest` the longest queue makes room.
 
 use super::ledger::MEMORY_LIMIT;
-use super::publish::Held;
 use super::session::{Session, SessionId};
 use super::{Broker, ConnId};
 use crate::wire::{PacketType, Publish, QoS, ReasonCode, Version};
@@ -58,9 +57,7 @@ impl Broker {
         if !self.journal.is_on() && !self.is_over_memory() {
             return None;
         }
-        let held = &self.sessions.get(session).flow.held;
-        let is_here = |held: &Held| held.packet_id == publish.packet_id;
-        if publish.qos == QoS::ExactlyOnce && held.iter().any(is_here) {
+        if publish.qos == QoS::ExactlyOnce && self.is_repetition(session, publish) {
             // It was taken already: to refuse it now would free an identifier that is in use.
             return None;
         }

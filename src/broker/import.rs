@@ -12,7 +12,8 @@
 mod plan;
 
 use super::flow::Flow;
-use super::publish::{Held, Publisher};
+use super::held::Held;
+use super::publish::Publisher;
 use super::session::{EXPIRES_NEVER, SessionId};
 use super::subscriptions::Subscriptions;
 use super::{Broker, Now};

@@ -26,6 +26,7 @@ mod fight;
 mod fill;
 mod flow;
 mod full;
+mod held;
 mod import;
 mod jobs;
 mod journal;

@@ -1,7 +1,6 @@
 //! PUBLISH from a client: is it allowed, what is it answered, and where does it go.
 //!
-//! QoS 2 messages are held until PUBREL and routed then, so that a message is passed on exactly
-//! once whatever happens to the connection or to us in between.
+//! QoS 2 messages are held until PUBREL and routed then: `held`.
 
 use super::session::SessionId;
 use super::{Broker, ConnId};
@@ -33,16 +32,6 @@ impl Refused {
             limit: Some(limit),
         }
     }
-}
-
-/// How long a client of 3.x that passes `max_inbound_qos2` may go on taking answers.
-const LAST_ANSWERS_MS: u64 = 2000;
-
-/// A QoS 2 message between PUBLISH and PUBREL.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
-    pub(super) packet_id: u16,
-    pub(super) message: MessageId,
 }
 
 impl Broker {
@@ -125,7 +114,7 @@ impl Broker {
             }
         }
         if publish.qos == QoS::ExactlyOnce {
-            return self.hold(id, session_id, version, publish);
+            return self.hold(id, session_id, publish);
         }
         let found = self.publish_mounted(session_id, publish);
         if publish.qos == QoS::AtLeastOnce {
@@ -243,106 +232,6 @@ impl Broker {
         }
     }
 
-    /// A refusal makes the identifier free for another message [MQTT-4.3.3-9], also where it is
-    /// given at the second sending of one that was taken at first: rights may have changed.
-    fn forget_held(&mut self, id: ConnId, packet_id: u16) {
-        let Some(session) = self.conn(id).and_then(|conn| conn.session()) else {
-            return;
-        };
-        let Some(flow) = self.sessions.get_mut(session).flow.existing() else {
-            return;
-        };
-        let mut held = flow.held.iter();
-        let at = held.position(|held| held.packet_id == packet_id);
-        if let Some(held) = at.and_then(|at| flow.held.remove(at)) {
-            self.messages.release(held.message);
-            self.record_forgotten(session, packet_id);
-        }
-    }
-
-    /// Keeps a QoS 2 message until PUBREL, unless it is held already [MQTT-4.3.3-10].
-    fn hold(&mut self, id: ConnId, session_id: SessionId, version: Version, publish: &Publish<'_>) {
-        if !self.may_hold(id, session_id, publish.packet_id) {
-            return;
-        }
-        let listener = usize::from(self.sessions.get(session_id).listener);
-        let message = self.messages.insert(Body {
-            topic_prefix: self.settings.listeners[listener].mount_point.as_bytes(),
-            publish,
-            expires_ms: self.expires_ms(publish),
-        });
-        self.hold_message(id, session_id, version, publish.packet_id, message);
-    }
-
-    /// Whether a QoS 2 message is new and may be held; else it has been answered.
-    #[inline]
-    pub(super) fn may_hold(&mut self, id: ConnId, session_id: SessionId, packet_id: u16) -> bool {
-        let session = self.sessions.get(session_id);
-        if session.flow.holds(packet_id) {
-            self.acknowledge(id, PacketType::PubRec, packet_id, ReasonCode::SUCCESS);
-            return false;
-        }
-        let held = session.flow.held.len();
-        let receive_maximum = usize::from(self.settings.max_inflight_messages);
-        if receive_maximum != 0 && held >= receive_maximum {
-            self.warn_receive_maximum(id);
-        }
-        if held >= self.settings.max_inbound_qos2 {
-            self.refuse_hold(id, packet_id);
-            return false;
-        }
-        true
-    }
-
-    /// Holds a message that is in the store, and answers.
-    #[inline]
-    pub(super) fn hold_message(
-        &mut self,
-        id: ConnId,
-        session_id: SessionId,
-        version: Version,
-        packet_id: u16,
-        message: MessageId,
-    ) {
-        let session = self.sessions.get_mut(session_id);
-        session.flow.hold(Held { packet_id, message });
-        if self.journal.is_on() && session.is_recorded() {
-            let held = (session.key, packet_id);
-            self.begin_message();
-            self.describe_message(message, None, Some(held));
-        }
-        // 3.x cannot be told.
-        let found = version != Version::V5 || self.has_subscriber(message);
-        self.acknowledge(id, PacketType::PubRec, packet_id, subscribers(found));
-    }
-
-    /// More QoS 2 messages are under way than one client may have.
-    fn refuse_hold(&mut self, id: ConnId, packet_id: u16) {
-        let reason = ReasonCode::QUOTA_EXCEEDED;
-        self.tell_limit(id, "max_inbound_qos2");
-        if self
-            .conn(id)
-            .is_some_and(|conn| conn.version == Version::V5)
-        {
-            let limit = "max_inbound_qos2";
-            self.acknowledge_limit(id, PacketType::PubRec, packet_id, reason, limit);
-        } else if let Some(conn) = self.conn(id) {
-            // It cannot be told. The answers to the messages that were taken go out first: without
-            // one of them it would be no further when it comes back.
-            (conn.is_paused, conn.is_ending) = (true, true);
-            self.set_connection_timer(id, Some(self.now.mono_ms + LAST_ANSWERS_MS));
-        }
-    }
-
-    fn warn_receive_maximum(&mut self, id: ConnId) {
-        if self.is_news(id, "max_inflight_messages") {
-            let name = self.describe(id);
-            log::warn!(
-                "Client {name} has more than max_inflight_messages QoS 2 messages under way."
-            );
-        }
-    }
-
     fn publish_mounted(&mut self, session_id: SessionId, publish: &Publish<'_>) -> bool {
         let listener = usize::from(self.sessions.get(session_id).listener);
         if self.settings.listeners[listener].mount_point.is_empty() {
@@ -394,7 +283,7 @@ impl Broker {
         found
     }
 
-    fn expires_ms(&self, publish: &Publish<'_>) -> u64 {
+    pub(super) fn expires_ms(&self, publish: &Publish<'_>) -> u64 {
         publish.expiry_s.map_or(NEVER, |seconds| {
             self.now.mono_ms + u64::from(seconds) * 1000
         })

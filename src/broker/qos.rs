@@ -1,7 +1,6 @@
 //! The acknowledgements of QoS 1 and 2, in both directions (sections 4.3 and 4.4).
 
 use super::connection::Reply;
-use super::publish::Publisher;
 use super::session::SessionId;
 use super::{Broker, ConnId};
 use crate::store::journal::Place;
@@ -243,26 +242,12 @@ impl Broker {
         // PUBREC made the message ours [MQTT-4.5.0-1], even if the client has forgotten it (0x92);
         // but rights may have changed since PUBLISH.
         let body = self.messages.get(message);
-        let is_there = !body.is_empty();
-        let is_plain = self.burst.is_open && !body.retain();
-        if is_there && self.may_write(session_id, body.topic()) {
-            if is_plain {
-                self.take_released(session_id, message);
-                return self.acknowledge(
-                    id,
-                    PacketType::PubComp,
-                    ack.packet_id,
-                    ReasonCode::SUCCESS,
-                );
-            }
-            self.end_burst(session_id);
-            let key = self.sessions.get(session_id).key;
-            let held_for = Some((key, ack.packet_id));
-            self.take_on(Publisher::Session(session_id), message, held_for);
+        let is_plain = self.burst.is_open && !body.is_empty() && !body.retain();
+        if is_plain && self.may_write(session_id, body.topic()) {
+            self.take_released(session_id, message);
         } else {
-            self.record_forgotten(session_id, ack.packet_id);
+            self.pass_on_held(session_id, message, ack.packet_id);
         }
-        self.messages.release(message);
         self.acknowledge(id, PacketType::PubComp, ack.packet_id, ReasonCode::SUCCESS);
     }
 
@@ -302,8 +287,8 @@ impl Broker {
         self.record_done(session_id, ordinal);
     }
 
-    /// PUBREL came, but the message is on the disk only: the connection waits for it.
-    fn wait_for_body(&mut self, id: ConnId, message: MessageId, packet_id: u16) {
+    /// The message that is to be passed on is on the disk only: the connection waits for it.
+    pub(super) fn wait_for_body(&mut self, id: ConnId, message: MessageId, packet_id: u16) {
         self.fetch(message, id);
         if let Some(conn) = self.conn(id) {
             conn.waiting_release = NonZeroU16::new(packet_id);

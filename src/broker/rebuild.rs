@@ -1,7 +1,7 @@
 //! The end of the start: sessions, queues and windows of what the records said.
 
 use super::Broker;
-use super::publish::Held;
+use super::held::Held;
 use super::restore::{Draft, Owned, Waiting};
 use super::session::SessionId;
 use super::subscriptions::{OWED, Subscriptions};

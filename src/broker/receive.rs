@@ -78,8 +78,11 @@ impl Broker {
                 self.wait_for_journal(id);
                 break;
             }
-            at += total;
             self.packet(id, open, header, &rest[..total]);
+            if self.conn(id).is_some_and(|conn| conn.is_put_off) {
+                break;
+            }
+            at += total;
         }
         self.stats.bytes_received += at as u64;
         if self.conn(id).is_none_or(|conn| conn.is_closing()) {

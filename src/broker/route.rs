@@ -82,13 +82,6 @@ impl Broker {
         found > 0
     }
 
-    /// Whether anybody subscribed to the topic of a message.
-    pub(super) fn has_subscriber(&mut self, id: MessageId) -> bool {
-        let topic = self.messages.get(id).topic();
-        self.subscriptions.table.matches(topic, &mut self.matches);
-        !self.matches.found.is_empty()
-    }
-
     fn route_to_node(&mut self, node: NodeId, routed: Routed) {
         let (mut next, group) = self.subscriptions.of(node);
         while let Some(id) = next {

@@ -48,7 +48,7 @@ impl Broker {
                         break;
                     };
                     let behind = &rest[plain.packet.len()..];
-                    let next = self.receive_plain(id, session, version, &plain, known, behind);
+                    let next = self.receive_plain(id, session, &plain, known, behind);
                     known = plain.topic();
                     (1, plain.packet.len(), next)
                 }
@@ -111,7 +111,6 @@ impl Broker {
         &mut self,
         id: ConnId,
         session: SessionId,
-        version: Version,
         plain: &Plain<'_>,
         known: &[u8],
         behind: &[u8],
@@ -122,6 +121,17 @@ impl Broker {
         }
         let is_recorded = self.journal.is_on();
         let is_qos0 = plain.qos == QoS::AtMostOnce;
+        let is_qos2 = plain.qos == QoS::ExactlyOnce;
+        if is_qos2
+            && self
+                .sessions
+                .get(session)
+                .flow
+                .held_as(plain.packet_id)
+                .is_some()
+        {
+            return Next::LongWay;
+        }
         if is_recorded && !is_qos0 && !self.surely_has_room(plain.packet.len()) {
             return Next::LongWay;
         }
@@ -139,10 +149,10 @@ impl Broker {
         {
             return Next::Packet;
         }
-        if plain.qos == QoS::ExactlyOnce {
+        if is_qos2 {
             if self.may_hold(id, session, plain.packet_id) {
                 let message = self.messages.insert_plain(plain);
-                self.hold_message(id, session, version, plain.packet_id, message);
+                self.hold_message(id, session, plain.packet_id, message);
             }
             return self.next(id);
         }

@@ -105,6 +105,30 @@ fn a_qos_2_message_is_taken_once_across_a_power_cut() {
 }
 
 #[test]
+fn an_identifier_used_again_after_a_power_cut_is_a_new_message() {
+    for version in Version::ALL {
+        let world = World::kept();
+        let sub = world.client(version, "sub").durable().connect();
+        sub.subscribe("a", 2);
+        let p = world.client(version, "p").durable().connect();
+        p.send(Publish::new("a", "old").qos(2).id(1));
+        p.expect(pubrec(1));
+        world.crash();
+
+        // Both were cut off, and the client has nothing to remember its state by.
+        let p = world.client(version, "p").durable().connect();
+        p.send(Publish::new("a", "new").qos(2).id(1));
+        p.take("PUBREC", |packet| *packet == pubrec(1));
+        p.send(pubrel(1));
+        p.take("PUBCOMP", |packet| *packet == pubcomp(1));
+        let sub = world.client(version, "sub").durable().connect();
+        sub.hear("a", "old");
+        sub.hear("a", "new");
+        sub.expect_nothing();
+    }
+}
+
+#[test]
 fn retained_messages_are_the_last_ones_and_cleared_ones_stay_cleared() {
     for version in Version::ALL {
         for qos in 0..=2 {

@@ -156,6 +156,42 @@ fn a_qos_2_publish_repeated_after_a_reconnect_is_delivered_once() {
 }
 
 #[test]
+fn an_identifier_used_again_for_another_message_loses_neither() {
+    for version in Version::ALL {
+        let (world, sub, p) = pair(version);
+        p.send(Publish::new("a", "old").qos(2).id(1));
+        p.expect(pubrec(1));
+        p.drop_link();
+        // The client lost its own state, not its session: it counts from the beginning.
+        let p = world.client(version, "pub").durable().connect();
+        p.send(Publish::new("a", "new").qos(2).id(1));
+        p.take("PUBREC", |packet| *packet == pubrec(1));
+        sub.hear("a", "old");
+        sub.expect_nothing();
+        p.send(pubrel(1));
+        p.take("PUBCOMP", |packet| *packet == pubcomp(1));
+        sub.hear("a", "new");
+        sub.expect_nothing();
+    }
+}
+
+#[test]
+fn the_same_message_again_is_a_repetition_even_without_dup() {
+    proves!["3.1.1:MQTT-4.3.3-2", "5.0:MQTT-4.3.3-10"];
+    for version in Version::ALL {
+        let (_world, sub, p) = pair(version);
+        for _ in 0..3 {
+            p.send(Publish::new("a", "x").qos(2).id(9));
+            p.expect(pubrec(9));
+        }
+        p.send(pubrel(9));
+        p.expect(pubcomp(9));
+        sub.hear("a", "x");
+        sub.expect_nothing();
+    }
+}
+
+#[test]
 fn after_pubcomp_the_identifier_is_a_new_message() {
     proves!["3.1.1:MQTT-4.3.3-2", "5.0:MQTT-4.3.3-12"];
     for version in Version::ALL {
