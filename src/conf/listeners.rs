@@ -15,6 +15,7 @@ use super::config::{Bind, Listener, ProtocolVersions, SocketDomain};
 use super::report::{Error, Level, Message, Place};
 use super::resolve::security;
 use super::table::{self, Scope};
+use super::tls;
 use super::value::{Endpoint, Value, default};
 use super::written::{Block, Draft, Setting, View, Written};
 
@@ -47,6 +48,7 @@ pub(super) fn resolve(
     for (endpoint, draft) in &written.listeners {
         let listener = make(bind(endpoint), draft, written, false)?;
         refuse_twice(&listeners, &listener, draft.at.as_ref(), "listener")?;
+        warn_of_nameless(&listener, draft, messages);
         listeners.push(listener);
     }
     if let Some((name, setting)) = reason_for_default(written) {
@@ -57,6 +59,7 @@ pub(super) fn resolve(
         }
         let listener = default_listener(written)?;
         refuse_twice(&listeners, &listener, Some(&setting.at), name)?;
+        warn_of_nameless(&listener, &written.default_listener, messages);
         listeners.push(listener);
     } else {
         warn_of_lost(written, messages);
@@ -163,6 +166,22 @@ fn warn_of_lost(written: &Written, messages: &mut Vec<Message>) {
     }
 }
 
+/// Warns of a listener that takes names from certificates and asks for none: Mosquitto starts with
+/// it, and refuses its clients.
+fn warn_of_nameless(listener: &Listener, draft: &Draft, messages: &mut Vec<Message>) {
+    let tls = listener.tls.as_ref();
+    if !tls.is_some_and(|tls| tls.identity.is_some() && !tls.require_certificate) {
+        return;
+    }
+    let settings = draft.options.iter();
+    for (name, setting) in settings.filter(|(name, _)| tls::NAMES.contains(name)) {
+        let what = "nobody has a name without a certificate: every client of this listener is \
+                    refused";
+        let mend = "add require_certificate true and a cafile, or remove this line";
+        messages.push(setting.at.message(Level::Warning, name, what, mend));
+    }
+}
+
 fn default_listener(written: &Written) -> Result<Listener, Error> {
     let draft = &written.default_listener;
     let view = View(vec![&draft.options]);
@@ -224,7 +243,7 @@ fn make(bind: Bind, draft: &Draft, written: &Written, local_only: bool) -> Resul
         },
         use_username_as_clientid: view.bool("use_username_as_clientid"),
         security: security(&view, local_only),
-        tls: super::tls::tls(&view)?,
+        tls: tls::tls(&view)?,
         written: settings(&view, local_only),
     })
 }

@@ -30,7 +30,7 @@ pub(super) fn tls(view: &View<'_>) -> Result<Option<Tls>, Error> {
             for name in ["keyfile", "cafile", "capath", "crlfile"] {
                 needs(name, what)?;
             }
-            for name in REQUIRE {
+            for name in ["require_certificate", NAMES[0], NAMES[1]] {
                 if view.bool(name) {
                     needs(name, what)?;
                 }
@@ -44,21 +44,11 @@ pub(super) fn tls(view: &View<'_>) -> Result<Option<Tls>, Error> {
         let what = "stands without cafile or capath: name the authorities whose clients may come";
         needs("require_certificate", what)?;
     }
-    let identity = match (view.bool(REQUIRE[1]), view.bool(REQUIRE[2])) {
+    let identity = match (view.bool(NAMES[0]), view.bool(NAMES[1])) {
         (false, false) => None,
         (true, _) => Some(Identity::CommonName),
         (false, true) => Some(Identity::Subject),
     };
-    if identity.is_some() && !require_certificate {
-        for name in &REQUIRE[1..] {
-            if view.bool(name) {
-                needs(
-                    name,
-                    "stands without require_certificate true: nobody would have a name",
-                )?;
-            }
-        }
-    }
     Ok(Some(Tls {
         certfile,
         keyfile,
@@ -74,8 +64,5 @@ pub(super) fn tls(view: &View<'_>) -> Result<Option<Tls>, Error> {
     }))
 }
 
-const REQUIRE: [&str; 3] = [
-    "require_certificate",
-    "use_identity_as_username",
-    "use_subject_as_username",
-];
+/// The directives that take user names from certificates.
+pub(super) const NAMES: [&str; 2] = ["use_identity_as_username", "use_subject_as_username"];

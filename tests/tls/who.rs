@@ -99,6 +99,15 @@ fn the_common_name_is_the_user_name() {
     broker.logs("no name is in its certificate");
 }
 
+/// As with Mosquitto, which starts and refuses everybody.
+#[test]
+fn nobody_has_a_name_where_no_certificate_is_asked_for() {
+    let broker = encrypted("use_identity_as_username true", |_| {});
+    broker.logs("use_identity_as_username: nobody has a name without a certificate");
+    assert!(!publishes(&mut debians(&broker, "mosquitto_pub")));
+    broker.logs("no name is in its certificate");
+}
+
 #[test]
 fn the_whole_subject_is_the_user_name() {
     let conf = format!("{MUTUAL}\nuse_subject_as_username true");

@@ -309,11 +309,6 @@ const GOLDEN: &[(&str, &str)] = &[
              whose clients may come",
     ),
     (
-        "listener 8883\ncertfile a\nkeyfile b\nuse_identity_as_username true",
-        "m.conf:4: use_identity_as_username: stands without require_certificate true: nobody \
-             would have a name",
-    ),
-    (
         "auto_id_prefix 123456789-123456789-123456789-123456789-123456789-1",
         "m.conf:1: auto_id_prefix: the value is 51 bytes long: expected at most 50",
     ),
