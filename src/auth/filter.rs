@@ -5,7 +5,7 @@
 //! name can widen a pattern. Bounds: a match walks filter and topic once.
 
 /// Levels of a filter that are accepted; Mosquitto's limit for topics as well.
-pub(super) const LEVELS_MAX: usize = 200;
+pub(super) const LEVELS_MAX: usize = 201;
 
 /// What `%c` and `%u` stand for. An anonymous client has no user name: `%u` then fits nothing.
 #[derive(Clone, Copy)]
@@ -38,7 +38,7 @@ pub(super) fn check(filter: &[u8]) -> Result<(), &'static str> {
         }
     }
     if count > LEVELS_MAX {
-        return Err("it has more than 200 levels");
+        return Err("it has more than 201 levels");
     }
     Ok(())
 }
@@ -164,8 +164,8 @@ mod tests {
         ] {
             assert!(check(bad.as_bytes()).is_err(), "{bad}");
         }
-        assert_eq!(check("/".repeat(199).as_bytes()), Ok(()));
-        assert!(check("/".repeat(200).as_bytes()).is_err());
+        assert_eq!(check("/".repeat(200).as_bytes()), Ok(()));
+        assert!(check("/".repeat(201).as_bytes()).is_err());
         assert!(check(&vec![b'a'; 65_536]).is_err());
     }
 

@@ -172,9 +172,9 @@ impl Broker {
                 "message_size_limit",
             )));
         }
-        // `$SYS` is ours.
-        let is_sys = crate::topic::is_reserved(publish.topic) && listener.mount_point.is_empty();
-        if is_sys || !self.may_write_mounted(session_id, publish.topic) {
+        let is_reserved =
+            crate::topic::is_reserved(publish.topic) && listener.mount_point.is_empty();
+        if is_reserved || !self.may_write_mounted(session_id, publish.topic) {
             self.log_publish("Denied", session_id, publish);
             return Ok(Some(Refused {
                 reason: ReasonCode::NOT_AUTHORIZED,

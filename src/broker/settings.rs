@@ -108,7 +108,7 @@ impl Default for Settings {
             global_max_clients: None,
             global_max_connections: None,
             max_subscriptions_per_client: 10_000,
-            max_topic_levels: 200,
+            max_topic_levels: 201,
             max_property_bytes: 8192,
             max_user_properties: 64,
             max_output_bytes: 256 * 1024,

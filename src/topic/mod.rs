@@ -27,9 +27,13 @@ pub fn level_count(topic: &[u8]) -> usize {
     memchr::memchr_iter(b'/', topic).count() + 1
 }
 
-/// Whether a topic name below `$SYS` is the broker's alone. Mosquitto's bridges say there whether
-/// they are connected, with a will, and would not come in otherwise.
+/// Whether no client may publish to a topic name: one below `$SYS` is the broker's alone, one that
+/// begins like a shared subscription could not be subscribed to. Mosquitto's bridges say below
+/// `$SYS` whether they are connected, with a will, and would not come in otherwise.
 pub fn is_reserved(topic: &[u8]) -> bool {
+    if topic.starts_with(b"$share/") {
+        return true;
+    }
     let rest = topic.strip_prefix(b"$SYS/broker/connection/");
     let name = rest.and_then(|rest| rest.strip_suffix(b"/state"));
     topic.starts_with(b"$SYS") && name.is_none_or(|name| name.contains(&b'/'))

@@ -210,6 +210,18 @@ fn nobody_publishes_below_sys() {
 }
 
 #[test]
+fn nobody_publishes_to_what_only_a_shared_subscription_begins_with() {
+    for version in Version::ALL {
+        let p = World::new().client(version, "p").connect();
+        let code = if version == Version::V5 { 0x87 } else { 0 };
+        for qos in [1, 2] {
+            assert_eq!(p.say("$share/group/a", "x", qos), code);
+        }
+        assert_eq!(p.say("$shared/a", "x", 1), if code == 0 { 0 } else { 0x10 });
+    }
+}
+
+#[test]
 fn a_topic_above_the_maximum_qos_of_the_listener_is_refused() {
     for version in Version::ALL {
         let world = World::with(|s| s.listeners[0].max_qos = qos(1));

@@ -233,7 +233,7 @@ fn judge_topic(
         return no("max_topic_levels", &why, "fewer levels");
     }
     if wish == Wish::Publish && is_reserved(topic.as_bytes()) && listener.mount_point.is_empty() {
-        let why = "what is below $SYS comes from the broker alone";
+        let why = "what is below $SYS comes from the broker alone, and nothing is below $share";
         return no("topic", why, "another topic");
     }
     None

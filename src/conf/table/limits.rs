@@ -93,7 +93,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     global(
         "max_topic_levels",
         int(1, 65_535),
-        "200",
+        "201",
         "Midge's own: refuse topics of more levels.",
     ),
     global(

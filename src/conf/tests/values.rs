@@ -33,7 +33,7 @@ fn defaults_are_those_of_mosquitto_2_1() {
     assert_eq!(limits.max_queued_bytes, None);
     assert_eq!(limits.max_queued_messages, Some(1000));
     assert_eq!(limits.max_subscriptions_per_client, 10_000);
-    assert_eq!(limits.max_topic_levels, 200);
+    assert_eq!(limits.max_topic_levels, 201);
     assert_eq!(limits.memory_limit, None);
     assert_eq!(limits.message_size_limit, None);
     assert_eq!(limits.persistent_client_expiration, None);
