@@ -121,9 +121,8 @@ impl Running {
         let mut event_loop = Loop::new(setup, None, 1).expect("a poll");
         if let Some(folder) = folder {
             let sync = midge::conf::Sync::Always;
-            event_loop
-                .keep(folder, "mosquitto.db", sync)
-                .expect("a folder of its own");
+            let kept = event_loop.keep(folder, &folder.join("mosquitto.db"), sync);
+            kept.expect("a folder of its own");
         }
         let waker = event_loop.waker();
         let thread = std::thread::spawn(move || {

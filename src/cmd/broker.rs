@@ -12,7 +12,7 @@ pub(super) mod setup;
 
 use crate::auth::Passwords;
 use crate::broker::Settings;
-use crate::conf::{Bind, Config, Reload, persistence_folder};
+use crate::conf::{Bind, Config, Reload, Stores, stores};
 use crate::host::access::Disk;
 use crate::host::daemon::{self, Detached, Notifier, PidFile, Readiness, UserSettings};
 use crate::host::listen::Passed;
@@ -337,18 +337,23 @@ pub(super) fn rehearse(config: &Config) -> Result<Rehearsal, String> {
     })
 }
 
+fn stores_of(config: &Config) -> Stores {
+    stores(config, std::env::var_os("MOSQUITTO_PERSISTENCE_LOCATION"))
+}
+
+/// The folder of the journal.
 pub(super) fn folder_of(config: &Config) -> PathBuf {
-    persistence_folder(config, std::env::var_os("MOSQUITTO_PERSISTENCE_LOCATION"))
+    stores_of(config).journal
 }
 
 /// Takes over what is stored, and stores from now on.
 fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
-    let folder = folder_of(config);
+    let Stores { journal, database } = stores_of(config);
     let sync = config.persistence.persistence_sync;
-    let old = &config.persistence.persistence_file;
-    event_loop.keep(&folder, old, sync).map_err(|error| {
+    let kept = event_loop.keep(&journal, &database, sync);
+    kept.map_err(|error| {
         let user = nix::unistd::geteuid();
-        let name = folder.display();
+        let name = journal.display();
         let mend = match error.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => format!(
                 ". To give it the folder and what is in it: mkdir -p {name} && chown -R {user} \

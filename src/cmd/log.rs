@@ -216,8 +216,9 @@ fn usage(program: &str) -> String {
 Usage: {program} [--verify | --list | --stats] [--salt HEX] DIR
        {program} --salvage TO [--salt HEX] DIR
 
-DIR is the persistence_location of a broker, which may be running. Files may be given instead, also
-such as a broker kept aside because of damage: 00000012.log.bad.
+DIR is the persistence_location of a broker, which may be running, or NAME.journal in it, if its
+persistence_file has a NAME of its own. Files may be given instead, also such as a broker kept aside
+because of damage: 00000012.log.bad.
 
  --verify      check every record (the default): a line for each segment, with what is damaged
                where, and a summary

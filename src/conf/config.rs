@@ -147,15 +147,36 @@ pub enum WhenFull {
     DropOldest,
 }
 
-/// The folder of what is stored: `env`, or else `persistence_location`, or else the current one.
+/// Where something is stored.
+pub struct Stores {
+    /// The folder of the journal.
+    pub journal: PathBuf,
+    /// Mosquitto's database.
+    pub database: PathBuf,
+}
+
+/// Where what must survive is stored: in `env`, or else in `persistence_location`, or else in the
+/// current folder.
 ///
 /// `env` is what `MOSQUITTO_PERSISTENCE_LOCATION` says; empty is as good as missing. Whether the
-/// path ends in a slash makes no difference.
-pub fn persistence_folder(config: &Config, env: Option<OsString>) -> PathBuf {
+/// path ends in a slash makes no difference. Brokers with a `persistence_file` each may share a
+/// location, so one that was given a name has a folder of its own there.
+pub fn stores(config: &Config, env: Option<OsString>) -> Stores {
     let configured = config.persistence.persistence_location.clone();
     let env = env.filter(|path| !path.is_empty()).map(PathBuf::from);
-    env.or(configured).unwrap_or_else(|| PathBuf::from("."))
+    let location = env.or(configured).unwrap_or_else(|| PathBuf::from("."));
+    let name = &config.persistence.persistence_file;
+    Stores {
+        database: location.join(name),
+        journal: match name.as_str() {
+            DATABASE => location,
+            name => location.join(format!("{name}.journal")),
+        },
+    }
 }
+
+/// What Mosquitto's database is called unless `persistence_file` gives it another name.
+pub(super) const DATABASE: &str = "mosquitto.db";
 
 /// The log.
 #[derive(Debug, Clone, PartialEq, Eq)]

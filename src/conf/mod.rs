@@ -44,7 +44,7 @@ use std::path::Path;
 
 pub use config::{
     Bind, Config, Identity, Limits, Listener, LogDest, LogType, Logging, Persistence,
-    ProtocolVersions, Security, SocketDomain, Sync, Tls, WhenFull, persistence_folder,
+    ProtocolVersions, Security, SocketDomain, Stores, Sync, Tls, WhenFull, stores,
 };
 pub use difference::Difference;
 pub use readme::drop_in_table;

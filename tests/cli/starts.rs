@@ -14,7 +14,7 @@ use nix::unistd::geteuid;
 use crate::harness::broker::{Setup, peer_broker};
 use crate::harness::port::Port;
 use crate::harness::raw::{Connect, Raw};
-use crate::harness::{Broker, Clients, Kind, Pair, Process, net, tools};
+use crate::harness::{Broker, Clients, Dir, Kind, Pair, Process, net, tools};
 use crate::wait;
 
 const WHY: &str = "mosquitto does not start without its addresses";
@@ -500,4 +500,35 @@ fn a_disk_that_takes_nothing_does_not_hold_up_the_end() {
     broker.stop().ok();
     // Five seconds each for several waits would be more.
     assert!(began.elapsed() < Duration::from_secs(11));
+}
+
+/// As with Mosquitto, brokers share a folder if each has a name of its own for what it keeps.
+#[test]
+fn two_brokers_share_a_folder() {
+    for pair in [Pair::MIDGE_ON_MIDGE, Pair::MIDGE_ON_DEBIAN] {
+        if !pair.ready() {
+            continue;
+        }
+        let shared = Dir::new();
+        let everybody = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(shared.path(), everybody).unwrap();
+        let conf = "listener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n";
+        let brokers = ["inside", "outside"].map(|name| {
+            let kept = format!(
+                "persistence_location {}/\npersistence_file {name}.db\n",
+                shared.path().display()
+            );
+            let broker = Broker::start(pair.broker, &(conf.to_string() + &kept));
+            let retained = ["-t", "who", "-m", name, "-r", "-q", "1"];
+            pair.publish(&broker, &retained).ok();
+            (name, broker)
+        });
+        for (name, broker) in brokers {
+            let (ended, setup) = broker.stop_with(Signal::SIGTERM);
+            ended.ok();
+            let broker = setup.start();
+            let mut sub = pair.sub(&broker, &["-t", "who"]);
+            sub.expect(name);
+        }
+    }
 }

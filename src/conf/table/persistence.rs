@@ -1,6 +1,7 @@
 //! Directives of what is kept on disk.
 
 use super::*;
+use crate::conf::config::DATABASE;
 
 const NOTHING_TO_SAVE: &str =
     "every change is stored at once; persistence_sync says what a power cut may cost";
@@ -40,8 +41,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     global(
         "persistence_file",
         TEXT,
-        "mosquitto.db",
-        "The name of Mosquitto's database inside persistence_location: a first start imports it.",
+        DATABASE,
+        "The name of Mosquitto's database inside persistence_location: a first start imports it. \
+         With another one than mosquitto.db the journal is in a folder NAME.journal beside it.",
     )
     .restart(),
     global(

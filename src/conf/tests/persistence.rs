@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::conf::{Persistence, Reload, Sync, WhenFull, persistence_folder};
+use crate::conf::{Persistence, Reload, Sync, WhenFull, stores};
 
 fn persistence(text: &str) -> Persistence {
     good(text).persistence
@@ -167,8 +167,7 @@ fn what_a_reload_takes_over() {
 
 #[test]
 fn the_folder_is_the_environments_or_else_the_one_configured() {
-    let folder =
-        |text: &str, env: Option<&str>| persistence_folder(&good(text), env.map(Into::into));
+    let folder = |text: &str, env: Option<&str>| stores(&good(text), env.map(Into::into)).journal;
     let with_slash = folder("persistence_location /var/lib/mosquitto/", None);
     let without = folder("persistence_location /var/lib/mosquitto", Some(""));
     assert_eq!(with_slash, without);
@@ -185,5 +184,22 @@ fn the_folder_is_the_environments_or_else_the_one_configured() {
     assert_eq!(
         folder("persistence_location data", None),
         PathBuf::from("data")
+    );
+}
+
+#[test]
+fn brokers_that_name_their_database_may_share_a_location() {
+    let of = |name: &str| {
+        let text = format!("persistence_location /data\npersistence_file {name}");
+        let stores = stores(&good(text.as_str()), None);
+        (stores.journal, stores.database)
+    };
+    assert_eq!(
+        of("mosquitto.db"),
+        ("/data".into(), "/data/mosquitto.db".into())
+    );
+    assert_eq!(
+        of("inside.db"),
+        ("/data/inside.db.journal".into(), "/data/inside.db".into())
     );
 }

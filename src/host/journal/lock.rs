@@ -27,7 +27,7 @@ pub fn take(folder: &Path) -> io::Result<Lock> {
         let holder = holder_in(&file);
         io::Error::other(format!(
             "another broker (process {holder}) keeps its messages there: stop it, or give this one \
-             another persistence_location"
+             another persistence_location or persistence_file"
         ))
     })?;
     let written = file

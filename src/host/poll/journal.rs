@@ -42,11 +42,11 @@ impl Keeping {
 
 impl Loop {
     /// Keeps what must survive in a folder, and takes over what is there; at a first start, that is
-    /// what Mosquitto left in its file `old`.
+    /// what Mosquitto left in its `database`.
     ///
     /// # Errors
     /// The folder cannot be used, another broker uses it, or a newer one wrote what is in it.
-    pub fn keep(&mut self, folder: &Path, old: &str, sync: Sync) -> io::Result<()> {
+    pub fn keep(&mut self, folder: &Path, database: &Path, sync: Sync) -> io::Result<()> {
         let mut disk = Folder::open(folder)?;
         self.keeping.lock = Some(lock::take(folder)?);
         import::forget_unfinished(&mut disk)?;
@@ -57,7 +57,7 @@ impl Loop {
         let now = self.keeping.now();
         let inventory = self.broker.start_journal(opened, now);
         if segments == 0 {
-            import::import(&mut self.broker, &mut files, &folder.join(old), now)?;
+            import::import(&mut self.broker, &mut files, database, now)?;
         }
         self.broker.note_sync(sync == Sync::Always);
         let durable = self.broker.durable_place();
