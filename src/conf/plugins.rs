@@ -9,7 +9,7 @@ use super::read::{Entry, Target};
 use super::report::{Error, Level, Message, Place, plain, quote};
 use super::table::{Kind, Scope};
 use super::value::{self, Value};
-use super::written::{Setting, Written};
+use super::written::{Block, Setting, Written};
 
 /// The plugins that the files name, in order.
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ struct Plugin {
     at: Place,
     /// The directive as it is written.
     written: String,
-    /// The value of the option that its kind needs.
+    /// The value of the option that its kind needs, or where its database was to be.
     file: Option<Setting>,
 }
 
@@ -68,7 +68,9 @@ impl Known {
     fn knows(self, option: &str) -> bool {
         match self {
             Self::PasswordFile | Self::AclFile => option == self.directive(),
-            Self::PersistSqlite => matches!(option, "sync" | "flush_period" | "page_size"),
+            Self::PersistSqlite => {
+                matches!(option, "db_file" | "sync" | "flush_period" | "page_size")
+            }
         }
     }
 }
@@ -170,7 +172,7 @@ impl Plugins {
         if !plugin.kind.knows(option) {
             return Ok(Some("is ignored: the plugin has no such option".to_owned()));
         }
-        if plugin.kind == Known::PersistSqlite {
+        if plugin.kind == Known::PersistSqlite && option != "db_file" {
             return Ok(Some("is ignored: Midge has no such database".to_owned()));
         }
         if let Some(earlier) = &plugin.file {
@@ -242,15 +244,11 @@ impl Plugin {
     /// Sets the directive that stands for the plugin.
     fn put(&self, place: Where, written: &mut Written) -> Result<(), Error> {
         let directive = self.kind.directive();
+        if self.kind == Known::PersistSqlite {
+            self.put_database(&mut written.global);
+            return Ok(());
+        }
         let Some(file) = &self.file else {
-            // Only the database needs no file, and there is one database.
-            written.global.set(
-                directive,
-                Setting {
-                    value: Value::Bool(true),
-                    at: self.at.clone(),
-                },
-            );
             return Ok(());
         };
         let block = match place {
@@ -259,5 +257,29 @@ impl Plugin {
             Where::Listener(listener) => &mut written.draft(listener).options,
         };
         block.set_once(directive, directive, file.clone())
+    }
+
+    /// Turns persistence on, in the folder that the database was to be in unless another is named.
+    fn put_database(&self, global: &mut Block) {
+        let at = self.at.clone();
+        let value = Value::Bool(true);
+        global.set("persistence", Setting { value, at });
+        let Some(Setting {
+            value: Value::Text(file),
+            at,
+        }) = &self.file
+        else {
+            return;
+        };
+        let folder = match file.rsplit_once('/') {
+            None => ".",
+            Some(("", _)) => "/",
+            Some((folder, _)) => folder,
+        };
+        if global.get("persistence_location").is_none() {
+            let value = Value::Text(folder.to_owned());
+            let at = at.clone();
+            global.set("persistence_location", Setting { value, at });
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! Plugins that stand for something built in, and those that do not.
 
 use super::*;
+use crate::conf::stores;
+use std::path::PathBuf;
 
 #[test]
 fn the_password_plugin_is_the_password_file() {
@@ -48,6 +50,26 @@ fn the_database_plugin_is_persistence() {
         notices(&config),
         ["m.conf:2: plugin: is not loaded: Midge's own persistence does its work"]
     );
+}
+
+#[test]
+fn what_is_kept_is_where_the_database_was_to_be() {
+    let plugin = "plugin mosquitto_persist_sqlite.so\nplugin_opt_db_file";
+    for (text, folder) in [
+        (format!("{plugin} /var/lib/m/m.sqlite3"), "/var/lib/m"),
+        (format!("{plugin} /m.sqlite3"), "/"),
+        (format!("{plugin} m.sqlite3"), "."),
+        (format!("{plugin} /a/m\npersistence_location /b"), "/b"),
+        (format!("persistence_location /b\n{plugin} /a/m"), "/b"),
+    ] {
+        let config = good(text.as_str());
+        assert!(config.persistence.persistence);
+        assert_eq!(
+            stores(&config, None).journal,
+            PathBuf::from(folder),
+            "{text}"
+        );
+    }
 }
 
 #[test]
