@@ -158,13 +158,13 @@ impl<'a> Publish<'a> {
             if let Some(alias) = self.topic_alias {
                 PropertyId::TopicAlias.encode(super::Value::Integer(alias.into()), out);
             }
-            if let Some(seconds) = self.expiry_s {
-                PropertyId::MessageExpiryInterval.encode(super::Value::Integer(seconds), out);
-            }
             if let Some(id) = self.subscription_id {
                 PropertyId::SubscriptionIdentifier.encode(super::Value::Integer(id), out);
             }
             out.put(self.properties.raw());
+            if let Some(seconds) = self.expiry_s {
+                PropertyId::MessageExpiryInterval.encode(super::Value::Integer(seconds), out);
+            }
         }
         out.put(self.payload);
     }

@@ -182,31 +182,22 @@ fn wire_round_trip(version: Version, from: From, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// In PUBLISH, alias, expiry and identifier go to the front; several identifiers become one.
+/// In PUBLISH, alias and identifier go to the front, expiry to the end; of several identifiers the
+/// first counts.
 fn normal(packet: Packet) -> Packet {
     let Packet::Publish(mut publish) = packet else {
         return packet;
     };
-    let mut front = Vec::new();
-    let is_front = |p: &Property| match p {
-        Property::TopicAlias(_) => Some(0),
-        Property::MessageExpiryInterval(_) => Some(1),
-        Property::SubscriptionIdentifier(_) => Some(2),
-        _ => None,
+    let place = |property: &Property| match property {
+        Property::TopicAlias(_) => 0,
+        Property::SubscriptionIdentifier(_) => 1,
+        Property::MessageExpiryInterval(_) => 3,
+        _ => 2,
     };
-    publish.properties.retain(|p| match is_front(p) {
-        Some(place) => {
-            if !front.iter().any(|(n, _)| *n == place) {
-                front.push((place, p.clone()));
-            }
-            false
-        }
-        None => true,
-    });
-    front.sort_by_key(|(place, _)| *place);
+    publish.properties.sort_by_key(place);
     publish
         .properties
-        .splice(0..0, front.into_iter().map(|(_, p)| p));
+        .dedup_by(|later, first| place(later) != 2 && place(later) == place(first));
     Packet::Publish(publish)
 }
 
