@@ -12,6 +12,8 @@ use crate::line::Line;
 pub struct Habits {
     /// Its session ends with its connection.
     pub is_clean: bool,
+    /// Its memory ends with its connection, its session does not: it uses packet identifiers again.
+    pub forgets: bool,
     /// What it says is retained, and sometimes it takes it back.
     pub retains: bool,
     /// Messages under way at the same time.
@@ -49,6 +51,8 @@ pub struct Publisher {
     pub habits: Habits,
     pub line: Line,
     under_way: VecDeque<UnderWay>,
+    /// Packet identifiers and numbers of what it forgot between PUBREC and PUBCOMP.
+    forgotten: Vec<(u16, u64)>,
     pub books: BTreeMap<u64, Entry>,
     /// Everything it ever sent, in this order, also what it sent again.
     pub said: Vec<u64>,
@@ -80,6 +84,7 @@ impl Publisher {
             habits,
             line: Line::default(),
             under_way: VecDeque::new(),
+            forgotten: Vec::new(),
             books: BTreeMap::new(),
             said: Vec::new(),
             had_session: false,
@@ -92,6 +97,11 @@ impl Publisher {
         if is_clean {
             // Nobody will ever know what became of it.
             self.under_way.clear();
+        }
+        if self.habits.forgets {
+            let received = self.under_way.drain(..).filter(|u| u.is_received);
+            self.forgotten
+                .extend(received.map(|u| (u.packet_id, u.number)));
         }
     }
 
@@ -178,8 +188,12 @@ impl Publisher {
                     if let Some(under_way) = self.under_way.iter_mut().find(is_it) {
                         under_way.is_received = true;
                         let entry = self.books.get_mut(&under_way.number);
-                        entry.expect("it was sent").is_acknowledged = !self.habits.is_clean;
+                        let Habits {
+                            is_clean, forgets, ..
+                        } = self.habits;
+                        entry.expect("it was sent").is_acknowledged = !is_clean && !forgets;
                     }
+                    self.settle_forgotten(ack.packet_id, at);
                     let pubrel = Packet::PubRel(Ack::new(ack.packet_id));
                     self.line.send(host, self.version, pubrel);
                 }
@@ -188,6 +202,17 @@ impl Publisher {
             }
         }
         Ok(())
+    }
+
+    /// Another message was taken under their identifier: now they are passed on.
+    fn settle_forgotten(&mut self, packet_id: u16, at: u64) {
+        self.forgotten.retain(|(id, number)| {
+            if *id == packet_id {
+                let entry = self.books.get_mut(number).expect("it was sent");
+                (entry.is_acknowledged, entry.done_at) = (true, Some(at));
+            }
+            *id != packet_id
+        });
     }
 
     /// PUBACK or PUBCOMP: it is done.

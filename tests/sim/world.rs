@@ -65,6 +65,10 @@ fn publishers() -> Vec<Publisher> {
         is_clean: true,
         ..lasting
     };
+    let forgetful = Habits {
+        forgets: true,
+        ..lasting
+    };
     // One at a time: which of two is the last is known then.
     let retaining = Habits {
         retains: true,
@@ -77,6 +81,7 @@ fn publishers() -> Vec<Publisher> {
         Publisher::new("two-a", Version::V311, 2, lasting),
         Publisher::new("two-b", Version::V5, 2, lasting),
         Publisher::new("clean", Version::V5, 1, clean),
+        Publisher::new("forgetful", Version::V311, 2, forgetful),
         Publisher::new("kept-a", Version::V311, 1, retaining),
         Publisher::new("kept-b", Version::V5, 2, retaining),
     ]
