@@ -514,6 +514,8 @@ impl Owner for Process {
         self.notifier.ready();
         setup
             .map_err(|what| {
+                // Who rotated the log looks into the new one.
+                host_log::reopen();
                 log::error!("Error: {what}");
                 log::error!("Error: nothing was reloaded: the configuration of before stays.");
             })

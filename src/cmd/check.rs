@@ -60,7 +60,7 @@ fn parse(program: &str, args: &[String]) -> Result<Option<PathBuf>, u8> {
             "Usage: {program} -c FILE\n\nReads everything as a start would, without starting, and \
              says what is wrong or odd and\nhow to mend it. Run it as the user who starts the \
              broker, mostly root.\nExit code 0: it would start, perhaps with warnings; 1: it would \
-             not, or a listener would serve nobody."
+             not, or a listener\nwould serve nobody; 3: this command line is wrong."
         ))
     };
     let misused = |what: String| {

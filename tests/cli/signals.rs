@@ -110,6 +110,20 @@ fn a_wrong_configuration_at_hup_changes_nothing() {
     let _still_open = Raw::welcome(&broker, &Connect::new("another"));
 }
 
+/// Who rotates the log looks for what went wrong in the new one.
+#[test]
+fn why_a_reload_failed_stands_in_the_new_log() {
+    let log = "log_dest file {dir}/log\n";
+    let mut broker = Broker::open_with(Kind::Midge, log);
+    broker.file_has("log", " running");
+    let dir = broker.dir();
+    fs::rename(dir.file("log"), dir.file("log.1")).unwrap();
+    broker.rewrite(&format!("{OPEN}{log}no_such_directive 1\n"));
+    broker.signal(Signal::SIGHUP);
+    crate::wait::until_true("a new log", || broker.dir().file("log").exists());
+    broker.file_has("log", "no_such_directive");
+}
+
 /// What needs a restart is named as long as it waits, by what runs: not by the reload before.
 #[test]
 fn hup_names_what_waits_for_a_restart() {
