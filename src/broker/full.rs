@@ -4,6 +4,7 @@
 //! answer and sends it again when it connects anew. Messages that nobody would miss after a crash
 //! go their way, QoS 0 always. With `persistence_full drop_oldest` the longest queue makes room.
 
+use super::held::Already;
 use super::ledger::MEMORY_LIMIT;
 use super::session::{Session, SessionId};
 use super::{Broker, ConnId};
@@ -57,7 +58,8 @@ impl Broker {
         if !self.journal.is_on() && !self.is_over_memory() {
             return None;
         }
-        if publish.qos == QoS::ExactlyOnce && self.is_repetition(session, publish) {
+        let is_taken = |already| matches!(already, Already::Same | Already::Unread(_));
+        if publish.qos == QoS::ExactlyOnce && is_taken(self.compare_held(session, publish)) {
             // It was taken already: to refuse it now would free an identifier that is in use.
             return None;
         }

@@ -22,19 +22,33 @@ pub(super) struct Held {
     pub(super) message: MessageId,
 }
 
+/// What is held under the packet identifier of a message that comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Already {
+    /// Nothing.
+    Not,
+    /// The same message.
+    Same,
+    /// Another message.
+    Other(MessageId),
+    /// One that has to come from the disk before it can be compared.
+    Unread(MessageId),
+}
+
 impl Broker {
     /// Keeps a QoS 2 message until PUBREL, unless it is held already [MQTT-4.3.3-10].
     pub(super) fn hold(&mut self, id: ConnId, session_id: SessionId, publish: &Publish<'_>) {
         let packet_id = publish.packet_id;
-        if let Some(message) = self.sessions.get(session_id).flow.held_as(packet_id) {
-            if !self.messages.is_hot(message) && !publish.dup {
-                return self.put_off(id, message, packet_id);
-            }
-            if self.is_repetition(session_id, publish) {
+        match self.compare_held(session_id, publish) {
+            Already::Not => {}
+            Already::Same => {
                 return self.acknowledge(id, PacketType::PubRec, packet_id, ReasonCode::SUCCESS);
             }
-            self.take_held(session_id, packet_id);
-            self.pass_on_held(session_id, message, packet_id);
+            Already::Other(message) => {
+                self.take_held(session_id, packet_id);
+                self.pass_on_held(session_id, message, packet_id);
+            }
+            Already::Unread(message) => return self.put_off(id, message, packet_id),
         }
         if !self.may_hold(id, session_id, packet_id) {
             return;
@@ -48,19 +62,25 @@ impl Broker {
         self.hold_message(id, session_id, packet_id, message);
     }
 
-    /// Whether a QoS 2 message is held already, as far as can be seen without the disk.
-    pub(super) fn is_repetition(&self, session: SessionId, publish: &Publish<'_>) -> bool {
+    /// What is held under the packet identifier of a QoS 2 message.
+    pub(super) fn compare_held(&self, session: SessionId, publish: &Publish<'_>) -> Already {
         let session = self.sessions.get(session);
         let Some(message) = session.flow.held_as(publish.packet_id) else {
-            return false;
+            return Already::Not;
         };
-        if publish.dup || !self.messages.is_hot(message) {
-            return true;
+        if publish.dup {
+            return Already::Same;
+        }
+        if !self.messages.is_hot(message) {
+            return Already::Unread(message);
         }
         let listener = &self.settings.listeners[usize::from(session.listener)];
         let body = self.messages.get(message);
         let topic = body.topic().strip_prefix(listener.mount_point.as_bytes());
-        topic == Some(publish.topic) && body.payload() == publish.payload
+        match topic == Some(publish.topic) && body.payload() == publish.payload {
+            true => Already::Same,
+            false => Already::Other(message),
+        }
     }
 
     /// Has a PUBLISH presented again when the message that is held under its packet identifier has
@@ -141,13 +161,15 @@ impl Broker {
 
     /// A refusal makes the identifier free for another message [MQTT-4.3.3-9], also where it is
     /// given at the second sending of one that was taken at first: rights may have changed.
-    pub(super) fn forget_held(&mut self, id: ConnId, packet_id: u16) {
+    pub(super) fn forget_refused(&mut self, id: ConnId, publish: &Publish<'_>) {
         let Some(session) = self.conn(id).and_then(|conn| conn.session()) else {
             return;
         };
-        if let Some(message) = self.take_held(session, packet_id) {
-            self.messages.release(message);
-            self.record_forgotten(session, packet_id);
+        if self.compare_held(session, publish) == Already::Same {
+            if let Some(message) = self.take_held(session, publish.packet_id) {
+                self.messages.release(message);
+            }
+            self.record_forgotten(session, publish.packet_id);
         }
     }
 

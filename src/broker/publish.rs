@@ -213,7 +213,7 @@ impl Broker {
             self.tell_limit(id, limit);
         }
         if publish.qos == QoS::ExactlyOnce && version == Version::V5 {
-            self.forget_held(id, publish.packet_id);
+            self.forget_refused(id, publish);
         }
         let packet = match publish.qos {
             QoS::AtMostOnce => return,

@@ -176,6 +176,24 @@ fn an_identifier_used_again_for_another_message_loses_neither() {
 }
 
 #[test]
+fn a_refusal_under_an_identifier_in_use_costs_nothing_but_the_refused() {
+    let world = World::with(|s| s.message_size_limit = 10);
+    let sub = world.v5("sub").connect();
+    sub.subscribe("a", 2);
+    let p = world.v5("pub").durable().connect();
+    p.send(Publish::new("a", "old").qos(2).id(1));
+    p.expect(pubrec(1));
+    p.drop_link();
+    let p = world.v5("pub").durable().connect();
+    let large = Publish::new("a", "larger than it may be").qos(2);
+    assert_eq!(p.publish(large.id(1)), 0x97);
+    assert_eq!(p.publish(Publish::new("a", "new").qos(2).id(1)), 0);
+    sub.hear("a", "old");
+    sub.hear("a", "new");
+    sub.expect_nothing();
+}
+
+#[test]
 fn the_same_message_again_is_a_repetition_even_without_dup() {
     proves!["3.1.1:MQTT-4.3.3-2", "5.0:MQTT-4.3.3-10"];
     for version in Version::ALL {
