@@ -309,6 +309,9 @@ impl Broker {
             log_arrival(&peer, &client_id, connect);
         }
         if resumed.is_some() {
+            if let Some(conn) = self.conn(id) {
+                conn.has_resumed = true;
+            }
             self.mark_writable(id);
         }
     }

@@ -55,6 +55,8 @@ pub(super) struct Connection {
     pub(super) max_packet_size: u32,
     /// Request Problem Information: whether Reason Strings are welcome.
     pub(super) wants_problems: bool,
+    /// Its session was there before it: what went unacknowledged may have been done already.
+    pub(super) has_resumed: bool,
     pub(super) replies: Replies,
     pub(super) partial: Partial,
     pub(super) is_listed_writable: bool,
@@ -268,6 +270,7 @@ impl Connection {
             send_maximum: u16::MAX,
             max_packet_size: PACKET_MAX,
             wants_problems: true,
+            has_resumed: false,
             replies: Replies::default(),
             partial: Partial::default(),
             is_listed_writable: false,

@@ -227,8 +227,12 @@ impl Broker {
             Some((&mut flow.held, at))
         });
         let Some((all, at)) = held else {
-            // A repetition, or a message that was refused: 3.x waits for PUBCOMP all the same.
-            let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+            // After a lost PUBCOMP it is a repetition, and clients take 0x92 for a message that
+            // did not arrive. Otherwise we have none; 3.x waits for PUBCOMP all the same.
+            let reason = match self.conn(id).is_some_and(|conn| conn.has_resumed) {
+                true => ReasonCode::SUCCESS,
+                false => ReasonCode::PACKET_IDENTIFIER_NOT_FOUND,
+            };
             return self.acknowledge(id, PacketType::PubComp, ack.packet_id, reason);
         };
         let message = all[at].message;

@@ -155,6 +155,34 @@ fn a_qos_2_publish_repeated_after_a_reconnect_is_delivered_once() {
     }
 }
 
+/// A client that did not see PUBCOMP says PUBREL again: its message arrived, and so it is told.
+#[test]
+fn a_pubrel_repeated_after_a_reconnect_is_a_success() {
+    proves!["5.0:MQTT-4.3.3-11"];
+    for version in Version::ALL {
+        let (world, sub, p) = pair(version);
+        p.send(Publish::new("a", "x").qos(2).id(9));
+        p.expect(pubrec(9));
+        p.send(pubrel(9));
+        sub.hear("a", "x");
+        p.drop_link();
+        let p = world.client(version, "pub").durable().connect();
+        p.send(pubrel(9));
+        p.take("PUBCOMP", |packet| *packet == pubcomp(9));
+        sub.expect_nothing();
+
+        // Without a session there is nothing to go on with: it was lost, if it was ours at all.
+        p.drop_link();
+        let p = world.client(version, "pub").connect();
+        p.send(pubrel(9));
+        let Packet::PubComp(ack) = p.next() else {
+            panic!("expected PUBCOMP")
+        };
+        let lost = if version == Version::V5 { 0x92 } else { 0 };
+        assert_eq!((ack.packet_id, ack.code), (9, lost));
+    }
+}
+
 #[test]
 fn an_identifier_used_again_for_another_message_loses_neither() {
     for version in Version::ALL {
