@@ -28,7 +28,7 @@ pub struct Config {
     pub user: String,
     /// Where to write the process id.
     pub pid_file: Option<PathBuf>,
-    /// One copy for each overlapping subscription rather than one for each client.
+    /// One copy for each overlapping subscription rather than one for each 3.x client.
     pub allow_duplicate_messages: bool,
     /// Check a retained message's publisher again before it is delivered.
     pub check_retain_source: bool,

@@ -7,8 +7,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         "allow_duplicate_messages",
         Kind::Bool,
         "true",
-        "With overlapping subscriptions, deliver one copy for each of them (true) or one for \
-         each client.",
+        "With overlapping subscriptions, deliver one copy for each of them (true), or one for \
+         each client below MQTT 5.0 (false).",
     )
     .status(Status::Deprecated(
         "it goes away in Mosquitto 3; clients should not rely on false",
