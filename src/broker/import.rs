@@ -5,9 +5,10 @@
 //! a wildcard) is left out and counted. Who a session belongs to is not told reliably by the file:
 //! the first client that connects with its Client Identifier takes it.
 //!
-//! A file may be larger than the memory there is. So it is gone through three times: for what
-//! sessions and messages there are, for who waits for which, and for the bodies of the messages,
-//! of which no more are in memory at a time than what is written at once, and `memory_cache`.
+//! A file may be larger than the memory there is. So it is gone through four times: for what
+//! sessions and messages there are, twice for who waits for which, and for the bodies of the
+//! messages, of which no more are in memory at a time than what is written at once, and
+//! `memory_cache`.
 
 mod plan;
 
@@ -127,24 +128,33 @@ impl Broker {
         self.sessions.find(std::str::from_utf8(client_id).ok()?)
     }
 
-    /// The second time: who subscribed to what and waits for which message.
+    /// The second and third time: who subscribed to what and waits for which message. What is under
+    /// way goes first: Mosquitto keeps messages that it did not get to between those that it sent,
+    /// and one that waits cannot stand in a window.
     fn import_waiting<E: Entries>(
         &mut self,
         db: &E,
         plan: &mut Plan,
         imported: &mut Imported,
     ) -> Result<(), E::Error> {
-        db.each(&mut |entry| match entry {
-            Entry::Subscription(subscription) => self.import_subscription(&subscription, imported),
-            Entry::ClientMessage(entry) => {
-                let session = self.imported_session(entry.client_id);
-                let is_taken = session.is_some_and(|id| self.import_delivery(id, &entry, plan));
-                imported.deliveries += usize::from(is_taken);
-                imported.left_out += usize::from(!is_taken);
-            }
-            Entry::Retained(store_id) => self.import_retained(store_id, plan, imported),
-            Entry::Message(_) | Entry::Client(_) | Entry::Config(_) | Entry::Unknown => {}
-        })
+        for is_first in [true, false] {
+            db.each(&mut |entry| match entry {
+                Entry::Subscription(entry) if is_first => {
+                    self.import_subscription(&entry, imported);
+                }
+                Entry::Retained(store_id) if is_first => {
+                    self.import_retained(store_id, plan, imported);
+                }
+                Entry::ClientMessage(entry) if was_sent(&entry) == is_first => {
+                    let session = self.imported_session(entry.client_id);
+                    let is_taken = session.is_some_and(|id| self.import_delivery(id, &entry, plan));
+                    imported.deliveries += usize::from(is_taken);
+                    imported.left_out += usize::from(!is_taken);
+                }
+                _ => {}
+            })?;
+        }
+        Ok(())
     }
 
     fn import_client(&mut self, client: &db::Client<'_>) -> Option<SessionId> {
@@ -225,12 +235,9 @@ impl Broker {
         if entry.direction == Direction::In {
             return self.import_held(id, entry, plan);
         }
-        let is_under_way = entry.stage != db::Stage::Queued && entry.packet_id != 0;
         let is_released = matches!(entry.stage, db::Stage::SendPubRel | db::Stage::AwaitPubComp);
-        // What is to be sent again has DUP: its client came back, and was gone before it got it.
-        let was_sent = is_under_way && (entry.stage != db::Stage::SendPublish || entry.dup);
         let flow = &mut *self.sessions.get_mut(id).flow;
-        let windowed = match was_sent && flow.queue.is_empty() {
+        let windowed = match was_sent(entry) && flow.queue.is_empty() {
             true => next_with_id(flow, entry.packet_id),
             false => None,
         };
@@ -375,7 +382,7 @@ impl Broker {
         self.reserve(store_id, plan);
     }
 
-    /// The third time: brings the bodies and records the messages, each with all who wait for it.
+    /// The last time: brings the bodies and records the messages, each with all who wait for it.
     fn import_bodies<E: Entries>(
         &mut self,
         db: &E,
@@ -467,6 +474,13 @@ fn publication<'a>(message: &db::Message<'a>) -> Publish<'a> {
         payload: message.payload,
         ..Publish::default()
     }
+}
+
+/// Whether the client may have a message already, under this packet identifier.
+fn was_sent(entry: &db::ClientMessage<'_>) -> bool {
+    // What is to be sent again has DUP: its client came back, and was gone before it got it.
+    let is_under_way = entry.stage != db::Stage::Queued && entry.packet_id != 0;
+    is_under_way && (entry.stage != db::Stage::SendPublish || entry.dup)
 }
 
 /// The next ordinal whose packet identifier is `packet_id`, however many were done meanwhile: one

@@ -565,6 +565,7 @@ fn what_was_under_way_in_mosquitto_keeps_its_packet_ids_however_far_apart() {
         client_messages: vec![
             under_way(5, db::Stage::AwaitPubRec),
             under_way(12_002, db::Stage::SendPublish),
+            under_way(400, db::Stage::Queued), // was skipped by Mosquitto
             under_way(12_003, db::Stage::AwaitPubComp),
             under_way(65_535, db::Stage::AwaitPubRec),
             under_way(1, db::Stage::AwaitPubRec),
@@ -591,6 +592,5 @@ fn what_was_under_way_in_mosquitto_keeps_its_packet_ids_however_far_apart() {
         world.send(client, &ack(V3, PacketType::PubComp, packet_id));
     }
     world.rest();
-    let queued = "PUBLISH q2 'a' x";
-    assert_eq!(world.packets(client), [queued, queued]);
+    assert_eq!(world.packets(client), ["PUBLISH q2 'a' x"; 3]);
 }

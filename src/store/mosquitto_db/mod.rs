@@ -87,7 +87,8 @@ pub struct Database<'a> {
     /// Messages that somebody still needs, a queue or the retained ones; in no order.
     pub messages: Vec<Message<'a>>,
     /// Which client is to get, or has begun to send, which message. Of one client and direction
-    /// those under way come before those queued, each in the order of their arrival.
+    /// they stand in the order of their arrival; 2.0 skips some when it sends, so that one which is
+    /// queued may come before one which is under way.
     pub client_messages: Vec<ClientMessage<'a>>,
     /// The store ids of the messages that are retained.
     pub retained: Vec<u64>,
