@@ -14,7 +14,6 @@ mod plan;
 
 use super::flow::Flow;
 use super::held::Held;
-use super::publish::Publisher;
 use super::session::{EXPIRES_NEVER, SessionId};
 use super::subscriptions::Subscriptions;
 use super::{Broker, Now};
@@ -421,7 +420,10 @@ impl Broker {
             },
         );
         if plan.messages[index].is_kept {
-            self.keep_retained(Publisher::Broker, id);
+            let text = |bytes| std::str::from_utf8(bytes).ok();
+            let client_id = text(message.source_id).unwrap_or_default();
+            let username = message.source_username.and_then(text);
+            self.keep_told(id, (client_id, username), message.source_port);
         }
         let index = index as u32;
         self.begin_message();

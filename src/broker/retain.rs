@@ -196,15 +196,42 @@ impl Broker {
             // Nobody was promised anything.
             return self.refuse_memory();
         }
-        let node = self.retained.table.insert(topic);
-        self.retained.sequence += 1;
-        let sequence = self.retained.sequence;
         let (hash, source) = self.source_of(publisher);
+        self.keep(id, hash, source);
+    }
+
+    /// Keeps a message that was published to another broker, on this port.
+    pub(super) fn keep_told(
+        &mut self,
+        id: MessageId,
+        (client_id, username): (&str, Option<&str>),
+        port: Option<u16>,
+    ) {
+        let settings = &self.settings;
+        let port = port.filter(|_| settings.check_retain_source);
+        let source = port.and_then(|port| {
+            let port = format!(":{port}");
+            let mut listeners = settings.listeners.iter();
+            let index = listeners.position(|listener| listener.name.ends_with(&port));
+            let index = index.unwrap_or(0);
+            settings.listeners.get(index)?.acl.as_ref()?;
+            Some(Source {
+                listener: index as u16,
+                client_id: client_id.into(),
+                username: username.map(Into::into),
+            })
+        });
+        self.keep(id, client_hash(client_id), source);
+    }
+
+    fn keep(&mut self, id: MessageId, hash: u64, source: Option<Source>) {
+        let node = self.retained.table.insert(self.messages.get(id).topic());
+        self.retained.sequence += 1;
         self.messages.retain(id);
         let entry = Entry {
             message: id,
             node,
-            sequence,
+            sequence: self.retained.sequence,
             publisher: publisher_of(hash),
             source: NO_SOURCE,
         };

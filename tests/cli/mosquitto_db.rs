@@ -113,6 +113,57 @@ fn a_file_is_taken_over_in_less_memory_than_it_has() {
     }
 }
 
+/// Who published a retained message is taken over with it: what one may no longer write is not
+/// handed on, and No Local holds.
+#[test]
+fn who_published_what_is_retained_is_taken_over() {
+    if peer_broker("what is taken over from the file is told by Midge") {
+        return;
+    }
+    let conf = format!("{CONF}acl_file {{dir}}/acl\n");
+    let setup = Setup::new(Kind::Midge).conf(&conf);
+    let acl = "topic readwrite own\nuser anna\ntopic readwrite may\ntopic read may-not\n";
+    setup.dir.write("acl", acl);
+    let mut file = [mosquitto_db::MAGIC.as_slice(), &[0, 0, 0, 0, 0, 0, 0, 6]].concat();
+    let mut chunk = |kind: u32, parts: &[&[u8]]| {
+        let body = parts.concat();
+        file.extend(kind.to_be_bytes());
+        file.extend((body.len() as u32).to_be_bytes());
+        file.extend(body);
+    };
+    let kept: [(&str, &str); 3] = [("anna", "may"), ("anna", "may-not"), ("", "own")];
+    for (id, (user, topic)) in (1_u64..).zip(kept) {
+        let lens = [4, user.len() as u8, topic.len() as u8].map(|len| [0, len]);
+        let numbers = [lens.concat(), vec![0x07, 0x5b, 1, 1]].concat();
+        let names = format!("unit{user}{topic}");
+        let id = id.to_le_bytes();
+        chunk(
+            2,
+            &[
+                &id,
+                &[0; 8],
+                &[0, 0, 0, 1, 0, 1],
+                &numbers,
+                names.as_bytes(),
+                b"x",
+            ],
+        );
+        chunk(4, &[&id]);
+    }
+    setup.dir.write("mosquitto.db", file);
+    let broker = setup.start();
+    let read = |id: &str, user, topic: &str, options| {
+        let mut party = Party::sign_in(&broker, connect(Version::V5, id, user, None));
+        party.subscribe(Subscribe::new(1).filter(topic, options));
+        party.send(Packet::PingReq);
+        party.raw.receive()[0] == 0x31
+    };
+    assert!(read("hall", Some("anna"), "may", 0));
+    assert!(!read("hall", Some("anna"), "may-not", 0));
+    assert!(read("hall", None, "own", 4));
+    assert!(!read("unit", None, "own", 4));
+}
+
 fn payload(id: u64, bytes: usize) -> Vec<u8> {
     format!("{id:>bytes$}").into_bytes()
 }
