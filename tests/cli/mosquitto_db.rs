@@ -164,6 +164,24 @@ fn who_published_what_is_retained_is_taken_over() {
     assert!(!read("unit", None, "own", 4));
 }
 
+/// Midge was started before the file was copied, as a package does: nobody is to wait in vain for
+/// what is in it.
+#[test]
+fn a_file_that_comes_too_late_is_told() {
+    if peer_broker("Midge takes a file over once only") {
+        return;
+    }
+    let too_late = "mosquitto.db is newer than the last start and is not taken over";
+    let broker = Broker::start(Kind::Midge, CONF);
+    let (_, setup) = broker.stop_with(Signal::SIGTERM);
+    setup.dir.write("mosquitto.db", long_queue(1, 1));
+    let broker = setup.start();
+    broker.logs(too_late);
+    let (_, setup) = broker.stop_with(Signal::SIGTERM);
+    let (ended, _) = setup.start().stop_with(Signal::SIGTERM);
+    assert!(!ended.err.contains(too_late), "{}", ended.err);
+}
+
 fn payload(id: u64, bytes: usize) -> Vec<u8> {
     format!("{id:>bytes$}").into_bytes()
 }

@@ -5,14 +5,18 @@
 
 use super::disk::Disk;
 use super::files::{Files, parse_name};
+use super::lock;
 use crate::broker::{Broker, Entries, Now};
 use crate::conf::Sync;
 use crate::store::journal::{Batch, Report};
 use crate::store::mosquitto_db::{Entry, HEADER, Scan, Step};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
+
+/// What a clock says that knows the date is later: 2020, in seconds since 1970.
+const DATED_S: i64 = 1_577_836_800;
 
 /// Stands in the folder while a file is taken over.
 pub const UNFINISHED: &str = "import.unfinished";
@@ -35,6 +39,18 @@ pub fn forget_unfinished<D: Disk>(disk: &mut D) -> io::Result<()> {
     disk.sync_folder()?;
     disk.remove(UNFINISHED)?;
     disk.sync_folder()
+}
+
+/// Whether Mosquitto's file came or changed after the last start in a folder: who put it there may
+/// wait for what is in it. Nothing is known of a start whose clock had lost the date.
+pub fn is_news(folder: &Path, database: &Path) -> bool {
+    let changed = |file: &Path| {
+        let file = file.metadata().ok()?;
+        // A copy may be dated like the original.
+        Some((file.mtime(), file.mtime_nsec()).max((file.ctime(), file.ctime_nsec())))
+    };
+    let last = changed(&folder.join(lock::NAME));
+    last.is_some_and(|(last_s, _)| last_s > DATED_S) && changed(database) > last
 }
 
 /// Takes over what Mosquitto left, if it left something; says in the log what became of it.

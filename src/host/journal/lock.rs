@@ -12,7 +12,8 @@ pub struct Lock {
     _file: Flock<File>,
 }
 
-const NAME: &str = "midge.lock";
+/// The file that is locked; a start writes to it.
+pub(super) const NAME: &str = "midge.lock";
 
 /// Takes the lock of a folder.
 ///

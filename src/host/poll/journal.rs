@@ -48,6 +48,7 @@ impl Loop {
     /// The folder cannot be used, another broker uses it, or a newer one wrote what is in it.
     pub fn keep(&mut self, folder: &Path, database: &Path, sync: Sync) -> io::Result<()> {
         let mut disk = Folder::open(folder)?;
+        let is_news = import::is_news(folder, database);
         self.keeping.lock = Some(lock::take(folder)?);
         import::forget_unfinished(&mut disk)?;
         let began = Instant::now();
@@ -58,6 +59,14 @@ impl Loop {
         let inventory = self.broker.start_journal(opened, now);
         if segments == 0 {
             import::import(&mut self.broker, &mut files, database, now)?;
+        } else if is_news {
+            log::warn!(
+                "Warning: {} is newer than the last start and is not taken over: that happens in a \
+                 folder without a journal only. If it is to count instead of what is kept, stop the \
+                 broker, remove the *.log files in {} and start it again.",
+                database.display(),
+                folder.display()
+            );
         }
         self.broker.note_sync(sync == Sync::Always);
         let durable = self.broker.durable_place();

@@ -14,7 +14,7 @@
 //!
 //! | version | brokers | known from |
 //! |---|---|---|
-//! | 6 | 2.0 | files that 2.0.11 (amd64, i386, s390x) and 2.0.21 wrote: `tests/data/mosquitto-db` |
+//! | 6 | 2.0, 2.1 | files of 2.0.11 (amd64, i386, s390x) and 2.0.21: `tests/data/mosquitto-db` |
 //! | 5 | 1.6 | knowledge: as 6, but a client has neither user name nor port |
 //! | 4 | 1.5 | knowledge: a message has its publisher's user name and port |
 //! | 3 | 1.2 to 1.4 | knowledge: a client has the time at which it left |
