@@ -329,7 +329,7 @@ impl Property {
             }
             SubscriptionIdentifier(0) | ReceiveMaximum(0) | MaximumPacketSize(0) => Err(0x82),
             TopicAlias(0) => Err(0x94),
-            ResponseTopic(topic) if topic.contains(['+', '#']) => Err(0x82),
+            ResponseTopic(topic) if topic.is_empty() || topic.contains(['+', '#']) => Err(0x82),
             _ => Ok(()),
         }
     }

@@ -360,7 +360,7 @@ fn content_type_and_response_topic_are_strings_too() {
     };
     with([vec![0x03], binary(b"\xFF")].concat()).expect_end(0x81);
     with([vec![0x08], binary(b"\xC3")].concat()).expect_end(0x81);
-    for topic in ["reply/+", "#"] {
+    for topic in ["reply/+", "#", ""] {
         let client = with([vec![0x08], binary(topic)].concat());
         assert!(
             matches!(client.next(), Packet::Disconnect(d) if [0x81, 0x82, 0x90].contains(&d.code))

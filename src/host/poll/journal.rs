@@ -62,8 +62,8 @@ impl Loop {
         } else if is_news {
             log::warn!(
                 "Warning: {} is newer than the last start and is not taken over: that happens in a \
-                 folder without a journal only. If it is to count instead of what is kept, stop the \
-                 broker, remove the *.log files in {} and start it again.",
+                 folder without a journal only. If it is to count instead of what is kept, stop \
+                 the broker, remove the *.log files in {} and start it again.",
                 database.display(),
                 folder.display()
             );
