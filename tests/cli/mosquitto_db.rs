@@ -124,31 +124,17 @@ fn who_published_what_is_retained_is_taken_over() {
     let setup = Setup::new(Kind::Midge).conf(&conf);
     let acl = "topic readwrite own\nuser anna\ntopic readwrite may\ntopic read may-not\n";
     setup.dir.write("acl", acl);
-    let mut file = [mosquitto_db::MAGIC.as_slice(), &[0, 0, 0, 0, 0, 0, 0, 6]].concat();
-    let mut chunk = |kind: u32, parts: &[&[u8]]| {
-        let body = parts.concat();
-        file.extend(kind.to_be_bytes());
-        file.extend((body.len() as u32).to_be_bytes());
-        file.extend(body);
-    };
+    let mut file = empty_file();
     let kept: [(&str, &str); 3] = [("anna", "may"), ("anna", "may-not"), ("", "own")];
     for (id, (user, topic)) in (1_u64..).zip(kept) {
         let lens = [4, user.len() as u8, topic.len() as u8].map(|len| [0, len]);
         let numbers = [lens.concat(), vec![0x07, 0x5b, 1, 1]].concat();
         let names = format!("unit{user}{topic}");
         let id = id.to_le_bytes();
-        chunk(
-            2,
-            &[
-                &id,
-                &[0; 8],
-                &[0, 0, 0, 1, 0, 1],
-                &numbers,
-                names.as_bytes(),
-                b"x",
-            ],
-        );
-        chunk(4, &[&id]);
+        let expiry_and_len = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1];
+        let parts: [&[u8]; 5] = [&id, &expiry_and_len, &numbers, names.as_bytes(), b"x"];
+        chunk(&mut file, 2, &parts);
+        chunk(&mut file, 4, &[&id]);
     }
     setup.dir.write("mosquitto.db", file);
     let broker = setup.start();
@@ -186,27 +172,37 @@ fn payload(id: u64, bytes: usize) -> Vec<u8> {
     format!("{id:>bytes$}").into_bytes()
 }
 
+/// The beginning of a file of 2.0's.
+fn empty_file() -> Vec<u8> {
+    [mosquitto_db::MAGIC.as_slice(), &[0, 0, 0, 0, 0, 0, 0, 6]].concat()
+}
+
+fn chunk(file: &mut Vec<u8>, kind: u32, parts: &[&[u8]]) {
+    let body = parts.concat();
+    file.extend(kind.to_be_bytes());
+    file.extend((body.len() as u32).to_be_bytes());
+    file.extend(body);
+}
+
 /// A file of 2.0's with a queue of so many messages of so many bytes for the client "attic".
 fn long_queue(count: u64, bytes: usize) -> Vec<u8> {
-    let mut file = [mosquitto_db::MAGIC.as_slice(), &[0, 0, 0, 0, 0, 0, 0, 6]].concat();
-    let mut chunk = |kind: u32, parts: &[&[u8]]| {
-        let body = parts.concat();
-        file.extend(kind.to_be_bytes());
-        file.extend((body.len() as u32).to_be_bytes());
-        file.extend(body);
-    };
+    let mut file = empty_file();
     for id in 1..=count {
         let len = (bytes as u32).to_be_bytes();
         let numbers = [0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 0];
         let payload = payload(id, bytes);
         let id = id.to_le_bytes();
-        chunk(2, &[&id, &[0; 8], &len, &numbers, b"a", &payload]);
+        chunk(
+            &mut file,
+            2,
+            &[&id, &[0; 8], &len, &numbers, b"a", &payload],
+        );
     }
     let numbers = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 0];
-    chunk(6, &[&[0; 8], &numbers, b"attic"]);
+    chunk(&mut file, 6, &[&[0; 8], &numbers, b"attic"]);
     for id in 1..=count {
         let numbers = [0, 0, 0, 5, 1, 11, 0, 1];
-        chunk(3, &[&id.to_le_bytes(), &numbers, b"attic"]);
+        chunk(&mut file, 3, &[&id.to_le_bytes(), &numbers, b"attic"]);
     }
     file
 }
