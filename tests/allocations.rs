@@ -69,7 +69,7 @@ impl Owner for Nobody {
     fn reopen_logs(&mut self) {}
     fn save(&mut self) {}
     fn stopping(&mut self) {}
-    fn alive(&mut self) -> Option<u64> {
+    fn alive(&mut self, _now_ms: u64) -> Option<u64> {
         None
     }
 }

@@ -21,7 +21,7 @@ use crate::host::poll::{Doors, Loop, Owner, Setup};
 use crate::host::sandbox::{self, Place, Purpose, Sandbox};
 use crate::host::signal::Signals;
 use crate::host::tls::Acceptor;
-use crate::host::{clock, daemon::Identity, log as host_log};
+use crate::host::{daemon::Identity, log as host_log};
 use getopts::{Matches, Options, ParsingStyle};
 use listeners::Listeners;
 use std::io::{self, Write};
@@ -543,8 +543,8 @@ impl Owner for Process {
         self.notifier.stopping();
     }
 
-    fn alive(&mut self) -> Option<u64> {
-        let watchdog_ms = self.notifier.alive(clock::now().0);
+    fn alive(&mut self, now_ms: u64) -> Option<u64> {
+        let watchdog_ms = self.notifier.alive(now_ms);
         let watched_ms = self.watch.interval_ms();
         [watchdog_ms, watched_ms].into_iter().flatten().min()
     }

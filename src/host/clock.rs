@@ -16,7 +16,7 @@ use crate::store::journal::scan::crc32;
 ///
 /// A calendar before 1970 counts as 0. A kernel that has no boot clock gives its monotonic clock.
 pub fn now() -> (u64, u64) {
-    (millis(mono()), millis(wall()))
+    (millis(since_boot()), millis(wall()))
 }
 
 /// Returns whole seconds since 1970 in UTC, as the log's time stamps want them.
@@ -36,7 +36,8 @@ pub fn boot() -> u64 {
     u64::from(halves[0]) << 32 | u64::from(halves[1])
 }
 
-fn mono() -> Duration {
+/// Returns the first of these clocks as finely as the kernel tells it.
+pub fn since_boot() -> Duration {
     read(ClockId::CLOCK_BOOTTIME)
         .or_else(|| read(ClockId::CLOCK_MONOTONIC))
         // Linux answers for CLOCK_MONOTONIC since ever, and the address we pass is valid.
@@ -54,7 +55,8 @@ fn wall() -> Duration {
         .unwrap_or_default()
 }
 
-fn millis(time: Duration) -> u64 {
+/// Returns the whole milliseconds of a time.
+pub fn millis(time: Duration) -> u64 {
     time.as_millis().try_into().unwrap_or(u64::MAX)
 }
 

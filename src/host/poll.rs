@@ -41,7 +41,7 @@ use slab::Slab;
 use starved::Starved;
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use turns::Slice;
 
 /// Everything that a start or a reload brings.
@@ -74,8 +74,9 @@ pub trait Owner {
     fn save(&mut self);
     /// The broker is about to end.
     fn stopping(&mut self);
-    /// The loop is alive; called at least as often as this asks for, in milliseconds.
-    fn alive(&mut self) -> Option<u64>;
+    /// The loop is alive, and it is so late on a clock that only goes forward; called at least as
+    /// often as this asks for. All in milliseconds.
+    fn alive(&mut self, now_ms: u64) -> Option<u64>;
 }
 
 /// The loop and all that it owns.
@@ -104,6 +105,8 @@ pub struct Loop {
     nodelay: bool,
     /// When the memory of the process is to be read again.
     memory_due_ms: u64,
+    /// When the last turn ended, on the broker's clock.
+    turned_ms: u64,
     keeping: Keeping,
     broker: Broker,
 }
@@ -159,6 +162,7 @@ impl Loop {
             taps: Taps::default(),
             nodelay: setup.nodelay,
             memory_due_ms: 0,
+            turned_ms: 0,
             broker: Broker::new(setup.settings, seed, Keeping::default().now()),
             keeping: Keeping::default(),
         };
@@ -175,6 +179,7 @@ impl Loop {
     /// Runs until SIGTERM or SIGINT, or until `stop` says so between two turns.
     pub fn run(&mut self, owner: &mut dyn Owner, stop: &dyn Fn() -> bool) -> io::Result<()> {
         self.accepting.leave_descriptors();
+        self.turned_ms = self.now().mono_ms;
         while !stop() {
             if self.turn(owner)? {
                 break;
@@ -198,9 +203,9 @@ impl Loop {
 
     /// One turn; `true` when it is time to stop.
     fn turn(&mut self, owner: &mut dyn Owner) -> io::Result<bool> {
-        self.look(self.timeout(owner.alive()))?;
-        let begun = Instant::now();
-        let now = self.now();
+        self.look(self.timeout(owner.alive(self.turned_ms)))?;
+        let begun = clock::since_boot();
+        let now = self.keeping.at(begun);
         let mut slice = Slice::begin();
         let mut has_signals = false;
         for looks_left in (0..LOOKS).rev() {
@@ -228,7 +233,9 @@ impl Loop {
         self.close_all(Slice::begin(), now);
         self.feed_starved(now);
         self.free_all(now);
-        self.broker.note_turn(begun.elapsed());
+        let took = clock::since_boot().saturating_sub(begun);
+        self.broker.note_turn(took);
+        self.turned_ms = now.mono_ms + clock::millis(took);
         Ok(is_over)
     }
 
@@ -251,7 +258,7 @@ impl Loop {
         if is_busy {
             return Some(Duration::ZERO);
         }
-        let now_ms = self.now().mono_ms;
+        let now_ms = self.turned_ms;
         let linger = self
             .lingering
             .iter()

@@ -27,7 +27,15 @@ pub(super) struct Keeping {
     is_stuck: bool,
     /// The broker's clock less the boot clock.
     offset_ms: i64,
+    /// The calendar less the boot clock, and when by the latter it is looked at again.
+    calendar_ms: i64,
+    calendar_due_ms: u64,
 }
+
+/// How old what is known of the calendar may be. On many small processors each look at a clock is a
+/// system call, and who needs the calendar needs the day. (A turn looked eight times, now twice; on
+/// x86-64 each is 45 ns.)
+const CALENDAR_MS: u64 = 1000;
 
 impl Keeping {
     /// The time, on the clock that goes on where the journal left it.
@@ -36,6 +44,20 @@ impl Keeping {
         Now {
             mono_ms: boot_ms.saturating_add_signed(self.offset_ms),
             wall_ms,
+        }
+    }
+
+    /// The same for a moment of the boot clock that has just been.
+    pub(super) fn at(&mut self, since_boot: Duration) -> Now {
+        let boot_ms = clock::millis(since_boot);
+        if boot_ms >= self.calendar_due_ms {
+            let (boot_ms, wall_ms) = clock::now();
+            self.calendar_ms = wall_ms as i64 - boot_ms as i64;
+            self.calendar_due_ms = boot_ms + CALENDAR_MS;
+        }
+        Now {
+            mono_ms: boot_ms.saturating_add_signed(self.offset_ms),
+            wall_ms: boot_ms.saturating_add_signed(self.calendar_ms),
         }
     }
 }
