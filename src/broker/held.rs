@@ -2,9 +2,10 @@
 //!
 //! So it is passed on exactly once, whatever happens to the connection or to us in between. A
 //! client that lost its own state begins to count packet identifiers anew, and may come upon one
-//! that we still hold a message for. What stands in the packet tells then: without DUP, and with
-//! another topic or payload, it is a new message, and the one of before is passed on, which we
-//! answered for. To take it for a repetition would lose the new one with PUBREC and PUBCOMP.
+//! that we still hold a message for. What stands in the packet tells then: with another topic or
+//! payload it is a new message, and the one of before is passed on, which we answered for. To take
+//! it for a repetition would lose the new one with PUBREC and PUBCOMP. DUP tells nothing: the new
+//! one has it, too, if it is sent again because it did not reach us at first.
 
 use super::publish::Publisher;
 use super::session::SessionId;
@@ -68,9 +69,6 @@ impl Broker {
         let Some(message) = session.flow.held_as(publish.packet_id) else {
             return Already::Not;
         };
-        if publish.dup {
-            return Already::Same;
-        }
         if !self.messages.is_hot(message) {
             return Already::Unread(message);
         }
@@ -165,7 +163,9 @@ impl Broker {
         let Some(session) = self.conn(id).and_then(|conn| conn.session()) else {
             return;
         };
-        if self.compare_held(session, publish) == Already::Same {
+        let already = self.compare_held(session, publish);
+        // It is not worth a read, for nothing of it is passed on.
+        if already == Already::Same || publish.dup && matches!(already, Already::Unread(_)) {
             if let Some(message) = self.take_held(session, publish.packet_id) {
                 self.messages.release(message);
             }

@@ -203,6 +203,23 @@ fn an_identifier_used_again_for_another_message_loses_neither() {
     }
 }
 
+/// The new message was lost on its way at first, so that it comes with DUP.
+#[test]
+fn an_identifier_used_again_loses_neither_message_if_the_new_one_is_sent_again() {
+    for version in Version::ALL {
+        let (_world, sub, p) = pair(version);
+        p.send(Publish::new("a", "old").qos(2).id(1));
+        p.expect(pubrec(1));
+        p.send(Publish::new("a", "new").qos(2).id(1).dup());
+        p.expect(pubrec(1));
+        sub.hear("a", "old");
+        p.send(pubrel(1));
+        p.expect(pubcomp(1));
+        sub.hear("a", "new");
+        sub.expect_nothing();
+    }
+}
+
 #[test]
 fn a_refusal_under_an_identifier_in_use_costs_nothing_but_the_refused() {
     let world = World::with(|s| s.message_size_limit = 10);
