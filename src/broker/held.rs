@@ -49,7 +49,7 @@ impl Broker {
                 self.take_held(session_id, packet_id);
                 self.pass_on_held(session_id, message, packet_id);
             }
-            Already::Unread(message) => return self.put_off(id, message, packet_id),
+            Already::Unread(message) => return self.put_off(id, message, publish),
         }
         if !self.may_hold(id, session_id, packet_id) {
             return;
@@ -82,9 +82,12 @@ impl Broker {
     }
 
     /// Has a PUBLISH presented again when the message that is held under its packet identifier has
-    /// come from the disk, and can be compared with it.
-    fn put_off(&mut self, id: ConnId, message: MessageId, packet_id: u16) {
-        self.wait_for_body(id, message, packet_id);
+    /// come from the disk, and can be compared with it; it is counted then.
+    fn put_off(&mut self, id: ConnId, message: MessageId, publish: &Publish<'_>) {
+        self.stats.messages_received -= 1;
+        self.stats.publish_received -= 1;
+        self.stats.publish_bytes_received -= publish.payload.len() as u64;
+        self.wait_for_body(id, message, publish.packet_id);
         if let Some(conn) = self.conn(id) {
             conn.is_put_off = true;
         }

@@ -98,3 +98,33 @@ impl World {
         panic!("the journal never comes to rest");
     }
 }
+
+/// It is presented twice, since what is held under its packet identifier has to be read.
+#[test]
+fn a_message_that_waits_for_another_to_be_compared_with_is_counted_once() {
+    for new in ["new", "old"] {
+        let mut world = World::kept(Settings::default());
+        kept::sleeper(&mut world, "sub", "a");
+        let client = kept::lasting(&mut world, "p");
+        let say = |payload: &'static str| kept::message("a", payload.as_bytes(), QoS::ExactlyOnce);
+        kept::say(&mut world, client, &say("old"));
+        world.restart(None);
+        let client = kept::lasting(&mut world, "p");
+        while world.write() {}
+        let counts = |world: &World| {
+            let stats = &world.broker.stats;
+            let messages = (stats.messages_received, stats.publish_received);
+            (messages, stats.publish_bytes_received, stats.bytes_received)
+        };
+        let ((messages, publishes), payloads, bytes) = counts(&world);
+        let packet = publish(Version::V311, &say(new));
+        world.send(client, &packet);
+        world.packets(client);
+        assert_eq!(world.ask(), 1, "the old one is read");
+        world.rest();
+        assert_eq!(world.packets(client), ["PUBREC 7 0x00"]);
+        let bytes = bytes + packet.len() as u64;
+        let one_more = ((messages + 1, publishes + 1), payloads + 3, bytes);
+        assert_eq!(counts(&world), one_more);
+    }
+}
