@@ -348,7 +348,9 @@ pub(super) fn folder_of(config: &Config) -> PathBuf {
 
 /// Takes over what is stored, and stores from now on.
 fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
-    let Stores { journal, database } = stores_of(config);
+    let Stores {
+        journal, database, ..
+    } = stores_of(config);
     let sync = config.persistence.persistence_sync;
     let kept = event_loop.keep(&journal, &database, sync);
     kept.map_err(|error| {
@@ -435,10 +437,12 @@ fn close_sandbox(config: &Config) -> Option<Sandbox> {
 /// Root becomes somebody else, who gets the sockets and the folders that were made.
 fn become_user(config: &Config, doors: &Doors, made: &[&Path]) -> Result<Identity, Failure> {
     // What is stored belongs to that user, who may not make a folder wherever root may.
-    let folder = config.persistence.persistence.then(|| folder_of(config));
+    let stores = (config.persistence.persistence).then(|| stores_of(config));
+    // Another broker may come to keep things in the same location.
+    let folders = stores.iter().flat_map(|is| [&*is.location, &*is.journal]);
     let sockets = doors.opened.iter().filter_map(|(_, door)| door.file());
     let given = sockets.chain(made.iter().copied());
-    daemon::drop_privileges_with(&user_settings(config), folder.as_deref(), given)
+    daemon::drop_privileges_with(&user_settings(config), folders, given)
         .map_err(|e| failed(FAILED, e))
 }
 

@@ -149,6 +149,8 @@ pub enum WhenFull {
 
 /// Where something is stored.
 pub struct Stores {
+    /// The folder that the others are in.
+    pub location: PathBuf,
     /// The folder of the journal.
     pub journal: PathBuf,
     /// Mosquitto's database.
@@ -169,9 +171,10 @@ pub fn stores(config: &Config, env: Option<OsString>) -> Stores {
     Stores {
         database: location.join(name),
         journal: match name.as_str() {
-            DATABASE => location,
+            DATABASE => location.clone(),
             name => location.join(format!("{name}.journal")),
         },
+        location,
     }
 }
 

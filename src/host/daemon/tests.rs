@@ -284,7 +284,7 @@ fn a_folder_is_given_to_the_new_user() {
         fs::create_dir_all(&folder).expect("it is ours");
         fs::set_permissions(&above, fs::Permissions::from_mode(0o755)).expect("it is ours");
     }
-    drop_privileges_with(&settings, Some(&folder), []).expect("a root may become anybody");
+    drop_privileges_with(&settings, [&*folder], []).expect("a root may become anybody");
     if role == "there" {
         assert_eq!(
             fs::metadata(&folder).expect("it is there").uid(),

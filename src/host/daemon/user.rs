@@ -84,23 +84,24 @@ impl fmt::Display for Identity {
 /// `user` is an error, except for the default, which gives way to `nobody`. After an error the
 /// process may have half changed its ids: it must end. Warnings are logged.
 pub fn drop_privileges(settings: &UserSettings) -> io::Result<Identity> {
-    drop_privileges_with(settings, None, [])
+    drop_privileges_with(settings, [], [])
 }
 
-/// Like [`drop_privileges`]; a `folder` that is not there is made before, for the new user alone,
-/// and the sockets and folders in `given`, which are fresh, become that user's and group's.
+/// Like [`drop_privileges`]; those of the `folders` that are not there are made before, in this
+/// order, for the new user alone, and the sockets and folders in `given`, which are fresh, become
+/// that user's and group's.
 ///
 /// A folder that is there stays as it is: whose it is is for its owner to say.
 pub fn drop_privileges_with<'a>(
     settings: &UserSettings,
-    folder: Option<&Path>,
+    folders: impl IntoIterator<Item = &'a Path>,
     given: impl IntoIterator<Item = &'a Path>,
 ) -> io::Result<Identity> {
     if !unistd::geteuid().is_root() {
         return Ok(Identity::current());
     }
     if let Some(target) = Target::choose(settings)? {
-        if let Some(folder) = folder {
+        for folder in folders {
             target.give(folder).map_err(|error| {
                 io::Error::new(error.kind(), format!("{}: {error}", folder.display()))
             })?;
