@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 
-use crate::harness::broker::{Setup, peer_broker};
+use crate::harness::broker::{OPEN, Setup, peer_broker};
 use crate::harness::port::Port;
 use crate::harness::raw::{Connect, Raw};
 use crate::harness::{Broker, Clients, Dir, Kind, Pair, Process, net, tools};
@@ -500,6 +500,36 @@ fn a_disk_that_takes_nothing_does_not_hold_up_the_end() {
     broker.stop().ok();
     // Five seconds each for several waits would be more.
     assert!(began.elapsed() < Duration::from_secs(11));
+}
+
+/// Also where the start made that folder: the user whom the broker becomes may use it.
+#[test]
+fn a_broker_that_gets_a_name_for_what_it_keeps_says_where_that_of_before_is() {
+    if peer_broker("it is about midge") {
+        return;
+    }
+    let conf = |name| {
+        let kept = format!("persistence true\npersistence_location {{dir}}/kept\n{name}");
+        format!("{OPEN}user daemon\n{kept}")
+    };
+    let setup = Setup::new(Kind::Midge).conf(&conf("persistence_file first.db\n"));
+    let everybody = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(setup.dir.path(), everybody).unwrap();
+    let told = "To go on with it";
+    let restart = |setup: Setup| {
+        let broker = setup.start();
+        let (ended, setup) = broker.stop_with(Signal::SIGTERM);
+        (setup, ended.ok().err.contains(told))
+    };
+    let (setup, is_told) = restart(setup);
+    assert!(!is_told);
+    let (setup, is_told) = restart(setup.conf(&conf("")));
+    assert!(!is_told);
+    let (setup, is_told) = restart(setup.conf(&conf("persistence_file name.db\n")));
+    assert!(is_told);
+    let (setup, is_told) = restart(setup);
+    assert!(!is_told, "once is enough");
+    assert!(setup.dir.file("kept/name.db.journal/00000001.log").exists());
 }
 
 /// As with Mosquitto, brokers share a folder if each has a name of its own for what it keeps.

@@ -56,6 +56,20 @@ pub fn holder(folder: &Path) -> io::Result<Option<String>> {
     }
 }
 
+/// Says that a folder where nothing is kept yet lies in one where a broker keeps things, next to
+/// the `database` that gave it its name: it may be this one, from before it had that name.
+pub fn tell_of_neighbour(folder: &Path, database: &Path) {
+    let above = database.parent().filter(|above| *above != folder);
+    if let Some(above) = above.filter(|above| above.join(NAME).exists()) {
+        let (above, folder) = (above.display(), folder.display());
+        log::warn!(
+            "Warning: what was kept in {above} without a persistence_file of its own stays there; \
+             this broker begins anew in {folder}. To go on with it, stop the broker, remove the \
+             *.log files in {folder} and move those in {above} there."
+        );
+    }
+}
+
 fn open(folder: &Path, create: bool) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(create).mode(0o600);

@@ -80,6 +80,7 @@ impl Loop {
         let now = self.keeping.now();
         let inventory = self.broker.start_journal(opened, now);
         if segments == 0 {
+            lock::tell_of_neighbour(folder, database);
             import::import(&mut self.broker, &mut files, database, now)?;
         } else if is_news {
             log::warn!(
