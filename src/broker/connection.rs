@@ -80,7 +80,7 @@ pub(super) struct Connection {
     pub(super) waiting_release: Option<NonZeroU16>,
     /// It is no PUBREL that waits, but a PUBLISH with the same packet identifier, which is to be
     /// presented again.
-    pub(super) is_put_off: bool,
+    pub(super) is_publish_waiting: bool,
 }
 
 /// What a connection has only while it begins, or what few have.
@@ -285,7 +285,7 @@ impl Connection {
             is_ending: false,
             is_fetching: false,
             waiting_release: None,
-            is_put_off: false,
+            is_publish_waiting: false,
         }
     }
 

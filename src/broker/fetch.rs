@@ -143,7 +143,7 @@ impl Broker {
         let session = conn.session();
         if let (Some(packet_id), Some(session)) = (release, session) {
             conn.is_paused = false;
-            let is_put_off = std::mem::take(&mut conn.is_put_off);
+            let is_publish_waiting = std::mem::take(&mut conn.is_publish_waiting);
             self.journal.promise = Place::START;
             let ack = Ack {
                 packet_id: packet_id.get(),
@@ -151,7 +151,7 @@ impl Broker {
                 properties: Properties::default(),
             };
             // What was put off is presented again.
-            if !is_put_off {
+            if !is_publish_waiting {
                 self.pubrel(id, session, ack);
             }
             if self.takes_input(id) {

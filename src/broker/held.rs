@@ -89,7 +89,7 @@ impl Broker {
         self.stats.publish_bytes_received -= publish.payload.len() as u64;
         self.wait_for_body(id, message, publish.packet_id);
         if let Some(conn) = self.conn(id) {
-            conn.is_put_off = true;
+            conn.is_publish_waiting = true;
         }
     }
 

@@ -79,7 +79,7 @@ impl Broker {
                 break;
             }
             self.packet(id, open, header, &rest[..total]);
-            if self.conn(id).is_some_and(|conn| conn.is_put_off) {
+            if self.conn(id).is_some_and(|conn| conn.is_publish_waiting) {
                 break;
             }
             at += total;
