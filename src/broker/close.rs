@@ -134,7 +134,12 @@ impl Broker {
         let class = match reason {
             ReasonCode::SESSION_TAKEN_OVER => return,
             ReasonCode::KEEP_ALIVE_TIMEOUT => {
-                log::info!(target: "notice", "Client {name} has exceeded timeout, disconnecting.");
+                if self.settings.connection_messages {
+                    log::info!(
+                        target: "notice",
+                        "Client {name} has exceeded timeout, disconnecting."
+                    );
+                }
                 return;
             }
             ReasonCode::NOT_AUTHORIZED => {
@@ -145,14 +150,22 @@ impl Broker {
                 );
                 return;
             }
-            ReasonCode::MALFORMED_PACKET => "due to malformed packet",
-            ReasonCode::PROTOCOL_ERROR => "due to protocol error",
-            ReasonCode::PACKET_TOO_LARGE => "due to oversize packet",
-            other => other.words(),
+            ReasonCode::MALFORMED_PACKET | ReasonCode::TOPIC_NAME_INVALID => "malformed packet",
+            ReasonCode::PROTOCOL_ERROR => "protocol error",
+            ReasonCode::PACKET_TOO_LARGE => "oversize packet",
+            other => {
+                log::info!(
+                    target: "notice",
+                    "Client {} [{address}] disconnected: {}. ({what})",
+                    super::connect::without_brackets(name),
+                    log_words(other)
+                );
+                return;
+            }
         };
         log::info!(
             target: "notice",
-            "Client {name} disconnected {class}. [{address}: {what}]"
+            "Client {name} disconnected due to {class}. [{address}: {what}]"
         );
     }
 
@@ -203,4 +216,9 @@ impl Broker {
             }
         }
     }
+}
+
+/// The words of a Reason Code in the log: the specification's, small, as Mosquitto 2.1 writes them.
+pub(super) fn log_words(reason: ReasonCode) -> String {
+    reason.words().to_lowercase().replace("qos", "QoS")
 }

@@ -6,6 +6,7 @@
 //! answers.
 
 use super::alias::OutboundAliases;
+use super::close::log_words;
 use super::connack::Greeting;
 use super::connection::{Connection, Peer, State};
 use super::judge::{Refusal, refusal};
@@ -128,7 +129,7 @@ impl Broker {
         let address = &conn.peer.address;
         log::info!(
             target: "notice",
-            "Client <unknown> [{address}] disconnected: bad CONNECT: {}.",
+            "Client <unknown> disconnected due to protocol error. [{address}: bad CONNECT: {}]",
             error.malformed
         );
         self.close_quietly(id);
@@ -224,8 +225,10 @@ impl Broker {
             client_id => without_brackets(client_id),
         };
         let class = match refusal.reason {
-            ReasonCode::NOT_AUTHORIZED | ReasonCode::BAD_USER_NAME_OR_PASSWORD => "not authorised",
-            other => other.words(),
+            ReasonCode::NOT_AUTHORIZED | ReasonCode::BAD_USER_NAME_OR_PASSWORD => {
+                "not authorised".to_string()
+            }
+            other => log_words(other),
         };
         log::info!(
             target: "notice",
@@ -328,7 +331,7 @@ impl Broker {
         peer: &Peer,
     ) -> Option<SessionId> {
         if let Some(old) = self.sessions.get(session_id).connection {
-            if !self.note_take_over(session_id, old, peer) {
+            if !self.note_take_over(session_id, old, peer) && self.settings.connection_messages {
                 let name = self.sessions.get(session_id).name();
                 log::info!(
                     target: "notice",

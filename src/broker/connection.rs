@@ -382,7 +382,9 @@ impl Broker {
             return None;
         }
         let (address, name) = (&peer.address, &listener.name);
-        log::info!(target: "notice", "New connection from {address} on port {name}.");
+        if self.settings.connection_messages {
+            log::info!(target: "notice", "New connection from {address} on port {name}.");
+        }
         self.connections_of[usize::from(peer.listener)] += 1;
         self.generation = self.generation.wrapping_add(1);
         let index = self

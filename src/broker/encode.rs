@@ -1,6 +1,7 @@
 //! One thing that is sent, as bytes: a reply, or a delivery in the form its client may have.
 
 use super::connection::Connection;
+use super::limits::MAXIMUM_PACKET_SIZE;
 use super::session::{Session, SessionId};
 use super::transmit::{Begun, Progress, Source};
 use super::{Broker, ConnId};
@@ -163,7 +164,15 @@ impl Broker {
         }
         let mut len = publish.encoded_len(version);
         let max_packet_size = conn.max_packet_size as usize;
-        if is_expired || len > max_packet_size && !is_rest {
+        let is_too_large = len > max_packet_size && !is_rest;
+        if is_too_large && !is_expired && conn.told.is_first(MAXIMUM_PACKET_SIZE) {
+            log::info!(
+                target: "notice",
+                "Dropping too large outgoing PUBLISH for {} ({len} bytes)",
+                session.name()
+            );
+        }
+        if is_expired || is_too_large {
             return (0, None);
         }
         let mut given = None;

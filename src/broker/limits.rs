@@ -5,8 +5,12 @@
 
 use super::{Broker, ConnId};
 
+/// A limit that the client sets.
+pub(super) const MAXIMUM_PACKET_SIZE: &str = "Maximum Packet Size";
+
 /// Those that are told, each by its bit in [`Told`].
-const TOLD: [&str; 8] = [
+const TOLD: [&str; 9] = [
+    MAXIMUM_PACKET_SIZE,
     "max_inflight_messages",
     "max_inbound_qos2",
     "max_property_bytes",
@@ -19,11 +23,11 @@ const TOLD: [&str; 8] = [
 
 /// What was told of a connection.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told(u8);
+pub(super) struct Told(u16);
 
 impl Told {
     /// Whether this is to be told now: the first time.
-    fn is_first(&mut self, limit: &str) -> bool {
+    pub(super) fn is_first(&mut self, limit: &str) -> bool {
         let Some(at) = TOLD.iter().position(|&known| known == limit) else {
             return false;
         };

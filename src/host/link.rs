@@ -260,6 +260,8 @@ impl Link {
                 return;
             }
             Some(End::Closed) => None,
+            // The other end closed it, and had not read everything.
+            Some(End::Failed(error)) if error.kind() == ErrorKind::ConnectionReset => None,
             Some(End::Failed(error)) => Some(error.to_string()),
         };
         broker.gone(conn, why.as_deref(), now);

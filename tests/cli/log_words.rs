@@ -4,6 +4,8 @@ use crate::harness::broker::{OPEN, Setup, peer_broker};
 use crate::harness::raw::{Connect, Raw, packet, publish, string, subscribe};
 use crate::harness::{Broker, Kind};
 use nix::sys::signal::Signal;
+use std::net::TcpStream;
+use std::time::Duration;
 
 /// The first log line with `text` in it.
 #[track_caller]
@@ -120,6 +122,99 @@ fn clients_that_break_the_rules() {
     raw.closed();
     line(&broker, "Client big disconnected due to oversize packet.");
     let _the_broker_is_well = Raw::welcome(&broker, &Connect::new("next"));
+}
+
+/// In the forms of Mosquitto's, 2.0 for faults in packets and 2.1 for what is refused.
+#[test]
+fn closes_are_told_in_known_words() {
+    if peer_broker("2.0.11 has other words for some of them") {
+        return;
+    }
+    let broker = Broker::open_with(Kind::Midge, "retain_available false\n");
+    let mut raw = Raw::welcome(&broker, &Connect::new("keeper"));
+    raw.send(&publish(0x31, "a", 0, b"x"));
+    raw.closed();
+    let told = line(&broker, "Client keeper [127.0.0.1:");
+    assert!(
+        told.contains("] disconnected: retain not supported. ("),
+        "{told}"
+    );
+    let mut raw = Raw::welcome(&broker, &Connect::new("wild"));
+    raw.send(&publish(0x30, "a/+", 0, b"x"));
+    raw.closed();
+    line(&broker, "Client wild disconnected due to malformed packet.");
+    let mut raw = Raw::to(&broker);
+    raw.send(&packet(
+        0x10,
+        &[0, 4, b'M', b'Q', b'T', b'T', 4, 1, 0, 60, 0, 1, b'a'],
+    ));
+    raw.closed();
+    let told = line(
+        &broker,
+        "Client <unknown> disconnected due to protocol error.",
+    );
+    assert!(told.contains(": bad CONNECT: "), "{told}");
+}
+
+/// To reset a connection is one way to close it.
+#[test]
+fn a_reset_is_told_as_the_end_that_it_is() {
+    if peer_broker("2.0.11 may read the reset as an error") {
+        return;
+    }
+    let broker = Broker::open(Kind::Midge);
+    let stream = TcpStream::connect(("127.0.0.1", broker.port())).unwrap();
+    let abrupt = Some(Duration::ZERO);
+    socket2::SockRef::from(&stream).set_linger(abrupt).unwrap();
+    let mut raw = Raw::accepted(stream);
+    raw.send(&Connect::new("abrupt").bytes());
+    raw.receive();
+    drop(raw);
+    line(&broker, "Client abrupt closed its connection.");
+}
+
+/// A message that its receiver does not want so large is dropped, and that is said once.
+#[test]
+fn a_message_that_is_too_large_for_its_receiver_is_told() {
+    if peer_broker("mosquitto says it each time") {
+        return;
+    }
+    let broker = Broker::open(Kind::Midge);
+    let mut small = Raw::to(&broker);
+    let properties = [5, 0x27, 0, 0, 0, 64];
+    let start = [
+        &[0, 4, b'M', b'Q', b'T', b'T', 5, 2, 0, 60],
+        &properties[..],
+    ]
+    .concat();
+    small.send(&packet(0x10, &[start, string("small")].concat()));
+    small.receive();
+    small.send(&packet(0x82, &[0, 1, 0, 0, 1, b'a', 0]));
+    small.receive();
+    let mut writer = Raw::welcome(&broker, &Connect::new("writer"));
+    for _ in 0..3 {
+        writer.send(&publish(0x30, "a", 0, &[b'x'; 100]));
+    }
+    writer.send(&publish(0x30, "a", 0, b"end"));
+    assert!(small.receive().ends_with(b"end"));
+    let said = "Dropping too large outgoing PUBLISH for small (106 bytes)";
+    line(&broker, said);
+    let log = broker.process.err.text();
+    assert_eq!(log.matches(said).count(), 1, "{log}");
+}
+
+#[test]
+fn without_connection_messages_nobody_comes_or_goes() {
+    let broker = Broker::open_with(Kind::Midge, "connection_messages false\n");
+    let first = Raw::welcome(&broker, &Connect::new("twin"));
+    let second = Raw::welcome(&broker, &Connect::new("twin").keep_alive(1));
+    first.closed();
+    second.closed();
+    let ended = broker.stop();
+    assert!(ended.err.contains(" running"), "{ended:?}");
+    for text in ["twin", "New connection"] {
+        assert!(!ended.err.contains(text), "{text} in {ended:?}");
+    }
 }
 
 #[test]

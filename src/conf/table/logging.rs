@@ -20,7 +20,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         "connection_messages",
         Kind::Bool,
         "true",
-        "Log clients that come and go.",
+        "Log clients that come and go; faults and refusals are logged all the same.",
     ),
     global(
         "log_dest",
