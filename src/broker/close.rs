@@ -220,5 +220,8 @@ impl Broker {
 
 /// The words of a Reason Code in the log: the specification's, small, as Mosquitto 2.1 writes them.
 pub(super) fn log_words(reason: ReasonCode) -> String {
-    reason.words().to_lowercase().replace("qos", "QoS")
+    match reason {
+        ReasonCode::QOS_NOT_SUPPORTED => reason.words().to_string(),
+        other => other.words().to_ascii_lowercase(),
+    }
 }
