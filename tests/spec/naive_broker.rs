@@ -133,6 +133,10 @@ impl Script {
     }
 
     fn connect(&mut self, name: &'static str) {
+        if self.clients.contains_key(name) {
+            // Those who take an identifier from each other all the time are made to wait.
+            self.advance();
+        }
         let version = *choose(&mut self.rng, &Version::ALL);
         let clean = self.rng.u8(..3) == 0;
         let v5 = version == Version::V5;
