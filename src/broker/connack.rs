@@ -97,6 +97,12 @@ impl Broker {
             _ => reason.return_code(),
         };
         let Some(code) = code else { return };
+        if let Some(conn) = self.conn(id) {
+            log::debug!(
+                "Sending CONNACK to {} (0, {code})",
+                conn.peer.address.host()
+            );
+        }
         let connack = ConnAck {
             session_present: false,
             reason: ReasonCode(code),

@@ -307,10 +307,10 @@ impl Broker {
             session_present: resumed.is_some(),
             assigned_client_id: assigned.then_some(client_id.as_str()),
         };
-        self.greet(id, connect, &greeting);
         if self.settings.connection_messages && !self.is_fought_over(&client_id) {
             log_arrival(&peer, &client_id, connect);
         }
+        self.greet(id, connect, &greeting);
         if resumed.is_some() {
             if let Some(conn) = self.conn(id) {
                 conn.has_resumed = true;
@@ -478,9 +478,16 @@ fn log_arrival(peer: &Peer, client_id: &str, connect: &Connect<'_>) {
         u8::from(connect.clean_start),
         connect.keep_alive_s,
     );
-    if connect.will.is_none() {
-        log::debug!("No will message specified.");
-    }
+    let Some(will) = &connect.will else {
+        return log::debug!("No will message specified.");
+    };
+    log::debug!(
+        "Will message specified ({} bytes) (r{}, q{}).",
+        will.payload.len(),
+        u8::from(will.retain),
+        will.qos as u8
+    );
+    log::debug!("\t{}", will.topic);
 }
 
 /// Seconds that a session is to outlive its connection.

@@ -12,6 +12,15 @@ pub enum Origin {
     Text(Box<Box<str>>),
 }
 
+impl Origin {
+    /// The same without the port.
+    pub fn host(&self) -> String {
+        let text = self.to_string();
+        let host = text.rsplit_once(':').map(|(host, _)| host.to_owned());
+        host.unwrap_or(text)
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -100,10 +100,11 @@ impl Broker {
         version: Version,
         publish: &Publish<'_>,
     ) {
+        let judged = self.judge_publish(session_id, publish);
         if log::log_enabled!(log::Level::Debug) {
-            self.log_publish("Received", session_id, publish);
+            self.log_publish(words_for(&judged), session_id, publish);
         }
-        match self.judge_publish(session_id, publish) {
+        match judged {
             Ok(None) => {}
             Ok(Some(refused)) => return self.answer_refused(id, version, publish, refused),
             Err(malformed) => return self.refuse_packet(id, malformed),
@@ -175,7 +176,6 @@ impl Broker {
         let is_reserved =
             crate::topic::is_reserved(publish.topic) && listener.mount_point.is_empty();
         if is_reserved || !self.may_write_mounted(session_id, publish.topic) {
-            self.log_publish("Denied", session_id, publish);
             return Ok(Some(Refused {
                 reason: ReasonCode::NOT_AUTHORIZED,
                 limit: None,
@@ -331,6 +331,15 @@ impl Broker {
             String::from_utf8_lossy(publish.topic),
             publish.payload.len(),
         );
+    }
+}
+
+/// How the log tells of a message that was judged like this.
+fn words_for(judged: &Result<Option<Refused>, Malformed>) -> &'static str {
+    match judged {
+        Ok(Some(refused)) if refused.reason == ReasonCode::NOT_AUTHORIZED => "Denied",
+        Ok(Some(refused)) if refused.limit == Some("message_size_limit") => "Dropped too large",
+        _ => "Received",
     }
 }
 

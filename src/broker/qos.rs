@@ -49,12 +49,13 @@ impl Broker {
 
     #[cold]
     fn log_acknowledging(&mut self, id: ConnId, packet: PacketType, packet_id: u16, r: ReasonCode) {
-        let name = self.client_name(id);
-        log::debug!(
-            "Sending {} to {name} (m{packet_id}, rc{})",
-            packet.name(),
-            r.0
-        );
+        let (name, packet_name) = (self.client_name(id), packet.name());
+        match packet {
+            PacketType::PubAck | PacketType::PubRec => {
+                log::debug!("Sending {packet_name} to {name} (m{packet_id}, rc{})", r.0);
+            }
+            _ => log::debug!("Sending {packet_name} to {name} (m{packet_id})"),
+        }
     }
 
     /// Refuses a message for a limit of Midge's own, and says which one in a Reason String, if the
@@ -103,13 +104,21 @@ impl Broker {
 
     #[inline]
     fn log_received(&self, session: SessionId, packet: PacketType, ack: Ack<'_>) {
-        log::debug!(
-            "Received {} from {} (Mid: {}, RC:{})",
-            packet.name(),
-            self.sessions.get(session).name(),
-            ack.packet_id,
-            ack.reason.0,
-        );
+        if log::log_enabled!(log::Level::Debug) {
+            self.log_acknowledged(session, packet, ack);
+        }
+    }
+
+    #[cold]
+    fn log_acknowledged(&self, session: SessionId, packet: PacketType, ack: Ack<'_>) {
+        let (name, packet_name) = (self.sessions.get(session).name(), packet.name());
+        let (packet_id, reason) = (ack.packet_id, ack.reason.0);
+        match packet {
+            PacketType::PubAck | PacketType::PubComp => {
+                log::debug!("Received {packet_name} from {name} (Mid: {packet_id}, RC:{reason})");
+            }
+            _ => log::debug!("Received {packet_name} from {name} (Mid: {packet_id})"),
+        }
     }
 
     /// The delivery under way that an acknowledgement is about.
@@ -183,6 +192,7 @@ impl Broker {
         let Some(id_under_way) = self.under_way(session, ack.packet_id, QoS::ExactlyOnce) else {
             // The client shall forget the identifier [MQTT-4.3.3-4].
             let reason = ReasonCode::PACKET_IDENTIFIER_NOT_FOUND;
+            self.unknown_ack(id, PacketType::PubRec, ack.packet_id);
             if !ack.reason.is_error() {
                 self.acknowledge(id, PacketType::PubRel, ack.packet_id, reason);
             }
@@ -259,7 +269,7 @@ impl Broker {
     fn unknown_ack(&mut self, id: ConnId, packet: PacketType, packet_id: u16) {
         let name = self.client_name(id);
         log::debug!(
-            "{} from {name} for an unknown packet identifier {packet_id}",
+            "Warning: Received {} from {name} for an unknown packet identifier {packet_id}.",
             packet.name()
         );
     }

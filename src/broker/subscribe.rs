@@ -288,8 +288,10 @@ impl Broker {
             return Ok(ReasonCode::TOPIC_FILTER_INVALID);
         }
         if self.settings.acl_suback_deny && !self.may(session_id, Access::Read, filter.as_bytes()) {
+            log::debug!("\t{text} (denied)");
             return Ok(ReasonCode::NOT_AUTHORIZED);
         }
+        log::debug!("\t{text} (QoS {})", options.qos as u8);
         let session = self.sessions.get(session_id);
         let max_qos = self.settings.listeners[usize::from(session.listener)].max_qos;
         let options = SubscriptionOptions {
@@ -339,6 +341,7 @@ impl Broker {
 
     fn unsubscribe_one(&mut self, session_id: SessionId, text: &str) -> ReasonCode {
         let name = self.sessions.get(session_id).name();
+        log::debug!("\t{text}");
         log::info!(target: "unsubscribe", "{name} {text}");
         let Ok(Filter { share, filter }) = Filter::parse(text) else {
             return ReasonCode::TOPIC_FILTER_INVALID;

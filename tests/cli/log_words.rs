@@ -249,23 +249,81 @@ fn packets_are_traced() {
     raw.send(&publish(0x33, "a/b", 7, b"hello"));
     raw.receive();
     raw.receive();
+    raw.send(&publish(0x34, "b", 8, b"hello"));
+    raw.receive();
+    raw.send(&[0x62, 2, 0, 8]);
+    raw.receive();
+    raw.send(&[0x50, 2, 0, 9]);
+    raw.receive();
     raw.send(&[0xc0, 0]);
     raw.receive();
+    raw.send(&packet(0xa2, &[&[0, 2][..], &string("a/#")].concat()));
+    raw.receive();
+    line(&broker, "Sending UNSUBACK to me");
+    let log = broker.process.err.text();
+    let mut rest = log
+        .lines()
+        .map(|line| line.split_once(": ").map_or("", |(_, said)| said));
+    // In this order, with others between them.
     for text in [
+        "No will message specified.",
+        "Sending CONNACK to me (0, 0)",
         "Received SUBSCRIBE from me",
+        "\ta/# (QoS 2)",
+        "me 2 a/#",
         "Sending SUBACK to me",
         "Received PUBLISH from me (d0, q1, r1, m7, 'a/b', ... (5 bytes))",
-        "Sending PUBACK to me (m7",
+        "Sending PUBACK to me (m7, rc0)",
         "Sending PUBLISH to me (d0, q1, r0, m1, 'a/b', ... (5 bytes))",
+        "Received PUBLISH from me (d0, q2, r0, m8, 'b', ... (5 bytes))",
+        "Sending PUBREC to me (m8, rc0)",
+        "Received PUBREL from me (Mid: 8)",
+        "Sending PUBCOMP to me (m8)",
+        "Received PUBREC from me (Mid: 9)",
+        "Warning: Received PUBREC from me for an unknown packet identifier 9.",
+        "Sending PUBREL to me (m9)",
         "Received PINGREQ from me",
         "Sending PINGRESP to me",
-        "me 2 a/#",
+        "Received UNSUBSCRIBE from me",
+        "\ta/#",
+        "me a/#",
+        "Sending UNSUBACK to me",
+    ] {
+        assert!(
+            rest.any(|line| line == text),
+            "no {text:?} at its place in\n{log}"
+        );
+    }
+}
+
+/// Debug lines of what is not let in, or not passed on; and wills.
+#[test]
+fn refusals_are_traced() {
+    let conf = "log_type all\nacl_file {dir}/acl\nacl_suback_deny true\nmessage_size_limit 10\n";
+    let broker = Setup::new(Kind::Midge)
+        .conf(&format!("{OPEN}{conf}"))
+        .file("acl", "topic write a\n")
+        .start();
+    Raw::sign_in(&broker, &Connect::new("").keep_session());
+    let connect = Connect::new("me").will("gone/me", "bye", 1);
+    let mut raw = Raw::welcome(&broker, &connect);
+    raw.send(&subscribe("b", 1));
+    raw.receive();
+    raw.send(&publish(0x32, "b", 7, b"hello"));
+    raw.receive();
+    raw.send(&publish(0x32, "a", 8, b"hello hello"));
+    raw.receive();
+    for text in [
+        "Sending CONNACK to 127.0.0.1 (0, 2)",
+        "Will message specified (3 bytes) (r0, q1).",
+        "\tgone/me",
+        "\tb (denied)",
+        "Denied PUBLISH from me (d0, q1, r0, m7, 'b', ... (5 bytes))",
+        "Dropped too large PUBLISH from me (d0, q1, r0, m8, 'a', ... (11 bytes))",
     ] {
         line(&broker, text);
     }
-    raw.send(&packet(0xa2, &[&[0, 2][..], &string("a/#")].concat()));
-    raw.receive();
-    line(&broker, "Received UNSUBSCRIBE from me");
+    assert!(!broker.process.err.text().contains("Received PUBLISH"));
 }
 
 /// A reload asks for debug lines: messages that wait already are told when they are sent, also

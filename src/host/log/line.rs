@@ -38,16 +38,23 @@ impl Timestamp {
 /// A line under construction; the buffer is used again for each.
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    /// At most [`LINE_BYTES_MAX`] bytes, all of them printable.
+    /// At most [`LINE_BYTES_MAX`] bytes, all of them printable, but for an indent.
     text: String,
 }
 
 impl Line {
-    /// Starts over with a time stamp and a message.
+    /// Starts over with a time stamp and a message. One that says more of the line before begins
+    /// with a tab, as in Mosquitto; that one stays.
     pub(super) fn set(&mut self, stamp: &str, message: &str) {
         self.text.clear();
+        let (indent, message) = match message.strip_prefix('\t') {
+            Some(rest) => ("\t", rest),
+            None => ("", message),
+        };
         // An error means that the line is full: the rest is what is to be cut off.
-        let _ = self.write_str(stamp).and_then(|()| self.write_str(message));
+        let _ = (self.write_str(stamp))
+            .and_then(|()| self.push(indent))
+            .and_then(|()| self.write_str(message));
     }
 
     pub(super) fn text(&self) -> &str {

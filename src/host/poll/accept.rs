@@ -3,6 +3,9 @@
 //! A turn accepts so many connections from each and no more; what is left waits in the kernel.
 //! When connections have used up the descriptors accepting pauses: the sockets stay registered and
 //! nobody is refused. They never get the last ones: a reload, the journal and the log need some.
+//!
+//! (Tried without gain: to read a new connection in the turn that accepts it, and to ask for output
+//! events only when output is held up. A third less calls of epoll_wait, the same CPU time.)
 
 use super::late::{Awaited, Late};
 use super::{FIRST_LINK, FIRST_LISTENING, Loop};
