@@ -9,7 +9,9 @@
 //! are dealt with. What the other end does not take is encoded again, so a slow one gets little.
 //! (Measured, a message of 16 KiB in and out: 10.2 µs of CPU time with pieces of 32 KiB, 8.4 with
 //! 64, and 3.9 as it is. Tried without gain: buffers of 512 KiB; to write after each such read,
-//! while the payloads are near the processor.)
+//! while the payloads are near the processor; to read packets of one size into pieces of memory
+//! that become the bodies, without a copy of ours: 3.65 µs in place of 3.72, each within 0.1, since
+//! nine tenths of the time are the kernel's.)
 
 use super::listen::Stream;
 use super::poll::BUFFER_BYTES;

@@ -5,6 +5,9 @@
 //! nobody is refused. They never get the last ones: a reload, the journal and the log need some.
 //!
 //! (Tried without gain: to read a new connection in the turn that accepts it, and to ask for output
+//! events only when output is held up. A third fewer calls of epoll_wait, the same CPU time.)
+//!
+//! (Tried without gain: to read a new connection in the turn that accepts it, and to ask for output
 //! events only when output is held up. A third less calls of epoll_wait, the same CPU time.)
 
 use super::late::{Awaited, Late};
