@@ -12,7 +12,6 @@ use super::{Broker, ConnId};
 use crate::store::journal::Place;
 use crate::wire::{PACKET_MAX, PacketType, ReasonCode, Version};
 use std::collections::VecDeque;
-use std::num::NonZeroU16;
 
 /// Where a connection comes from.
 #[derive(Clone, Debug)]
@@ -76,11 +75,20 @@ pub(super) struct Connection {
     pub(super) is_ending: bool,
     /// A body that is to be sent next is on its way from the disk.
     pub(super) is_fetching: bool,
-    /// A PUBREL whose message is on its way from the disk; nothing is read until it is there.
-    pub(super) waiting_release: Option<NonZeroU16>,
-    /// It is no PUBREL that waits, but a PUBLISH with the same packet identifier, which is to be
-    /// presented again.
-    pub(super) is_publish_waiting: bool,
+    /// A packet that came needs a body from the disk; nothing is read until that is there.
+    pub(super) put_off: PutOff,
+}
+
+/// A packet that waits for the body of the message that is held under its Packet Identifier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum PutOff {
+    /// None does.
+    #[default]
+    Nothing,
+    /// PUBREL for this identifier, which is to be obeyed then.
+    Release(u16),
+    /// PUBLISH, which is to be presented again then.
+    Publish,
 }
 
 /// What a connection has only while it begins, or what few have.
@@ -284,8 +292,7 @@ impl Connection {
             waits_for_job: false,
             is_ending: false,
             is_fetching: false,
-            waiting_release: None,
-            is_publish_waiting: false,
+            put_off: PutOff::Nothing,
         }
     }
 
@@ -527,7 +534,7 @@ impl Broker {
         let Some(conn) = self.conn(id) else { return };
         let is_drained = conn.is_paused && conn.replies.is_half_empty(is_over);
         let is_waiting = matches!(conn.state, State::Authenticating | State::Waiting)
-            || conn.waiting_release.is_some()
+            || conn.put_off != PutOff::Nothing
             || conn.waits_for_journal
             || conn.waits_for_job
             || conn.is_ending;

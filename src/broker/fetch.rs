@@ -5,6 +5,7 @@
 //! for each connection, which wakes nobody else; a read warms no more than [`READ_BYTES`] besides
 //! the message asked for.
 
+use super::connection::PutOff;
 use super::journal::Journal;
 use super::{Broker, ConnId, Now};
 use crate::store::MessageId;
@@ -139,19 +140,16 @@ impl Broker {
     fn wake_fetcher(&mut self, id: ConnId) {
         let Some(conn) = self.conn(id) else { return };
         conn.is_fetching = false;
-        let release = conn.waiting_release.take();
-        let session = conn.session();
-        if let (Some(packet_id), Some(session)) = (release, session) {
+        let put_off = std::mem::take(&mut conn.put_off);
+        if let (Some(session), true) = (conn.session(), put_off != PutOff::Nothing) {
             conn.is_paused = false;
-            let is_publish_waiting = std::mem::take(&mut conn.is_publish_waiting);
-            self.journal.promise = Place::START;
-            let ack = Ack {
-                packet_id: packet_id.get(),
-                reason: ReasonCode::SUCCESS,
-                properties: Properties::default(),
-            };
-            // What was put off is presented again.
-            if !is_publish_waiting {
+            if let PutOff::Release(packet_id) = put_off {
+                self.journal.promise = Place::START;
+                let ack = Ack {
+                    packet_id,
+                    reason: ReasonCode::SUCCESS,
+                    properties: Properties::default(),
+                };
                 self.pubrel(id, session, ack);
             }
             if self.takes_input(id) {

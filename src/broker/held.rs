@@ -7,6 +7,7 @@
 //! it for a repetition would lose the new one with PUBREC and PUBCOMP. DUP tells nothing: the new
 //! one has it, too, if it is sent again because it did not reach us at first.
 
+use super::connection::PutOff;
 use super::publish::Publisher;
 use super::session::SessionId;
 use super::{Broker, ConnId};
@@ -87,10 +88,7 @@ impl Broker {
         self.stats.messages_received -= 1;
         self.stats.publish_received -= 1;
         self.stats.publish_bytes_received -= publish.payload.len() as u64;
-        self.wait_for_body(id, message, publish.packet_id);
-        if let Some(conn) = self.conn(id) {
-            conn.is_publish_waiting = true;
-        }
+        self.wait_for_body(id, message, PutOff::Publish);
     }
 
     /// Whether one more QoS 2 message may be held; else it has been answered.

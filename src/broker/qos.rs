@@ -1,13 +1,12 @@
 //! The acknowledgements of QoS 1 and 2, in both directions (sections 4.3 and 4.4).
 
-use super::connection::Reply;
+use super::connection::{PutOff, Reply};
 use super::session::SessionId;
 use super::{Broker, ConnId};
 use crate::store::journal::Place;
 use crate::store::window::distance;
 use crate::store::{Delivery, DeliveryId, MessageId, Stage};
 use crate::wire::{Ack, PacketType, Properties, PropertyId, QoS, ReasonCode, Value, Version};
-use std::num::NonZeroU16;
 
 impl Broker {
     /// Sends an acknowledgement: a promise, which leaves in the order of what it answers.
@@ -247,7 +246,7 @@ impl Broker {
         };
         let message = all[at].message;
         if !self.messages.is_hot(message) {
-            return self.wait_for_body(id, message, ack.packet_id);
+            return self.wait_for_body(id, message, PutOff::Release(ack.packet_id));
         }
         match at {
             0 => all.pop_front(),
@@ -301,12 +300,11 @@ impl Broker {
         self.record_done(session_id, ordinal);
     }
 
-    /// The message that is to be passed on is on the disk only: the connection waits for it.
-    pub(super) fn wait_for_body(&mut self, id: ConnId, message: MessageId, packet_id: u16) {
+    /// The message that a packet is about is on the disk only: the connection waits for it.
+    pub(super) fn wait_for_body(&mut self, id: ConnId, message: MessageId, packet: PutOff) {
         self.fetch(message, id);
         if let Some(conn) = self.conn(id) {
-            conn.waiting_release = NonZeroU16::new(packet_id);
-            conn.is_paused = true;
+            (conn.put_off, conn.is_paused) = (packet, true);
         }
     }
 

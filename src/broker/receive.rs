@@ -3,7 +3,7 @@
 //! A packet is judged by its first two to five bytes before its body is waited for: type, state of
 //! the connection, size. The table of what may come when stands here, before any dispatch.
 
-use super::connection::State;
+use super::connection::{PutOff, State};
 use super::session::SessionId;
 use super::{Broker, ConnId, Now};
 use crate::store::journal::Place;
@@ -79,7 +79,7 @@ impl Broker {
                 break;
             }
             self.packet(id, open, header, &rest[..total]);
-            if self.conn(id).is_some_and(|conn| conn.is_publish_waiting) {
+            if (self.conn(id)).is_some_and(|conn| conn.put_off == PutOff::Publish) {
                 break;
             }
             at += total;
