@@ -308,10 +308,15 @@ fn serve(
         .map_err(|e| failed(FAILED, format!("the event loop: {e}")))
 }
 
+/// A failed start, with the line of the directive with which its description begins.
+fn failed_at(config: &Config, what: String) -> Failure {
+    failed(FAILED, setup::placed(|name| config.place_of(name), what))
+}
+
 fn pid_file(config: &Config) -> Result<Option<PidFile>, Failure> {
     let created = config.pid_file.as_ref().map(|path| {
         let created = PidFile::create(path);
-        created.map_err(|error| failed(FAILED, format!("pid_file {}: {error}", path.display())))
+        created.map_err(|error| failed_at(config, format!("pid_file: {error}")))
     });
     created.transpose()
 }
@@ -363,8 +368,8 @@ fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
             ),
             _ => String::new(),
         };
-        let what = format!("persistence_location {name} cannot be used by user {user}: {error}");
-        failed(FAILED, what + &mend)
+        let what = format!("persistence_location: {name} cannot be used by user {user}: {error}");
+        failed_at(config, what + &mend)
     })
 }
 
@@ -443,7 +448,7 @@ fn become_user(config: &Config, doors: &Doors, made: &[&Path]) -> Result<Identit
     let sockets = doors.opened.iter().filter_map(|(_, door)| door.file());
     let given = sockets.chain(made.iter().copied());
     daemon::drop_privileges_with(&user_settings(config), folders, given)
-        .map_err(|e| failed(FAILED, e))
+        .map_err(|e| failed_at(config, e.to_string()))
 }
 
 /// Whom root is to become.

@@ -142,7 +142,9 @@ fn become_user(config: &Config, findings: &mut Findings) {
         findings.add(Weight::Warning, &place, "user", what, &mend);
     }
     if let Err(error) = daemon::drop_privileges(&super::broker::user_settings(config)) {
-        findings.add(Weight::Error, &place, "user", error.to_string(), &mend);
+        let what = error.to_string();
+        let what = what.strip_prefix("user: ").unwrap_or(&what);
+        findings.add(Weight::Error, &place, "user", what, &mend);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The command line and the configuration file when something is wrong: FILE:LINE, exit code 3.
 
 use crate::harness::broker::{Setup, peer_broker};
-use crate::harness::{Kind, Process};
+use crate::harness::{Kind, Process, tools};
 
 /// Each wrong file, the line that is wrong and what the message has to name.
 const WRONG: [(&str, usize, &str); 22] = [
@@ -202,5 +202,36 @@ fn files_of_security() {
         if !acl.is_empty() && !Kind::Midge.is_peer() {
             assert!(ended.all().contains("/acl:1"), "{ended:?}");
         }
+    }
+}
+
+/// What a directive names and the start cannot use is told with the line of that directive, as a
+/// mistake in the line itself is.
+#[test]
+fn what_the_start_cannot_use_is_told_with_its_line() {
+    if peer_broker("mosquitto's words are others") {
+        return;
+    }
+    for (text, code, says) in [
+        ("acl_file {dir}/none", 13, "acl_file: "),
+        ("password_file {dir}/none", 13, "password_file: "),
+        ("pid_file /proc/none/p", 1, "pid_file: "),
+        ("user nosuchuser", 1, "user: Invalid user 'nosuchuser'"),
+        (
+            "persistence_location /proc/none\npersistence true",
+            1,
+            "persistence_location: /proc/none cannot be ",
+        ),
+    ] {
+        let is_root = nix::unistd::geteuid().is_root();
+        if text.starts_with("user") && tools::excused(!is_root, "needs root") {
+            continue;
+        }
+        let ended = Setup::new(Kind::Midge)
+            .conf(&format!("listener {{port}} 127.0.0.1\n\n{text}\n"))
+            .run()
+            .with(code);
+        let words = format!("midge.conf:3: {says}");
+        assert!(ended.err.contains(&words), "{words} in {ended:?}");
     }
 }

@@ -45,12 +45,29 @@ fn keep<T>(tables: &mut Tables<T>, before: &Tables<T>) {
 
 /// What the files of a listener's certificates came to.
 struct Encryption {
-    /// The directives that name them, and where they stand.
+    /// The directives that name them.
     tls: Tls,
-    origin: String,
+    /// The listener that they are of, and the lines on which they stand.
+    listener: Listener,
     /// What they looked like before they were read.
     stamp: Stamp,
     acceptor: Arc<Acceptor>,
+}
+
+/// What is wrong, behind the line of the directive with which it begins. (What a line of a file
+/// that a directive names is about begins with that line.)
+pub(super) fn placed(place_of: impl Fn(&str) -> Option<String>, what: String) -> String {
+    let directive = what.split(':').next().unwrap_or_default();
+    match place_of(directive) {
+        Some(place) => format!("{place}: {what}"),
+        None => what,
+    }
+}
+
+/// The line of a directive for certificates, which may be one that nobody wrote.
+fn place_of(listener: &Listener, directive: &str) -> Option<String> {
+    let place = listener.place_of(directive);
+    place.or_else(|| Some(listener.origin.clone()))
 }
 
 impl Encryption {
@@ -67,15 +84,18 @@ impl Encryption {
             return false;
         }
         self.stamp = stamp;
-        let origin = &self.origin;
         match Acceptor::new(&self.tls) {
             Ok(acceptor) => {
                 self.acceptor = Arc::new(acceptor);
+                let origin = &self.listener.origin;
                 log::info!(target: "notice", "Certificates of listener {origin} were read anew.");
                 true
             }
             Err(what) => {
-                log::error!("Error: {origin}: {what}");
+                log::error!(
+                    "Error: {}",
+                    placed(|name| place_of(&self.listener, name), what)
+                );
                 log::error!("Error: the certificates of before stay until the files change again.");
                 false
             }
@@ -113,11 +133,12 @@ impl Access {
         for listener in listeners {
             if let Some(tls) = &listener.tls {
                 let stamp = Encryption::stamp(tls);
-                let origin = &listener.origin;
-                let acceptor = Acceptor::new(tls).map_err(|what| format!("{origin}: {what}"))?;
+                let acceptor = Acceptor::new(tls);
+                let acceptor =
+                    acceptor.map_err(|what| placed(|name| place_of(listener, name), what))?;
                 self.encryptions.push(Encryption {
                     tls: tls.clone(),
-                    origin: origin.clone(),
+                    listener: listener.clone(),
                     stamp,
                     acceptor: Arc::new(acceptor),
                 });
@@ -177,7 +198,9 @@ impl Access {
             return Ok(());
         };
         if find(&self.passwords, path).is_none() {
-            let (table, problems) = access::passwords(path)?;
+            let read = access::passwords(path);
+            let (table, problems) =
+                read.map_err(|what| placed(|name| listener.place_of(name), what))?;
             self.problems.extend(problems);
             self.passwords.push((path.clone(), Arc::new(table)));
         }
@@ -189,7 +212,9 @@ impl Access {
             return Ok(());
         };
         if find(&self.acls, path).is_none() {
-            let (acl, problems) = access::acl(path)?;
+            let read = access::acl(path);
+            let (acl, problems) =
+                read.map_err(|what| placed(|name| listener.place_of(name), what))?;
             self.problems.extend(problems);
             self.acls.push((path.clone(), Arc::new(acl)));
         }

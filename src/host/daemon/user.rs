@@ -103,7 +103,11 @@ pub fn drop_privileges_with<'a>(
     if let Some(target) = Target::choose(settings)? {
         for folder in folders {
             target.give(folder).map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", folder.display()))
+                let name = folder.display();
+                io::Error::new(
+                    error.kind(),
+                    format!("persistence_location: {name} cannot be made: {error}"),
+                )
             })?;
         }
         let (uid, gid) = (target.uid.as_raw(), target.gid.as_raw());
@@ -193,7 +197,11 @@ impl Target {
         let account = match account::named(wanted, wanted != DEFAULT_USER)? {
             Some(account) => account,
             None if wanted == DEFAULT_USER => fallback()?,
-            None => return Err(invalid(format!("Invalid user '{wanted}': no such account"))),
+            None => {
+                return Err(invalid(format!(
+                    "user: Invalid user '{wanted}': no such account"
+                )));
+            }
         };
         if account.uid.is_root() {
             return Ok(None);
