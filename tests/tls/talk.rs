@@ -156,6 +156,19 @@ fn files_that_cannot_be_used_are_told_at_the_start() {
             "cafile DIR/empty\nrequire_certificate true",
             "m.conf:4: cafile: ",
         ),
+        // What counts for nothing yet is looked at all the same, as Mosquitto does.
+        (
+            "server.crt",
+            "server.key",
+            "cafile DIR/empty",
+            "m.conf:4: cafile: ",
+        ),
+        (
+            "server.crt",
+            "server.key",
+            "cafile DIR/ca.crt\ncrlfile DIR/nowhere",
+            "m.conf:5: crlfile: ",
+        ),
     ] {
         let said = start(certfile, keyfile, more);
         assert!(said.contains(told), "{told}: {said}");

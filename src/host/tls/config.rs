@@ -51,7 +51,10 @@ impl Acceptor {
             .with_protocol_versions(versions)
             .map_err(|error| format!("ciphers: {error}"))?;
         let builder = match tls.require_certificate {
-            false => builder.with_no_client_auth(),
+            false => {
+                check_idle(tls)?;
+                builder.with_no_client_auth()
+            }
             true => builder.with_client_cert_verifier(verifier(tls, provider)?),
         };
         let expires_s = chain.first().and_then(|der| certificate::not_after_s(der));
@@ -154,7 +157,7 @@ fn completed(mut chain: Vec<CertificateDer<'static>>, tls: &Tls) -> Vec<Certific
     if chain.len() != 1 || !certificate::has_issuer(&chain[0]) {
         return chain;
     }
-    // What cannot be read is told where clients are checked, and is not needed here.
+    // What cannot be read is told elsewhere, and is not needed here.
     let mut known = Vec::new();
     if let Some(cafile) = &tls.cafile {
         known.extend(certificates("cafile", cafile).unwrap_or_default());
@@ -210,15 +213,7 @@ fn verifier(
     }
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     if let Some(crlfile) = &tls.crlfile {
-        let lists = CertificateRevocationListDer::pem_slice_iter(&read("crlfile", crlfile)?)
-            .collect::<Result<Vec<_>, _>>();
-        let lists = lists.map_err(|e| format!("crlfile: {}: {e}", crlfile.display()))?;
-        if lists.is_empty() {
-            return Err(format!(
-                "crlfile: {}: there is no list in it",
-                crlfile.display()
-            ));
-        }
+        let lists = revoked(crlfile)?;
         // An authority without a list has revoked nothing, as with OpenSSL's check of the leaf.
         builder = builder
             .with_crls(lists)
@@ -233,6 +228,29 @@ fn verifier(
         true => Arc::new(Timeless(verifier)),
         false => verifier,
     })
+}
+
+/// Files that are named, but count for nothing as long as clients need no certificate: one that
+/// cannot be used is a mistake all the same, and had better come out before it matters.
+fn check_idle(tls: &Tls) -> Result<(), String> {
+    if let Some(cafile) = &tls.cafile {
+        certificates("cafile", cafile)?;
+    }
+    if let Some(crlfile) = &tls.crlfile {
+        revoked(crlfile)?;
+    }
+    Ok(())
+}
+
+fn revoked(crlfile: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let name = crlfile.display();
+    let lists = CertificateRevocationListDer::pem_slice_iter(&read("crlfile", crlfile)?)
+        .collect::<Result<Vec<_>, _>>();
+    let lists = lists.map_err(|e| format!("crlfile: {name}: {e}"))?;
+    if lists.is_empty() {
+        return Err(format!("crlfile: {name}: there is no list in it"));
+    }
+    Ok(lists)
 }
 
 fn certificates(directive: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
