@@ -70,6 +70,8 @@ pub fn run(program: &str, args: &[String]) -> u8 {
     match start(program, &flags) {
         Ok(code) => code,
         Err(failure) => {
+            // Whoever started it reads there, be it a person, an init script or systemd.
+            host_log::add_stderr();
             log::error!("Error: {}", failure.what);
             failure.code
         }

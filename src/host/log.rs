@@ -108,6 +108,11 @@ pub fn reopen() {
     global().reopen();
 }
 
+/// From now on lines go to standard error as well.
+pub fn add_stderr() {
+    global().shared.with_sinks(Sinks::add_stderr);
+}
+
 /// Hands over the lines for `$SYS/broker/log/...` that have come up since the last call.
 ///
 /// Lines that this thread logs meanwhile go to the other destinations only: publishing a log line

@@ -235,3 +235,30 @@ fn what_the_start_cannot_use_is_told_with_its_line() {
         assert!(ended.err.contains(&words), "{words} in {ended:?}");
     }
 }
+
+/// A start that fails says why where whoever started it looks, also when the log is set up already
+/// and goes elsewhere, and in the background.
+#[test]
+fn a_failed_start_says_why_beside_the_log() {
+    if peer_broker("mosquitto says it in the log alone") {
+        return;
+    }
+    for flags in [&["-v"][..], &["-v", "-d"]] {
+        let mut setup = Setup::new(Kind::Midge)
+            .file("kept", "in the way")
+            .file("log", "")
+            .conf(
+                "user root\nlistener {port} 127.0.0.1\nlog_dest file {dir}/log\n\
+                 persistence true\npersistence_location {dir}/kept\n",
+            );
+        let ended = Process::run(setup.command().args(flags)).with(1);
+        let words = format!(
+            "midge.conf:5: persistence_location: {}",
+            setup.dir.at("kept")
+        );
+        assert!(ended.err.contains(&words), "{words} in {ended:?}");
+        assert!(!ended.err.contains("starting"), "{ended:?}");
+        let log = setup.dir.read("log");
+        assert!(log.contains(&words) && log.contains("starting"), "{log}");
+    }
+}

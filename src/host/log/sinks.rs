@@ -106,6 +106,10 @@ impl Sinks {
         self.write(LogType::Error, &text);
     }
 
+    pub(super) fn add_stderr(&mut self) {
+        self.to_stderr = true;
+    }
+
     /// Writes a line to all destinations, whatever its class.
     pub(super) fn write(&mut self, class: LogType, message: &str) {
         let lost = self.dispatch(class, message);
