@@ -353,6 +353,15 @@ pub(super) fn folder_of(config: &Config) -> PathBuf {
     stores_of(config).journal
 }
 
+/// Whether what is stored goes to the directory in which the broker happens to be started.
+pub(super) fn has_no_folder(config: &Config) -> bool {
+    stores_of(config).location == Path::new(".")
+}
+
+/// What helps then. To give that directory away is no help: it may be `/`, or somebody's home.
+pub(super) const NAME_A_FOLDER: &str =
+    "name a folder of its own, with a line such as: persistence_location /var/lib/midge";
+
 /// Takes over what is stored, and stores from now on.
 fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
     let Stores {
@@ -364,6 +373,7 @@ fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
         let user = nix::unistd::geteuid();
         let name = journal.display();
         let mend = match error.kind() {
+            _ if has_no_folder(config) => format!("; {NAME_A_FOLDER}"),
             io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => format!(
                 ". To give it the folder and what is in it: mkdir -p {name} && chown -R {user} \
                  {name}"

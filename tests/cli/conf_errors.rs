@@ -1,5 +1,8 @@
 //! The command line and the configuration file when something is wrong: FILE:LINE, exit code 3.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use crate::harness::broker::{Setup, peer_broker};
 use crate::harness::{Kind, Process, tools};
 
@@ -233,6 +236,30 @@ fn what_the_start_cannot_use_is_told_with_its_line() {
             .with(code);
         let words = format!("midge.conf:3: {says}");
         assert!(ended.err.contains(&words), "{words} in {ended:?}");
+    }
+}
+
+/// Without a `persistence_location` it is the directory in which the broker is started, which may
+/// be `/`: nobody is told to give that away.
+#[test]
+fn the_directory_of_the_start_is_not_to_be_given_away() {
+    let is_root = nix::unistd::geteuid().is_root();
+    if peer_broker("it is about midge") || tools::excused(!is_root, "needs root") {
+        return;
+    }
+    let mut setup = Setup::new(Kind::Midge)
+        .conf("user daemon\nlistener {port} 127.0.0.1\nallow_anonymous true\npersistence true\n");
+    fs::set_permissions(setup.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let conf = setup.dir.at("midge.conf");
+    let start = Process::run(setup.command().current_dir(setup.dir.path())).with(1);
+    let mut check = Kind::Midge.command();
+    let check = check
+        .args(["check", "-c", &conf])
+        .current_dir(setup.dir.path());
+    let checked = Process::run(check).with(1);
+    for said in [start.err, checked.out] {
+        let mend = "name a folder of its own, with a line such as: persistence_location ";
+        assert!(said.contains(mend) && !said.contains("chown"), "{said}");
     }
 }
 

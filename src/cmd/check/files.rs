@@ -2,7 +2,7 @@
 
 use super::finding::{Findings, Weight, main_file, split_hint};
 use super::ports;
-use crate::cmd::broker::folder_of;
+use crate::cmd::broker::{NAME_A_FOLDER, folder_of, has_no_folder};
 use crate::conf::Config;
 use crate::host::access::folder_above;
 use crate::host::daemon::{Identity, explain_denied, missing_folder};
@@ -53,10 +53,19 @@ pub(super) fn check_start(config: &Config, findings: &mut Findings) {
             Err(error) => Some(explained(&folder, &error)),
         };
         if let Some(found) = found {
-            let directive = "persistence_location";
-            add(config, Weight::Error, directive, &found, findings);
+            add_store(config, found, findings);
         }
     }
+}
+
+/// What is in the way of storing anything.
+fn add_store(config: &Config, (what, mend): Obstacle, findings: &mut Findings) {
+    let mend = match has_no_folder(config) {
+        true => NAME_A_FOLDER.to_string(),
+        false => mend,
+    };
+    let directive = "persistence_location";
+    add(config, Weight::Error, directive, &(what, mend), findings);
 }
 
 /// What the running broker writes, as the user whom it has become.
@@ -64,8 +73,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     let user = Identity::current().name;
     if config.persistence.persistence {
         if let Some(found) = cannot_keep(config, &user) {
-            let directive = "persistence_location";
-            add(config, Weight::Error, directive, &found, findings);
+            add_store(config, found, findings);
         }
     }
     let logging = &config.logging;
