@@ -109,6 +109,9 @@ fn check(config_file: Option<&Path>, findings: &mut Findings) -> String {
     become_user(&config, findings);
     if was_root && !nix::unistd::geteuid().is_root() {
         access::check_reload(&config, findings);
+        if let Err(error) = Config::load(config_file, &[], &Disk) {
+            findings.of_reload(&error);
+        }
     }
     files::check(&config, findings);
     let mut summary = String::new();

@@ -472,8 +472,9 @@ fn files_that_the_broker_could_not_read_again() {
     let ended = check(&setup.dir).with(1);
     for line in [
         format!(
-            "midge.conf:3: password_file: a start can read it, a reload cannot: {dir}/pw: \
-             Permission denied (os error 13) (owner root, group root, mode 0600; running as nobody"
+            "midge.conf:3: password_file: a start as root can read it, a reload cannot: \
+             {dir}/pw: Permission denied (os error 13) (owner root, group root, mode 0600; \
+             running as nobody"
         ),
         format!("; mend: chown nobody {dir}/pw"),
         format!(

@@ -289,3 +289,44 @@ fn a_failed_start_says_why_beside_the_log() {
         assert!(log.contains(&words) && log.contains("starting"), "{log}");
     }
 }
+
+/// The configuration and what it includes, where root may read it, but not the user whom the broker
+/// becomes: a reload would fail.
+#[test]
+fn a_configuration_that_a_reload_could_not_read() {
+    let is_root = nix::unistd::geteuid().is_root();
+    if peer_broker("it is about midge check") || tools::excused(!is_root, "needs root") {
+        return;
+    }
+    for (of_conf, of_include, line) in [
+        (
+            0o600,
+            0o644,
+            "midge.conf: cannot be read again by a reload: Permission denied ",
+        ),
+        (
+            0o644,
+            0o600,
+            "midge.conf:4: include_dir: '{dir}/d/more.conf' cannot be read again by a reload: ",
+        ),
+    ] {
+        let mut setup = Setup::new(Kind::Midge).conf(
+            "user nobody\nlistener {port} 127.0.0.1\nallow_anonymous true\ninclude_dir {dir}/d\n",
+        );
+        let mode = |name: &str, mode| {
+            let mode = fs::Permissions::from_mode(mode);
+            fs::set_permissions(setup.dir.file(name), mode).unwrap();
+        };
+        fs::create_dir(setup.dir.file("d")).unwrap();
+        fs::write(setup.dir.file("d/more.conf"), "max_queued_messages 1\n").unwrap();
+        mode("", 0o755);
+        mode("d", 0o755);
+        mode("d/more.conf", of_include);
+        mode("midge.conf", of_conf);
+        let mut check = Kind::Midge.command();
+        let check = check.args(["check", "-c", "midge.conf"]);
+        let ended = Process::run(check.current_dir(setup.dir.path())).with(0);
+        let line = setup.fill(line);
+        assert!(ended.out.contains(&line), "{line}\n{}", ended.out);
+    }
+}

@@ -82,6 +82,7 @@ pub(super) fn check_reload(config: &Config, findings: &mut Findings) {
             ("certfile", tls.map(|tls| &tls.certfile)),
             ("keyfile", tls.map(|tls| &tls.keyfile)),
             ("cafile", tls.and_then(|tls| tls.cafile.as_ref())),
+            ("capath", tls.and_then(|tls| tls.capath.as_ref())),
             ("crlfile", tls.and_then(|tls| tls.crlfile.as_ref())),
         ];
         for (directive, path) in files {
@@ -90,7 +91,7 @@ pub(super) fn check_reload(config: &Config, findings: &mut Findings) {
             let is_denied = std::fs::File::open(path)
                 .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
             if let (true, Err(what)) = (is_denied, access::read(directive, path, u64::MAX)) {
-                let what = format!("a start can read it, a reload cannot: {what}");
+                let what = format!("a start as root can read it, a reload cannot: {what}");
                 unreadable(Weight::Warning, listener, directive, path, &what, findings);
             }
         }

@@ -72,6 +72,14 @@ impl Findings {
         self.add_line(Weight::Error, &line.0, &line.1);
     }
 
+    /// The same of a file that only root could read.
+    pub(super) fn of_reload(&mut self, error: &conf::Error) {
+        let text = error.to_string();
+        let (what, command) = split_hint(&text);
+        let what = what.replacen("cannot be read", "cannot be read again by a reload", 1);
+        self.add_line(Weight::Warning, &what, command.unwrap_or_default());
+    }
+
     pub(super) fn count(&self, weight: Weight) -> usize {
         let found = self.0.iter();
         found.filter(|finding| finding.weight == weight).count()
