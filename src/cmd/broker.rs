@@ -375,8 +375,8 @@ fn keep(event_loop: &mut Loop, config: &Config) -> Result<(), Failure> {
         let mend = match error.kind() {
             _ if has_no_folder(config) => format!("; {NAME_A_FOLDER}"),
             io::ErrorKind::PermissionDenied | io::ErrorKind::NotFound => format!(
-                ". To give it the folder and what is in it: mkdir -p {name} && chown -R {user} \
-                 {name}"
+                ". To give it the folder and what is in it: mkdir -p {0} && chown -R {user} {0}",
+                daemon::quoted(&journal),
             ),
             _ => String::new(),
         };

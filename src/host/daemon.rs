@@ -46,7 +46,7 @@ pub use notify::Notifier;
 pub use pid_file::PidFile;
 pub use user::{
     Identity, UserSettings, drop_privileges, drop_privileges_with, explain_denied, make_folder_of,
-    missing_folder,
+    missing_folder, quoted,
 };
 
 /// The environment variable that tells the child who started it.

@@ -313,7 +313,12 @@ fn what_a_start_cannot_make() {
         (
             "pid_file {dir}/link/p\n",
             "cannot write {dir}/link/p: {dir}/link is a symbolic link to nothing; mend: mkdir -p \
-             $(readlink -m {dir}/link)",
+             \"$(readlink -m {dir}/link)\"",
+        ),
+        // What is to be copied is safe to copy.
+        (
+            "pid_file {dir}/my own/x/p\n",
+            "there is no folder {dir}/my own/x; mend: mkdir -p '{dir}/my own/x'",
         ),
         (
             "persistence true\npersistence_location /proc/x\n",

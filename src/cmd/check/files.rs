@@ -5,7 +5,7 @@ use super::ports;
 use crate::cmd::broker::{NAME_A_FOLDER, folder_of, has_no_folder};
 use crate::conf::Config;
 use crate::host::access::folder_above;
-use crate::host::daemon::{Identity, explain_denied, missing_folder};
+use crate::host::daemon::{Identity, explain_denied, missing_folder, quoted};
 use crate::host::journal::{self, Folder, lock};
 use nix::errno::Errno;
 use nix::unistd::{AccessFlags, access};
@@ -148,7 +148,7 @@ fn cannot_keep(config: &Config, user: &str) -> Option<Obstacle> {
     };
     let error = looked.err()?;
     let mend = match error.kind() {
-        ErrorKind::PermissionDenied => format!("chown -R {user} {name}"),
+        ErrorKind::PermissionDenied => format!("chown -R {user} {}", quoted(&folder)),
         _ => ELSEWHERE.to_string(),
     };
     Some((format!("user {user} cannot use {name}: {error}"), mend))
@@ -164,7 +164,7 @@ fn cannot_write(path: &Path, user: &str) -> Option<Obstacle> {
         Ok(_) => {
             let errno = access(path, AccessFlags::W_OK).err()?;
             let mend = match errno {
-                Errno::EACCES => format!("chown {user} {}", path.display()),
+                Errno::EACCES => format!("chown {user} {}", quoted(path)),
                 _ => ELSEWHERE.to_string(),
             };
             Some((errno.desc().to_string(), mend))
@@ -180,7 +180,10 @@ fn cannot_make(path: &Path, user: &str) -> Option<Obstacle> {
     let name = folder.display();
     if !folder.exists() && folder.is_symlink() {
         let what = format!("{name} is a symbolic link to nothing");
-        return Some((what, format!("mkdir -p $(readlink -m {name})")));
+        return Some((
+            what,
+            format!("mkdir -p \"$(readlink -m {})\"", quoted(folder)),
+        ));
     }
     if !folder.exists() {
         return Some((format!("there is no folder {name}"), give(folder, user)));
@@ -223,7 +226,7 @@ fn no_room(folder: &Path, user: &str) -> Option<(String, bool)> {
 
 /// What makes a folder and gives it to a user.
 pub(super) fn give(folder: &Path, user: &str) -> String {
-    let name = folder.display();
+    let name = quoted(folder);
     match user {
         "root" => format!("mkdir -p {name}"),
         _ => format!("mkdir -p {name} && chown {user} {name}"),

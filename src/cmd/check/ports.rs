@@ -5,7 +5,7 @@ use super::finding::{Findings, Weight};
 use crate::cmd::broker::{setup, user_settings};
 use crate::conf::{Bind, Config, Listener};
 use crate::host::access::folder_above;
-use crate::host::daemon::Identity;
+use crate::host::daemon::{Identity, quoted};
 use crate::host::listen::interface_number;
 use crate::host::probe::{Holder, Probe, holder_of, process};
 use std::fs;
@@ -78,7 +78,7 @@ fn tell(
         (io::ErrorKind::AlreadyExists, Bind::Unix(path)) => (
             Weight::Error,
             error.to_string(),
-            format!("mv {0} {0}.old", path.display()),
+            format!("mv {0} {0}.old", quoted(path)),
         ),
         (_, Bind::Unix(_)) => (
             Weight::Warning,

@@ -344,6 +344,18 @@ fn denials_are_explained_and_other_errors_named() {
     assert!(inside.contains("mode 0700"), "{inside}");
 }
 
+/// Root may copy the commands that we tell, also for a path with a space in it.
+#[test]
+fn paths_are_one_word_of_a_command() {
+    for (path, word) in [
+        ("/var/lib/midge-1.d/", "/var/lib/midge-1.d/"),
+        ("/mnt/usb stick/kept", "'/mnt/usb stick/kept'"),
+        ("a'b;c", r"'a'\''b;c'"),
+    ] {
+        assert_eq!(quoted(Path::new(path)), word);
+    }
+}
+
 fn next_datagram(ear: &UnixDatagram) -> String {
     ear.set_read_timeout(Some(Duration::from_secs(60)))
         .expect("a minute is a time-out");

@@ -146,6 +146,16 @@ pub fn make_folder_of(file: &Path) -> Option<&Path> {
     Some(folder)
 }
 
+/// A path as one word of a command: those that we tell are there to be copied, also by root.
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+:@%".contains(&byte);
+    match text.bytes().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
+}
+
 /// Says why `path` could not be opened, and what would help, in one line.
 ///
 /// For "permission denied" it adds who owns what is in the way, its mode, and who is asking:
@@ -163,16 +173,16 @@ pub fn explain_denied(path: &Path, error: &io::Error) -> String {
     let group = group_name(Gid::from_raw(meta.gid()));
     let mode = meta.permissions().mode() & 0o7777;
     let user = &me.name;
-    let way_in = obstacle.display();
+    let (way_in, word) = (obstacle.display(), quoted(obstacle));
     if meta.is_dir() {
         return format!(
             "{shown}: {error} (directory {way_in}: owner {owner}, group {group}, mode {mode:04o}; \
-             running as {me}); let {user} enter it, for instance: chmod o+x {way_in}"
+             running as {me}); let {user} enter it, for instance: chmod o+x {word}"
         );
     }
     format!(
         "{shown}: {error} (owner {owner}, group {group}, mode {mode:04o}; running as {me}); \
-         for instance: chown {user} {way_in}"
+         for instance: chown {user} {word}"
     )
 }
 
