@@ -335,7 +335,7 @@ fn refuse_twice(
         return Ok(());
     };
     let what = match directive {
-        "listener" => format!(
+        "listener" | "port" | "bind_address" => format!(
             "{} is opened already at {}: expected another port or address",
             new.bind, old.origin
         ),

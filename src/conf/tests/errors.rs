@@ -255,6 +255,10 @@ const GOLDEN: &[(&str, &str)] = &[
              expected another port or address",
     ),
     (
+        "listener 1883\nport 1883",
+        "m.conf:2: port: *:1883 is opened already at m.conf:1: expected another port or address",
+    ),
+    (
         "max_connections 10\nlistener 1883",
         "m.conf:1: max_connections: stands before any listener line of its file, so it would \
              open *:1883 a second time, after m.conf:2: expected below that line",
