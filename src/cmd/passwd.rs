@@ -13,6 +13,7 @@ mod replace;
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::Path;
 
 use getopts::{Options, ParsingStyle};
 
@@ -212,7 +213,11 @@ impl Order {
             } => {
                 if !create {
                     // Before anybody types a password in vain.
-                    Target::open(&self.file)?;
+                    let is_missing = Path::new(&self.file).try_exists().is_ok_and(|is| !is);
+                    Target::open(&self.file).map_err(|what| match is_missing {
+                        true => format!("{what}; -c makes a new one"),
+                        false => what,
+                    })?;
                 }
                 let password = match password {
                     Some(password) => password.into_bytes(),

@@ -267,4 +267,8 @@ fn wrong_use() {
         assert!(!ended.all().is_empty(), "{args:?}");
     }
     assert!(!dir.file("passwd").exists());
+    let ended = run(&["-b", &file, "anna", "x"]).with(1);
+    if !peer_clients("2.0.11 does not say what helps") {
+        assert!(ended.all().contains("; -c makes a new one"), "{ended:?}");
+    }
 }
