@@ -146,7 +146,7 @@ impl Broker {
                 log::info!(
                     target: "notice",
                     "Client {} [{address}] disconnected: not authorised: {what}.",
-                    super::connect::without_brackets(name)
+                    super::connect::beside_address(name)
                 );
                 return;
             }
@@ -157,7 +157,7 @@ impl Broker {
                 log::info!(
                     target: "notice",
                     "Client {} [{address}] disconnected: {}. ({what})",
-                    super::connect::without_brackets(name),
+                    super::connect::beside_address(name),
                     log_words(other)
                 );
                 return;
@@ -178,7 +178,7 @@ impl Broker {
 
     /// Client Identifier and address for log lines.
     pub(super) fn describe(&self, id: ConnId) -> String {
-        let name = super::connect::without_brackets(self.client_name(id));
+        let name = super::connect::beside_address(self.client_name(id));
         match self.connections.get(id.index as usize) {
             Some(conn) => format!("{name} [{}]", conn.peer.address),
             None => format!("{name} [?]"),

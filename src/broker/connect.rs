@@ -217,12 +217,12 @@ impl Broker {
         let Some(conn) = self.conn(id) else { return };
         let address = conn.peer.address.clone();
         let user = match connect.username {
-            Some(name) => format!("user '{}'", without_brackets(name)),
+            Some(name) => format!("user '{}'", beside_address(name)),
             None => "no user name".to_string(),
         };
         let client_id = match connect.client_id {
-            "" => "<unknown>".into(),
-            client_id => without_brackets(client_id),
+            "" => "<unknown>".to_string(),
+            client_id => beside_address(client_id),
         };
         let class = match refusal.reason {
             ReasonCode::NOT_AUTHORIZED | ReasonCode::BAD_USER_NAME_OR_PASSWORD => {
@@ -509,22 +509,50 @@ fn resumes_nothing(connect: &Connect<'_>, existing: Option<SessionId>) -> bool {
     expiry_asked(connect) != 0 && (existing.is_none() || connect.clean_start)
 }
 
-/// A name for a log line in which brackets mean an address: tools ban what stands in them.
-pub(super) fn without_brackets(name: &str) -> std::borrow::Cow<'_, str> {
-    match name.contains(['[', ']']) {
-        false => name.into(),
-        true => name.replace('[', "\\x5b").replace(']', "\\x5d").into(),
+/// The most bytes that a name takes beside an address, so that a line has room for two and more.
+const NAME_BYTES_MAX: usize = 320;
+
+/// A name for a log line with an address: tools ban whose stands there in brackets. So there are no
+/// others, and a name is never so long that it would push the address out of the line.
+pub(super) fn beside_address(name: &str) -> String {
+    let (mut out, mut room) = (String::new(), NAME_BYTES_MAX);
+    for c in name.chars() {
+        let bytes = match c {
+            '[' | ']' => 4,
+            ' '..='~' => 1,
+            // Perhaps an escape in the log, of which this is the longest.
+            _ => "\\u{10ffff}".len(),
+        };
+        if bytes > room {
+            out.push_str("...");
+            break;
+        }
+        room -= bytes;
+        match c {
+            '[' => out.push_str("\\x5b"),
+            ']' => out.push_str("\\x5d"),
+            c => out.push(c),
+        }
     }
+    out
 }
 
 #[cfg(test)]
 mod tests {
-    use super::without_brackets;
+    use super::beside_address;
 
     #[test]
     fn a_name_cannot_bring_an_address_into_the_log() {
         let forged = "x [192.0.2.1:5] disconnected: not authorised.";
-        assert!(!without_brackets(forged).contains(['[', ']']));
-        assert_eq!(without_brackets("sensor-1"), "sensor-1");
+        assert!(!beside_address(forged).contains(['[', ']']));
+        assert_eq!(beside_address("sensor-1"), "sensor-1");
+    }
+
+    #[test]
+    fn a_name_leaves_room_for_the_address() {
+        let long = beside_address(&"a[".repeat(600));
+        assert!(long.len() < 330 && long.ends_with("..."), "{long}");
+        let control = beside_address(&"\u{7f}".repeat(600));
+        assert!(control.len() < 40 && control.ends_with("..."));
     }
 }

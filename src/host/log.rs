@@ -279,7 +279,8 @@ fn frame(buffer: &mut env_logger::fmt::Formatter, record: &Record<'_>) -> io::Re
     buffer.write_all(&[LogType::of(record.metadata()).byte()])?;
     let mut start = Start {
         buffer,
-        room: LINE_BYTES_MAX + 1,
+        // A character that does not fit is left out whole: the line must still be too long then.
+        room: LINE_BYTES_MAX + char::MAX.len_utf8(),
     };
     // An error means that the room is used up, and then the rest is not wanted.
     let _ = fmt::write(&mut start, *record.args());

@@ -459,3 +459,41 @@ fn a_log_file_that_cannot_be_opened() {
     broker.logs("/no/such/dir/log");
     let _raw = Raw::welcome(&broker, &Connect::new("me"));
 }
+
+/// fail2ban bans whose address stands in the line of a refused sign-in, so no name may push the
+/// address out of that line, or make another line look like it.
+#[test]
+fn names_cannot_mislead_who_bans_by_the_log() {
+    if peer_broker("2.0.11 tells no address there") {
+        return;
+    }
+    let broker = Setup::new(Kind::Midge)
+        .file("passwd", "")
+        .conf(&format!("{OPEN}password_file {{dir}}/passwd\n"))
+        .start();
+    let long = "[x".repeat(800);
+    for (client_id, user) in [(&*long, "anna"), ("guess", &*long), (&*long, &*long)] {
+        let connect = Connect::new(client_id).user(Some(user), Some("x"));
+        let (raw, _) = Raw::sign_in(&broker, &connect);
+        raw.closed();
+    }
+    let forged = "x [192.0.2.9:1] disconnected: not authorised. (wrong password; user 'y";
+    for (name, length) in [("first", 979), ("second", 980)] {
+        // Its line would end with this bracket, were it just cut.
+        let client_id = format!("{forged:z<length$}')tail");
+        let mut raw = Raw::welcome(&broker, &Connect::new(&client_id));
+        raw.send(&[0xe0, 0]);
+        raw.closed();
+        drop(Raw::welcome(&broker, &Connect::new(name)));
+        line(&broker, &format!("Client {name} closed its connection."));
+    }
+    let log = broker.process.err.text();
+    let lines = log.lines().filter(|l| l.contains("not authorised. ("));
+    let (refused, others): (Vec<_>, Vec<_>) = lines.partition(|l| l.ends_with(')'));
+    assert_eq!((refused.len(), others.len()), (3, 4), "{log}");
+    for line in refused {
+        let (_, rest) = line.split_once('[').unwrap();
+        assert!(rest.starts_with("127.0.0.1:"), "{line}");
+        assert!(!rest.contains('['), "{line}");
+    }
+}

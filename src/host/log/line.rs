@@ -12,6 +12,10 @@ use crate::host::calendar::{self, Moment, Zone};
 /// The most bytes of a line, without its line end; more are cut off.
 pub const LINE_BYTES_MAX: usize = 1000;
 
+/// Stands at the end of a line that was cut. Without it, whoever chooses a name of the right length
+/// could make a line end as if it were another one.
+const CUT: &str = "...";
+
 /// What stands in front of a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Timestamp {
@@ -40,21 +44,31 @@ impl Timestamp {
 pub(super) struct Line {
     /// At most [`LINE_BYTES_MAX`] bytes, all of them printable, but for an indent.
     text: String,
+    /// How many it may be at the moment.
+    bytes_max: usize,
 }
 
 impl Line {
     /// Starts over with a time stamp and a message. One that says more of the line before begins
     /// with a tab, as in Mosquitto; that one stays.
     pub(super) fn set(&mut self, stamp: &str, message: &str) {
+        if self.fill(stamp, message, LINE_BYTES_MAX).is_err() {
+            // Full: the rest is what is to be cut off, and some more for the mark.
+            let _ = self.fill(stamp, message, LINE_BYTES_MAX - CUT.len());
+            self.text.push_str(CUT);
+        }
+    }
+
+    fn fill(&mut self, stamp: &str, message: &str, bytes_max: usize) -> fmt::Result {
+        self.bytes_max = bytes_max;
         self.text.clear();
+        self.write_str(stamp)?;
         let (indent, message) = match message.strip_prefix('\t') {
             Some(rest) => ("\t", rest),
             None => ("", message),
         };
-        // An error means that the line is full: the rest is what is to be cut off.
-        let _ = (self.write_str(stamp))
-            .and_then(|()| self.push(indent))
-            .and_then(|()| self.write_str(message));
+        self.push(indent)?;
+        self.write_str(message)
     }
 
     pub(super) fn text(&self) -> &str {
@@ -68,7 +82,7 @@ impl Line {
     }
 
     fn push(&mut self, text: &str) -> fmt::Result {
-        if self.text.len() + text.len() > LINE_BYTES_MAX {
+        if self.text.len() + text.len() > self.bytes_max {
             return Err(fmt::Error);
         }
         self.text.push_str(text);
@@ -94,7 +108,7 @@ impl fmt::Write for Line {
         while !rest.is_empty() {
             let plain = rest.find(|c: char| !is_printable(c)).unwrap_or(rest.len());
             let (good, after) = rest.split_at(plain);
-            let room = LINE_BYTES_MAX - self.text.len();
+            let room = self.bytes_max - self.text.len();
             self.push(prefix(good, room))?;
             if good.len() > room {
                 return Err(fmt::Error);

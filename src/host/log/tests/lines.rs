@@ -37,6 +37,14 @@ fn what_does_not_print_is_escaped() {
 /// The slow twin: escapes first, each a piece of its own, and whole pieces while there is room. A
 /// tab in front is an indent.
 fn naive(text: &str) -> String {
+    let whole = naive_start(text, usize::MAX);
+    if whole.len() <= LINE_BYTES_MAX {
+        return whole;
+    }
+    naive_start(text, LINE_BYTES_MAX - 3) + "..."
+}
+
+fn naive_start(text: &str, bytes_max: usize) -> String {
     let mut out = String::new();
     for (at, c) in text.char_indices() {
         let piece = match c {
@@ -49,7 +57,7 @@ fn naive(text: &str) -> String {
             }
             _ => c.to_string(),
         };
-        if out.len() + piece.len() > LINE_BYTES_MAX {
+        if out.len() + piece.len() > bytes_max {
             break;
         }
         out.push_str(&piece);
@@ -80,17 +88,18 @@ fn a_line_is_cut_at_1000_bytes_with_its_stamp() {
     let stamp = "1700000000: ";
     let exact = "x".repeat(LINE_BYTES_MAX - stamp.len());
     assert_eq!(line_of(stamp, &exact).len(), LINE_BYTES_MAX);
+    let cut = &exact[..exact.len() - 3];
     assert_eq!(
         line_of(stamp, &format!("{exact}y")),
-        format!("{stamp}{exact}")
+        format!("{stamp}{cut}...")
     );
     let three_bytes = "温".repeat(400);
-    assert_eq!(line_of("", &three_bytes), "温".repeat(333));
+    assert_eq!(line_of("", &three_bytes), "温".repeat(332) + "...");
     // Neither half an escape nor what would come behind it.
-    let escape_at_the_end = format!("{}\nz", "x".repeat(LINE_BYTES_MAX - 1));
+    let start = "x".repeat(LINE_BYTES_MAX - 4);
     assert_eq!(
-        line_of("", &escape_at_the_end),
-        "x".repeat(LINE_BYTES_MAX - 1)
+        line_of("", &format!("{start}\n{start}")),
+        format!("{start}...")
     );
 }
 
@@ -101,7 +110,13 @@ fn a_message_of_any_length_goes_through_the_logger_cut() {
         ..Settings::default()
     });
     caught.info(&"é".repeat(100_000));
-    assert_eq!(caught.stderr.take(), format!("{}\n", "é".repeat(500)));
+    assert_eq!(caught.stderr.take(), format!("{}...\n", "é".repeat(498)));
+    // A cut inside of a character does not make the line look whole.
+    for start in 997..=1000 {
+        caught.info(&format!("{}🌡", "x".repeat(start)));
+        let told = caught.stderr.take();
+        assert!(told.ends_with("x...\n"), "{told}");
+    }
     caught.info("Client \u{202e}\nforged 1700000000: line closed its connection.");
     let expected = "Client \\u{202e}\\nforged 1700000000: line closed its connection.\n";
     assert_eq!(caught.stderr.take(), expected);
@@ -113,7 +128,7 @@ fn a_message_of_any_length_goes_through_the_logger_cut() {
     caught.info(&long);
     assert_eq!(
         caught.stderr.take(),
-        format!("{}\n", &long[..LINE_BYTES_MAX])
+        format!("{}...\n", &long[..LINE_BYTES_MAX - 3])
     );
 }
 
