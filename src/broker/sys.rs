@@ -176,10 +176,14 @@ impl Broker {
     }
 
     /// How much memory the process uses, in bytes: only the operating system knows. It goes out
-    /// with the next update of the tree.
+    /// with the next update of the tree, the first time at once.
     pub fn note_memory(&mut self, bytes: u64) {
+        let is_first = self.stats.memory_maximum == 0;
         self.stats.memory = bytes;
         self.stats.memory_maximum = self.stats.memory_maximum.max(bytes);
+        if is_first && self.settings.sys_interval != 0 {
+            self.publish_gauges();
+        }
     }
 
     /// How many packets came since the start.
@@ -217,6 +221,7 @@ impl Broker {
         let version = self.settings.version.clone();
         self.publish_sys("version", &version);
         self.publish_gauges();
+        self.publish_loads();
         self.arm_sys();
     }
 
@@ -267,12 +272,12 @@ impl Broker {
     fn publish_loads(&mut self) {
         let elapsed_s = (self.now.mono_ms - self.sys.updated_ms) as f64 / 1000.0;
         self.sys.updated_ms = self.now.mono_ms;
-        if elapsed_s <= 0.0 {
-            return;
-        }
         for (which, (name, gauge)) in LOADS.iter().enumerate() {
             let value = gauge(self);
-            self.sys.loads[which].update(value, elapsed_s);
+            // At the start no time has gone by: nothing was done in it.
+            if elapsed_s > 0.0 {
+                self.sys.loads[which].update(value, elapsed_s);
+            }
             for (window, average) in self.sys.loads[which].averages().into_iter().enumerate() {
                 let hundredths = (average * 100.0 + 0.5) as u64;
                 let text = format!("{}.{:02}", hundredths / 100, hundredths % 100);

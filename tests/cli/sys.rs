@@ -169,6 +169,18 @@ fn only_when_changed() {
     assert_eq!(late.receive()[0], 0x31);
 }
 
+/// Who asks before the first interval is over finds every value too, as with Mosquitto.
+#[test]
+fn all_of_it_is_there_from_the_start() {
+    let broker = Broker::open_with(Kind::Midge, "sys_interval 60000\n");
+    let _turns = Raw::welcome(&broker, &Connect::new("first"));
+    let mut tree = Tree::read(&broker);
+    tree.until("load/bytes/received/15min", |v| v == "0.00");
+    tree.until("load/sockets/1min", |v| v == "0.00");
+    tree.until("heap/current", |v| v.parse::<u64>().unwrap() > 0);
+    tree.until("heap/maximum", |v| v.parse::<u64>().unwrap() > 0);
+}
+
 /// `sys_interval 0` turns it off.
 #[test]
 fn off() {
