@@ -73,6 +73,12 @@ impl Told {
     }
 }
 
+/// Where the broker tells it. The path of a unix socket may hold what no Topic Name may.
+fn topic(name: &str, what: &str) -> String {
+    let name = name.replace(['+', '#'], "_");
+    format!("listeners/{name}/certificate/{what}")
+}
+
 impl Certificates {
     /// These are the listeners from now on; everything is looked at, and told again.
     pub(super) fn change(&mut self, names: Vec<String>, acceptors: &[Option<Arc<Acceptor>>]) {
@@ -101,7 +107,6 @@ impl Certificates {
                 }
             }
         }
-        let topic = |name: &str, what: &str| format!("listeners/{name}/certificate/{what}");
         self.told.retain(|(name, _)| {
             let is_there = ends.iter().any(|(other, _)| *other == name);
             if !is_there {
@@ -155,6 +160,13 @@ impl Loop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_topic_of_any_listener_is_a_topic_name() {
+        assert_eq!(topic("8883", "days"), "listeners/8883/certificate/days");
+        let path = topic("/run/a+b/#1.sock", "expires");
+        assert_eq!(path, "listeners//run/a_b/_1.sock/certificate/expires");
+    }
 
     #[test]
     fn an_end_that_comes_near_has_stages() {
