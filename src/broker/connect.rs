@@ -19,6 +19,7 @@ use crate::wire::{
     Connect, ConnectError, FixedHeader, Malformed, PACKET_MAX, PropertyId, ReasonCode, Version,
     var_int_len,
 };
+use std::fmt::{self, Write as _};
 
 /// What a client signs in with.
 #[derive(Clone, Debug)]
@@ -487,7 +488,7 @@ fn log_arrival(peer: &Peer, client_id: &str, connect: &Connect<'_>) {
         u8::from(will.retain),
         will.qos as u8
     );
-    log::debug!("\t{}", will.topic);
+    log::debug!("\t{}", NoBrackets(will.topic));
 }
 
 /// Seconds that a session is to outlive its connection.
@@ -515,26 +516,39 @@ const NAME_BYTES_MAX: usize = 320;
 /// A name for a log line with an address: tools ban whose stands there in brackets. So there are no
 /// others, and a name is never so long that it would push the address out of the line.
 pub(super) fn beside_address(name: &str) -> String {
-    let (mut out, mut room) = (String::new(), NAME_BYTES_MAX);
-    for c in name.chars() {
+    let mut room = NAME_BYTES_MAX;
+    let is_beyond = |&(_, c): &(usize, char)| {
         let bytes = match c {
             '[' | ']' => 4,
             ' '..='~' => 1,
             // Perhaps an escape in the log, of which this is the longest.
             _ => "\\u{10ffff}".len(),
         };
-        if bytes > room {
-            out.push_str("...");
-            break;
-        }
-        room -= bytes;
-        match c {
-            '[' => out.push_str("\\x5b"),
-            ']' => out.push_str("\\x5d"),
-            c => out.push(c),
-        }
+        let left = room.checked_sub(bytes);
+        room = left.unwrap_or_default();
+        left.is_none()
+    };
+    match name.char_indices().find(is_beyond) {
+        Some((end, _)) => format!("{}...", NoBrackets(&name[..end])),
+        None => NoBrackets(name).to_string(),
     }
-    out
+}
+
+/// What a client said, for a log line that could be taken for another one with an address: where
+/// the line begins with it, or has an address beside it.
+pub(super) struct NoBrackets<'a>(pub(super) &'a str);
+
+impl fmt::Display for NoBrackets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            match c {
+                '[' => f.write_str("\\x5b")?,
+                ']' => f.write_str("\\x5d")?,
+                c => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

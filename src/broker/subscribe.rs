@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE (sections 3.8 to 3.11).
 
+use super::connect::NoBrackets;
 use super::jobs::Job;
 use super::ledger::MEMORY_LIMIT;
 use super::session::SessionId;
@@ -288,10 +289,11 @@ impl Broker {
             return Ok(ReasonCode::TOPIC_FILTER_INVALID);
         }
         if self.settings.acl_suback_deny && !self.may(session_id, Access::Read, filter.as_bytes()) {
-            log::debug!("\t{text} (denied)");
+            log::debug!("\t{} (denied)", NoBrackets(text));
             return Ok(ReasonCode::NOT_AUTHORIZED);
         }
-        log::debug!("\t{text} (QoS {})", options.qos as u8);
+        let (told, qos) = (NoBrackets(text), options.qos as u8);
+        log::debug!("\t{told} (QoS {qos})");
         let session = self.sessions.get(session_id);
         let max_qos = self.settings.listeners[usize::from(session.listener)].max_qos;
         let options = SubscriptionOptions {
@@ -300,8 +302,8 @@ impl Broker {
         };
         let first = session.subscriptions;
         let existing = self.find_subscription(session_id, &filter, share);
-        let name = session.name();
-        log::info!(target: "subscribe", "{name} {} {text}", options.qos as u8);
+        let (name, qos) = (NoBrackets(session.name()), options.qos as u8);
+        log::info!(target: "subscribe", "{name} {qos} {told}");
         let id = if let Some(existing) = existing {
             let subscription = &mut self.subscriptions.slab[existing as usize];
             let is_same = subscription.options == options && subscription.identifier == identifier;
@@ -340,9 +342,9 @@ impl Broker {
     }
 
     fn unsubscribe_one(&mut self, session_id: SessionId, text: &str) -> ReasonCode {
-        let name = self.sessions.get(session_id).name();
-        log::debug!("\t{text}");
-        log::info!(target: "unsubscribe", "{name} {text}");
+        let (name, told) = (self.sessions.get(session_id).name(), NoBrackets(text));
+        log::debug!("\t{told}");
+        log::info!(target: "unsubscribe", "{} {told}", NoBrackets(name));
         let Ok(Filter { share, filter }) = Filter::parse(text) else {
             return ReasonCode::TOPIC_FILTER_INVALID;
         };
