@@ -373,20 +373,25 @@ impl Broker {
             return None;
         }
         let listener = &self.settings.listeners[usize::from(peer.listener)];
-        let is_full = listener.max_connections.is_some_and(|max| here >= max)
-            || self
-                .settings
-                .global_max_connections
-                .is_some_and(|max| self.connections.len() >= max);
+        let limits = [
+            ("max_connections", here, listener.max_connections),
+            (
+                "global_max_connections",
+                self.connections.len(),
+                self.settings.global_max_connections,
+            ),
+        ];
         self.stats.sockets_opened += 1;
-        if is_full {
-            let address = &peer.address;
-            log::info!(
-                target: "notice",
-                "Client connection from {address} denied: max_connections exceeded."
-            );
-            self.count_limit("max_connections");
-            return None;
+        for (name, count, max) in limits {
+            if max.is_some_and(|max| count >= max) {
+                let address = &peer.address;
+                log::info!(
+                    target: "notice",
+                    "Client connection from {address} denied: {name} exceeded."
+                );
+                self.count_limit(name);
+                return None;
+            }
         }
         let (address, name) = (&peer.address, &listener.name);
         if self.settings.connection_messages {

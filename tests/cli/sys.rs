@@ -181,6 +181,19 @@ fn all_of_it_is_there_from_the_start() {
     tree.until("heap/maximum", |v| v.parse::<u64>().unwrap() > 0);
 }
 
+/// A limit goes by its directive's name, also where two limit the same.
+#[test]
+fn a_limit_is_counted_by_its_directive() {
+    if peer_broker("2.0.11 has no such limit") {
+        return;
+    }
+    let broker = Broker::open_with(Kind::Midge, "sys_interval 1\nglobal_max_connections 1\n");
+    let mut tree = Tree::read(&broker);
+    Raw::to(&broker).closed();
+    tree.until("limits/global_max_connections", |v| v == "1");
+    broker.logs("denied: global_max_connections exceeded.");
+}
+
 /// `sys_interval 0` turns it off.
 #[test]
 fn off() {
