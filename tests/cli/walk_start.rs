@@ -258,12 +258,9 @@ fn systemd_is_told_when_it_is_ready() {
     let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
     fs::set_permissions(setup.dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    socket.set_read_timeout(Some(wait::LIMIT)).unwrap();
     let port = setup.port("port");
     let broker = setup.env("NOTIFY_SOCKET", "{dir}/notify").start();
-    let mut message = [0; 200];
-    let n = socket.recv(&mut message).unwrap();
-    let text = String::from_utf8_lossy(&message[..n]).into_owned();
+    let text = crate::service::datagram(&socket);
     assert!(text.lines().any(|line| line == "READY=1"), "{text}");
     assert!(TcpStream::connect(("127.0.0.1", port)).is_ok());
     assert_eq!(broker.stop().code, 0);
