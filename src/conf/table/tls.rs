@@ -45,7 +45,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         "ciphers",
         TEXT,
         "",
-        "The ciphers of TLS 1.2, as OpenSSL names them.",
+        "The ciphers of TLS 1.2, as OpenSSL names them; its words (`HIGH`) mean all there are.",
     )
     .status(CIPHERS),
     listener("ciphers_tls1.3", TEXT, "", "The ciphers of TLS 1.3.").status(CIPHERS),
