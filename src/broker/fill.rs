@@ -3,14 +3,22 @@
 use super::Broker;
 use super::flow::WindowLimits;
 use super::session::{Session, SessionId};
+use super::transmit::ITEMS_MAX;
 use crate::store::Stage;
 
 impl Broker {
     /// Moves QoS 1 and 2 deliveries from the queue into the window, as far as there is room.
     pub(super) fn fill_window(&mut self, id: SessionId) {
+        let mut drops_left = ITEMS_MAX;
         while let Some(front) = self.sessions.get(id).flow.queue.front() {
             if !self.window_has_room(self.sessions.get(id)) {
                 break;
+            }
+            // In the window each handful of them would wait for the disk, and hold up all others.
+            if drops_left > 0 && self.has_expired(front) {
+                drops_left -= 1;
+                self.drop_front(id);
+                continue;
             }
             let flow = &mut *self.sessions.get_mut(id).flow;
             let delivery = self.deliveries.get_mut(front);

@@ -8,7 +8,7 @@ use super::publish::Publisher;
 use super::session::{Session, SessionId};
 use super::subscriptions::SubscriptionId;
 use crate::auth::Access;
-use crate::store::{Delivery, MessageId};
+use crate::store::{Delivery, DeliveryId, MessageId};
 use crate::topic::{Matches, NodeId};
 use crate::wire::{QoS, Version};
 use std::collections::HashMap;
@@ -300,12 +300,17 @@ impl Broker {
             let Some(front) = self.sessions.get(session_id).flow.queue.front() else {
                 break;
             };
-            let id = self.deliveries.get(front).message;
-            if self.messages.expires_ms(id) >= self.now.mono_ms {
+            if !self.has_expired(front) {
                 break;
             }
             self.drop_front(session_id);
         }
+    }
+
+    /// Whether the message of a delivery has expired.
+    pub(super) fn has_expired(&self, delivery: DeliveryId) -> bool {
+        let message = self.deliveries.get(delivery).message;
+        self.messages.expires_ms(message) < self.now.mono_ms
     }
 
     /// Drops the message that waits longest in the queue of a session.

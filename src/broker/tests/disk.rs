@@ -128,3 +128,37 @@ fn a_message_that_waits_for_another_to_be_compared_with_is_counted_once() {
         assert_eq!(counts(&world), one_more);
     }
 }
+
+/// Each batch is a sync: tens of thousands of messages that have expired would keep a client from
+/// the fresh one behind them for a minute on a slow card, and wear it out.
+#[test]
+fn a_queue_of_expired_messages_does_not_wait_for_the_disk_again_and_again() {
+    let mut world = World::kept(Settings {
+        max_inflight_messages: 10,
+        max_queued_messages: 0,
+        ..Settings::default()
+    });
+    kept::sleeper(&mut world, "sub", "a");
+    let publisher = world.connect(&hello(Version::V5, "p"));
+    let expiry = properties(&[(PropertyId::MessageExpiryInterval, 1)]);
+    let stale = Publish {
+        properties: Properties::from_encoded(&expiry),
+        ..kept::message("a", b"stale", QoS::ExactlyOnce)
+    };
+    for _ in 0..1000 {
+        kept::say(&mut world, publisher, &stale);
+        world.send(publisher, &ack(Version::V5, PacketType::PubRel, 7));
+    }
+    let fresh = kept::message("a", b"fresh", QoS::AtLeastOnce);
+    kept::say(&mut world, publisher, &fresh);
+    world.pass(2000);
+    let client = kept::lasting(&mut world, "sub");
+    let mut batches = 0;
+    while world.read() || world.write() {
+        batches += 1;
+    }
+    let got = world.packets(client);
+    assert_eq!(got[1..], ["PUBLISH q1 'a' fresh"]);
+    assert!(batches < 10, "{batches}");
+    assert_eq!(world.broker.stats.publish_dropped, 1000);
+}
