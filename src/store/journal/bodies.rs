@@ -109,10 +109,13 @@ impl<'a> Subscription<'a> {
             options.qos as u8
                 | u8::from(options.no_local) << 2
                 | u8::from(options.retain_as_published) << 3
-                | (options.retain_handling as u8) << 4
-                | u8::from(self.is_owed) << 6,
+                | (options.retain_handling as u8) << 4,
         );
         put_number(out, self.identifier.into());
+        // Behind all that older versions read: they take the rest for a subscription all the same.
+        if self.is_owed {
+            out.push(1);
+        }
     }
 
     pub(super) fn decode(mut f: Fields<'a>) -> Option<Subscription<'a>> {
@@ -134,7 +137,8 @@ impl<'a> Subscription<'a> {
                 },
             },
             identifier: f.number32()?,
-            is_owed: options & 0x40 != 0,
+            // Where some versions had it, and where it is.
+            is_owed: options & 0x40 != 0 || f.byte() == Some(1),
         })
     }
 }

@@ -209,6 +209,27 @@ fn every_record_comes_back_from_its_bytes_and_place() {
     assert_eq!((elsewhere.records, elsewhere.has_torn_tail), (0, true));
 }
 
+/// Whoever goes back to an older version keeps the subscription, and sees no damage.
+#[test]
+fn what_a_subscription_is_owed_stands_behind_what_older_versions_read() {
+    let Record::Subscribe(owed) = objects()[2] else {
+        panic!("it is a subscription");
+    };
+    let encoded = |subscription| {
+        let (mut body, record) = (Vec::new(), Record::Subscribe(subscription));
+        record.encode(&mut body);
+        (record.kind(), body)
+    };
+    let (_, body) = encoded(owed);
+    let is_owed = false;
+    let (kind, mut plain) = encoded(record::Subscription { is_owed, ..owed });
+    assert!(body.starts_with(&plain));
+    // Other versions had it among the options.
+    let options = plain.len() - 5;
+    plain[options] |= 0x40;
+    assert_eq!(Record::decode(kind, &plain), Some(Record::Subscribe(owed)));
+}
+
 #[test]
 fn a_flipped_byte_costs_one_record_and_a_cut_those_behind_it() {
     let (_, raw) = recipients();
