@@ -85,15 +85,10 @@ impl Broker {
     }
 
     /// A topic that a client publishes to, behind the mount point of its listener.
-    fn full_topic(&self, publisher: SessionId, topic: &[u8]) -> Vec<u8> {
+    pub(super) fn full_topic(&self, publisher: SessionId, topic: &[u8]) -> Vec<u8> {
         let listener = usize::from(self.sessions.get(publisher).listener);
         let mount_point = self.settings.listeners[listener].mount_point.as_bytes();
         [mount_point, topic].concat()
-    }
-
-    /// Whether the topic has a retained message.
-    pub(super) fn is_retained(&self, publisher: SessionId, topic: &[u8]) -> bool {
-        self.retained.has(&self.full_topic(publisher, topic))
     }
 
     /// Whether one of those who subscribed to a topic is such a one; a share group may have one.

@@ -7,8 +7,8 @@
 //!
 //! Over `memory_limit` *new* things are refused, with the reason where the client can be told one:
 //! sessions, subscriptions, retained topics, messages that have to wait. What was accepted stays,
-//! and whoever is here goes on: nobody pays for what others do. Connecting needs little, so an
-//! eighth of the limit is left for that alone.
+//! and whoever is here goes on, with little messages: nobody pays for what others do. Connecting
+//! needs little, so an eighth of the limit is left for that alone.
 //!
 //! Bounds: a turn's input may pass the limit by as much as it can hold.
 
@@ -130,24 +130,53 @@ impl Broker {
         }
     }
 
-    /// Whether there is memory for a QoS 1 or 2 message that has to wait for somebody, or that is
-    /// the first to be retained for its topic.
+    /// Whether there is memory for a QoS 1 or 2 message that has to wait for somebody, or that
+    /// takes more room than what its topic retains.
     pub(super) fn can_hold(&mut self, session: SessionId, publish: &Publish<'_>) -> bool {
-        if !self.is_over_memory() || self.has_memory(publish.topic.len() + publish.payload.len()) {
+        let len = publish.topic.len() + publish.properties.raw().len() + publish.payload.len();
+        if !self.is_over_memory() || self.has_memory(len) {
             return true;
         }
-        let output_max = self.settings.max_output_bytes as u64;
-        let is_much = |len, bytes| len >= SOON || bytes > output_max;
-        let held = &self.sessions.get(session).flow.held;
-        if publish.qos == QoS::ExactlyOnce && is_much(held.len(), publish.payload.len() as u64) {
+        let most = match self.has_memory_to_change(0) {
+            true => self.settings.max_output_bytes as u64,
+            false => SHORT_BYTES,
+        };
+        let is_much = |len, bytes| len >= SOON || bytes > most;
+        if len as u64 > SHORT_BYTES && !self.has_memory_to_change(len) {
             return false;
+        }
+        if publish.qos == QoS::ExactlyOnce {
+            let held = &self.sessions.get(session).flow.held;
+            let bytes = held.iter().map(|held| self.messages.len_of(held.message));
+            if is_much(held.len(), (bytes.sum::<usize>() + len) as u64) {
+                return false;
+            }
+        }
+        if publish.retain && !publish.payload.is_empty() {
+            let topic = self.full_topic(session, publish.topic);
+            if !self.may_retain(&topic, topic.len() + len - publish.topic.len(), 0) {
+                return false;
+            }
         }
         let waits = |session: &Session| {
             let bytes = session.flow.queue.bytes() + session.flow.window_bytes;
             session.connection.is_none() || is_much(session.flow.queue.len(), bytes)
         };
-        let is_new = publish.retain && !self.is_retained(session, publish.topic);
-        !is_new && !self.has_recipient(session, publish.topic, waits)
+        !self.has_recipient(session, publish.topic, waits)
+    }
+
+    /// Whether a message of so many bytes may be retained where memory is short, `here` of which
+    /// are held already: a topic that has one may change it, but not grow as it likes.
+    pub(super) fn may_retain(&self, topic: &[u8], len: usize, here: usize) -> bool {
+        let old = self.retained.message_of(topic);
+        let old = old.map(|message| self.messages.len_of(message));
+        old.is_some_and(|old| len <= old || self.has_memory_to_change(len - here))
+    }
+
+    /// Whether there is memory for so many bytes of somebody who is here and goes on.
+    fn has_memory_to_change(&self, len: usize) -> bool {
+        let limit = self.settings.memory_limit;
+        limit == 0 || self.held_bytes() + len <= limit + limit / 16
     }
 
     /// Whether there is memory for a message of QoS 0 in this queue: what waits for a client that

@@ -111,10 +111,10 @@ impl Retained {
         self.table.memory() + self.entries.len() * size_of::<Entry>() + self.source_bytes
     }
 
-    /// Whether a topic has one.
-    pub(super) fn has(&self, topic: &[u8]) -> bool {
-        let node = self.table.find(topic);
-        node.is_some_and(|node| self.table.value(node) != NONE)
+    /// The message of a topic that has one.
+    pub(super) fn message_of(&self, topic: &[u8]) -> Option<MessageId> {
+        let key = self.table.value(self.table.find(topic)?);
+        Some(self.entries.get(key as usize)?.message)
     }
 
     /// How many messages are retained.
@@ -192,8 +192,13 @@ impl Broker {
             return;
         }
         let is_late = message.qos() == QoS::AtMostOnce && self.is_over_memory();
-        if is_late && publisher != Publisher::Broker && !self.retained.has(topic) {
-            // Nobody was promised anything.
+        let len = self.messages.len_of(id);
+        if is_late && publisher != Publisher::Broker && !self.may_retain(topic, len, len) {
+            // Nobody was promised anything, but what was there before is not so any more
+            // [MQTT-3.3.1-7].
+            if let Some(node) = self.retained.table.find(topic) {
+                self.drop_retained(node);
+            }
             return self.refuse_memory();
         }
         let (hash, source) = self.source_of(publisher);

@@ -313,3 +313,58 @@ fn a_share_name_that_there_is_no_memory_for_is_refused() {
         assert_eq!(world.packets(client), [format!("SUBACK [{answer}]")]);
     }
 }
+
+/// Small values that grow, one topic after the other, would take any amount.
+#[test]
+fn a_retained_message_does_not_grow_beyond_the_limit() {
+    let mut world = limited(1_000_000);
+    let writer = world.connect(&hello(V5, "writer"));
+    let topics: Vec<String> = (0..10).map(|n| format!("kept/{n}")).collect();
+    let kept = |topic| Publish {
+        retain: true,
+        ..message(topic, b"small", QoS::AtLeastOnce)
+    };
+    for topic in &topics {
+        assert_eq!(say(&mut world, writer, &kept(topic)), ["PUBACK 7 0x10"]);
+    }
+    let publisher = fill(&mut world);
+    let large = vec![b'x'; 200_000];
+    for topic in &topics {
+        let publish = Publish {
+            payload: &large,
+            ..kept(topic)
+        };
+        assert_eq!(say(&mut world, writer, &publish), ["PUBACK 7 0x97"]);
+    }
+    assert_eq!(world.broker.retained.count(), 10);
+    // Nobody is told of QoS 0, so what was there before is not left to be taken for the truth.
+    for topic in &topics {
+        let publish = Publish {
+            qos: QoS::AtMostOnce,
+            packet_id: 0,
+            payload: &large,
+            ..kept(topic)
+        };
+        say(&mut world, publisher, &publish);
+    }
+    let held = world.broker.held_bytes();
+    assert!(held < 1_200_000, "{held}");
+    assert!(world.broker.retained.count() < 10);
+}
+
+/// Each of them is small enough to go on, but they wait for a PUBREL that does not come.
+#[test]
+fn messages_that_wait_for_pubrel_do_not_pass_the_limit() {
+    let mut world = limited(1_000_000);
+    let publisher = fill(&mut world);
+    let payload = vec![b'x'; 10_000];
+    for packet_id in 1..=200 {
+        let publish = Publish {
+            packet_id,
+            ..message("nobody", &payload, QoS::ExactlyOnce)
+        };
+        say(&mut world, publisher, &publish);
+    }
+    let held = world.broker.held_bytes();
+    assert!(held < 1_200_000, "{held}");
+}
