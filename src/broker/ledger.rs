@@ -8,7 +8,8 @@
 //! Over `memory_limit` *new* things are refused, with the reason where the client can be told one:
 //! sessions, subscriptions, retained topics, messages that have to wait. What was accepted stays,
 //! and whoever is here goes on, with little messages: nobody pays for what others do. Connecting
-//! needs little, so an eighth of the limit is left for that alone.
+//! needs little, so an eighth of the limit is left for that alone, and a sixteenth even where the
+//! limit was passed by more.
 //!
 //! Bounds: a turn's input may pass the limit by as much as it can hold.
 
@@ -74,10 +75,19 @@ impl Broker {
         limit == 0 || self.held_bytes() + len <= limit
     }
 
-    /// Whether there is memory for one more connection or session.
+    /// Whether there is memory for one more connection or session. Whatever else is held, some is
+    /// left for those who come for what waits for them: nobody else can make it less.
     pub(super) fn has_memory_to_connect(&self) -> bool {
         let limit = self.settings.memory_limit;
-        limit == 0 || self.held_bytes() <= limit + limit / 8
+        limit == 0
+            || self.held_bytes() <= limit + limit / 8
+            || self.connecting_bytes() <= limit / 16
+    }
+
+    /// Bytes that connections and sessions take by themselves.
+    fn connecting_bytes(&self) -> usize {
+        self.connections.len() * (size_of::<Connection>() + LINK_BYTES)
+            + self.sessions.memory() / 4 * 5
     }
 
     /// Whether the limit was reached when it was looked at last.

@@ -368,3 +368,16 @@ fn messages_that_wait_for_pubrel_do_not_pass_the_limit() {
     let held = world.broker.held_bytes();
     assert!(held < 1_200_000, "{held}");
 }
+
+/// A reload with a lower limit, or one large message, must not keep out those who come for what
+/// waits for them, or nothing would ever become less.
+#[test]
+fn what_is_held_beyond_the_limit_locks_nobody_out() {
+    let mut world = limited(1_000_000);
+    fill(&mut world);
+    world.broker.settings.memory_limit = 500_000;
+    world.broker.check_memory();
+    world.connect(&hello(V5, "hoarder"));
+    world.connect(&hello(V5, "somebody new"));
+    assert!(world.broker.held_bytes() < 500_000);
+}
