@@ -44,6 +44,8 @@ pub(super) struct Journal {
     boot: u64,
     clock_offset_ms: i64,
     clock_due_ms: u64,
+    /// The calendar less the log's clock, as recorded last.
+    calendar_ms: u64,
     /// The newest record of clocks.
     pub(super) clock_placed: Placed,
     /// There are retained messages of QoS 0 for which there was no room.
@@ -228,6 +230,7 @@ impl Broker {
 
     pub(super) fn record_clock(&mut self) {
         self.journal.clock_due_ms = self.now.mono_ms + CLOCK_INTERVAL_MS;
+        self.journal.calendar_ms = self.calendar_ms();
         let clock = Clock {
             boot: self.journal.boot,
             boot_ms: (self.now.mono_ms).saturating_add_signed(-self.journal.clock_offset_ms),
@@ -238,6 +241,17 @@ impl Broker {
         self.journal.clock_placed = placed.unwrap_or_default();
     }
 
+    fn calendar_ms(&self) -> u64 {
+        self.now.wall_ms.wrapping_sub(self.now.mono_ms)
+    }
+
+    /// Whether the calendar was put right since it was recorded. A next boot would take the
+    /// difference for time that the broker was away, and all that expires would be gone.
+    fn has_new_calendar(&self) -> bool {
+        let moved_ms = self.calendar_ms().wrapping_sub(self.journal.calendar_ms) as i64;
+        moved_ms.unsigned_abs() > CLOCK_INTERVAL_MS
+    }
+
     /// Hands out what the journal is to do next; `false` if there is nothing.
     ///
     /// `batch` is one that was done; its buffers are used again.
@@ -246,7 +260,8 @@ impl Broker {
         let Some(writer) = &self.journal.writer else {
             return false;
         };
-        if writer.backlog() > 0 && now_ms >= self.journal.clock_due_ms {
+        let is_due = writer.backlog() > 0 && now_ms >= self.journal.clock_due_ms;
+        if is_due || self.has_new_calendar() {
             self.record_clock();
         }
         let writer = self.journal.writer.as_mut();

@@ -162,3 +162,22 @@ fn a_queue_of_expired_messages_does_not_wait_for_the_disk_again_and_again() {
     assert!(batches < 10, "{batches}");
     assert_eq!(world.broker.stats.publish_dropped, 1000);
 }
+
+/// As on a gateway without a battery clock that learns the date while nobody says anything: after
+/// the next boot the months between the two dates must not count as time that it was away.
+#[test]
+fn a_calendar_that_was_put_right_is_recorded_by_itself() {
+    let mut world = World::kept(Settings::default());
+    world.now.wall_ms += 150 * 24 * 3600 * 1000;
+    world.pass(1000);
+    world.rest();
+    let mut newest = None;
+    world.disk.tell(|_, record| {
+        if let Record::Clock(clock) = record {
+            newest = Some((clock.wall_ms, clock.log_ms));
+        }
+    });
+    assert_eq!(newest, Some((world.now.wall_ms, world.now.mono_ms)));
+    world.pass(1000);
+    assert!(!world.write(), "once is enough");
+}
