@@ -31,9 +31,12 @@ pub(super) const HASH: LevelId = NONE - 2;
 
 pub(super) const ROOT: u32 = 0;
 
+/// Free nodes that leave the table in one step; with a million of them a turn would get long.
+const GIVEN_BACK_MAX: usize = 4096;
+
 /// Invariants: `parent` is alive while the node is; a node without value, children and pins is
-/// freed at once; a free node's `next` leads to the next free one. Of several literal children each
-/// is an edge; an only one may be.
+/// freed at once; a free node has no parent, its `next` and `previous` lead to other free ones. Of
+/// several literal children each is an edge; an only one may be.
 pub(super) struct Node {
     pub(super) parent: u32,
     pub(super) level: LevelId,
@@ -143,7 +146,7 @@ impl Table {
         Some(NodeId(node))
     }
 
-    /// Bytes of memory it takes. Free nodes count: they stay.
+    /// Bytes of memory it takes. Free nodes count, as long as they stand between others.
     pub fn memory(&self) -> usize {
         self.nodes.len() * size_of::<Node>() + self.edges.memory() + self.levels.memory()
     }
@@ -420,8 +423,44 @@ impl Table {
         }
         let id = self.free;
         self.free = self.nodes[id as usize].next;
+        if let Some(first) = self.nodes.get_mut(self.free as usize) {
+            first.previous = NONE;
+        }
         self.nodes[id as usize] = node;
         id
+    }
+
+    /// Puts a node among the free ones. Those at the end of the array leave it, so that what one
+    /// client had is not held for ever.
+    fn set_free(&mut self, id: u32) {
+        if let Some(first) = self.nodes.get_mut(self.free as usize) {
+            first.previous = id;
+        }
+        self.nodes[id as usize] = Node::new(NONE, NONE);
+        self.nodes[id as usize].next = self.free;
+        self.free = id;
+        for _ in 0..GIVEN_BACK_MAX {
+            let Some(&Node {
+                parent: NONE,
+                next,
+                previous,
+                ..
+            }) = self.nodes[1..].last()
+            else {
+                break;
+            };
+            match self.nodes.get_mut(previous as usize) {
+                Some(before) => before.next = next,
+                None => self.free = next,
+            }
+            if let Some(after) = self.nodes.get_mut(next as usize) {
+                after.previous = previous;
+            }
+            self.nodes.pop();
+        }
+        if self.nodes.capacity() / 4 > self.nodes.len() {
+            self.nodes.shrink_to(self.nodes.len() * 2);
+        }
     }
 
     /// Unlinks and frees an unused node; returns its parent.
@@ -445,9 +484,7 @@ impl Table {
             self.levels.release(level);
         }
         self.changes += 1;
-        self.nodes[id as usize] = Node::new(NONE, NONE);
-        self.nodes[id as usize].next = self.free;
-        self.free = id;
+        self.set_free(id);
         parent
     }
 }

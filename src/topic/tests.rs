@@ -213,3 +213,39 @@ fn levels_that_come_and_go_leave_no_garbage() {
     assert!(table.nodes.len() < 8, "nodes are used again");
     assert!(table.levels.is_empty());
 }
+
+/// What a client had for a while is not held for ever.
+#[test]
+fn filters_that_are_gone_take_no_memory() {
+    let mut rng = fastrand::Rng::with_seed(7);
+    let mut table = Table::new(7);
+    let keep = table.insert(b"stays/here");
+    table.set_value(keep, 1);
+    let before = table.memory();
+    for round in 0..20 {
+        let mut nodes: Vec<NodeId> = Vec::new();
+        for n in 0..2000 {
+            nodes.push(table.insert(format!("goes/{round}/{}/{n}/#", n % 7).as_bytes()));
+            table.set_value(nodes[n], 2);
+        }
+        // Some come back while others go: free nodes are used again in between.
+        rng.shuffle(&mut nodes);
+        for node in nodes.drain(..1000) {
+            table.set_value(node, NONE);
+            table.release(node);
+        }
+        for n in 0..500 {
+            nodes.push(table.insert(format!("{n}/back/+").as_bytes()));
+            table.set_value(nodes[n + 1000], 3);
+        }
+        rng.shuffle(&mut nodes);
+        for node in nodes {
+            table.set_value(node, NONE);
+            table.release(node);
+        }
+        // A little text of levels is given back later.
+        let more = table.memory() - before;
+        assert!(more < 5000, "{more} in round {round}");
+    }
+    assert_eq!(table.text(keep), b"stays/here");
+}
