@@ -151,10 +151,11 @@ impl Table {
         self.nodes.len() * size_of::<Node>() + self.edges.memory() + self.levels.memory()
     }
 
-    /// The number of a node; [`NONE`] if it was not set.
+    /// The number of a node; [`NONE`] if it was not set, or the node is gone.
     #[inline]
     pub fn value(&self, node: NodeId) -> u32 {
-        self.nodes[node.0 as usize].value
+        let node = self.nodes.get(node.0 as usize);
+        node.map_or(NONE, |node| node.value)
     }
 
     /// Sets the number of a node.
