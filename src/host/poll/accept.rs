@@ -6,9 +6,6 @@
 //!
 //! (Tried without gain: to read a new connection in the turn that accepts it, and to ask for output
 //! events only when output is held up. A third fewer calls of epoll_wait, the same CPU time.)
-//!
-//! (Tried without gain: to read a new connection in the turn that accepts it, and to ask for output
-//! events only when output is held up. A third less calls of epoll_wait, the same CPU time.)
 
 use super::late::{Awaited, Late};
 use super::{FIRST_LINK, FIRST_LISTENING, Loop};
