@@ -1,6 +1,7 @@
 //! How connections end: DISCONNECT from either side, network failures, and the broker's own end.
 
 use super::connection::State;
+use super::names::beside_address;
 use super::origin::Origin;
 use super::session::SessionId;
 use super::{Broker, ConnId, Now};
@@ -146,7 +147,7 @@ impl Broker {
                 log::info!(
                     target: "notice",
                     "Client {} [{address}] disconnected: not authorised: {what}.",
-                    super::connect::beside_address(name)
+                    beside_address(name)
                 );
                 return;
             }
@@ -157,7 +158,7 @@ impl Broker {
                 log::info!(
                     target: "notice",
                     "Client {} [{address}] disconnected: {}. ({what})",
-                    super::connect::beside_address(name),
+                    beside_address(name),
                     log_words(other)
                 );
                 return;
@@ -178,7 +179,7 @@ impl Broker {
 
     /// Client Identifier and address for log lines.
     pub(super) fn describe(&self, id: ConnId) -> String {
-        let name = super::connect::beside_address(self.client_name(id));
+        let name = beside_address(self.client_name(id));
         match self.connections.get(id.index as usize) {
             Some(conn) => format!("{name} [{}]", conn.peer.address),
             None => format!("{name} [?]"),

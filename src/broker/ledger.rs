@@ -60,11 +60,11 @@ impl Broker {
     /// Bytes that clients make the broker hold.
     pub(super) fn held_bytes(&self) -> usize {
         // Arrays and tables that grow have room to spare: a quarter, with 200,000 filters.
-        let tables = self.subscriptions.memory() + self.retained.memory() + self.sessions.memory();
+        let tables = self.subscriptions.memory() + self.retained.memory();
         self.messages.memory()
             + tables / 4 * 5
             + self.deliveries.count() * size_of::<Delivery>()
-            + self.connections.len() * (size_of::<Connection>() + LINK_BYTES)
+            + self.connecting_bytes()
             + self.ledger.connections
             + self.ledger.outside
     }

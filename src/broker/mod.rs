@@ -34,6 +34,7 @@ mod judge;
 mod ledger;
 mod limits;
 mod load;
+mod names;
 mod origin;
 mod pace;
 mod publish;

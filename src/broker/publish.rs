@@ -127,7 +127,7 @@ impl Broker {
     /// Nothing, why just this message is refused, or what makes the packet unacceptable.
     #[inline]
     fn judge_publish(
-        &mut self,
+        &self,
         session_id: SessionId,
         publish: &Publish<'_>,
     ) -> Result<Option<Refused>, Malformed> {

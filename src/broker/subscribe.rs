@@ -1,8 +1,8 @@
 //! SUBSCRIBE and UNSUBSCRIBE (sections 3.8 to 3.11).
 
-use super::connect::NoBrackets;
 use super::jobs::Job;
 use super::ledger::MEMORY_LIMIT;
+use super::names::NoBrackets;
 use super::session::SessionId;
 use super::subscriptions::Subscriptions;
 use super::{Broker, ConnId};

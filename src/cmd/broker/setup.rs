@@ -45,9 +45,7 @@ fn keep<T>(tables: &mut Tables<T>, before: &Tables<T>) {
 
 /// What the files of a listener's certificates came to.
 struct Encryption {
-    /// The directives that name them.
-    tls: Tls,
-    /// The listener that they are of, and the lines on which they stand.
+    /// The listener, whose directives name them.
     listener: Listener,
     /// What they looked like before they were read.
     stamp: Stamp,
@@ -64,10 +62,14 @@ pub(super) fn placed(place_of: impl Fn(&str) -> Option<String>, what: String) ->
     }
 }
 
-/// The line of a directive for certificates, which may be one that nobody wrote.
-fn place_of(listener: &Listener, directive: &str) -> Option<String> {
-    let place = listener.place_of(directive);
-    place.or_else(|| Some(listener.origin.clone()))
+/// What connections begin with; errors begin with the line of the directive, or with the
+/// listener's where it is one that nobody wrote.
+fn acceptor_of(listener: &Listener, tls: &Tls) -> Result<Acceptor, String> {
+    let place_of = |directive: &str| {
+        let place = listener.place_of(directive);
+        place.or_else(|| Some(listener.origin.clone()))
+    };
+    Acceptor::new(tls).map_err(|what| placed(place_of, what))
 }
 
 impl Encryption {
@@ -79,12 +81,15 @@ impl Encryption {
 
     /// Reads the files anew if they have changed; whether they are in use now.
     fn renew(&mut self) -> bool {
-        let stamp = Encryption::stamp(&self.tls);
+        let Some(tls) = &self.listener.tls else {
+            return false;
+        };
+        let stamp = Encryption::stamp(tls);
         if stamp == self.stamp {
             return false;
         }
         self.stamp = stamp;
-        match Acceptor::new(&self.tls) {
+        match acceptor_of(&self.listener, tls) {
             Ok(acceptor) => {
                 self.acceptor = Arc::new(acceptor);
                 let origin = &self.listener.origin;
@@ -92,10 +97,7 @@ impl Encryption {
                 true
             }
             Err(what) => {
-                log::error!(
-                    "Error: {}",
-                    placed(|name| place_of(&self.listener, name), what)
-                );
+                log::error!("Error: {what}");
                 log::error!("Error: the certificates of before stay until the files change again.");
                 false
             }
@@ -128,16 +130,13 @@ impl Access {
     /// Reads certificates and keys.
     ///
     /// # Errors
-    /// What is wrong with one of them, and where the listener stands that names it.
+    /// What is wrong with one of them, and the line that names it.
     pub(super) fn read_certificates(&mut self, listeners: &[Listener]) -> Result<(), String> {
         for listener in listeners {
             if let Some(tls) = &listener.tls {
                 let stamp = Encryption::stamp(tls);
-                let acceptor = Acceptor::new(tls);
-                let acceptor =
-                    acceptor.map_err(|what| placed(|name| place_of(listener, name), what))?;
+                let acceptor = acceptor_of(listener, tls)?;
                 self.encryptions.push(Encryption {
-                    tls: tls.clone(),
                     listener: listener.clone(),
                     stamp,
                     acceptor: Arc::new(acceptor),
@@ -157,7 +156,10 @@ impl Access {
     pub(super) fn acceptors(&self, listeners: &Listeners) -> Vec<Option<Arc<Acceptor>>> {
         let acceptor = |(listener, is_open): &(Listener, bool)| {
             let tls = listener.tls.as_ref().filter(|_| *is_open)?;
-            let found = self.encryptions.iter().find(|known| known.tls == *tls);
+            let found = self
+                .encryptions
+                .iter()
+                .find(|known| known.listener.tls.as_ref() == Some(tls));
             found.map(|found| Arc::clone(&found.acceptor))
         };
         listeners.all().iter().map(acceptor).collect()
